@@ -29,6 +29,35 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentationConfig:
+    """What training does to the pixels of a clip, the same for all its frames."""
+
+    crop: Literal["random_resized", "scale_jitter", "center"] = "random_resized"
+    """`random_resized`: a part of the frame by area and shape. `scale_jitter`: a random short
+    side, then a square at a random place. `center`: as evaluation does."""
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    """Share of the frame that a `random_resized` crop covers, least and most."""
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    """Width over height of a `random_resized` crop, least and most."""
+    scale_jitter: tuple[float, float] = (256 / 224, 320 / 224)
+    """Short side before a `scale_jitter` crop, least and most, as a multiple of the crop."""
+    flip: float = 0.5
+    """Probability of a horizontal flip; 0 where left and right make a class."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation; hue changes by a quarter."""
+    rand_augment: str = ""
+    """Setting such as `rand-m7-n4-mstd0.5-inc1`; empty for none. One draw per clip."""
+    erase: float = 0.0
+    """Probability of erasing one box from all frames of a clip; runs on the device."""
+    mixup: float = 0.0
+    """Alpha of mixup, on the device; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of cutmix, on the device; 0 for none."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SemanticConfig:
     """Where and how a network clusters its tokens; written `8x4x4@4[-N][,key=value...]`."""
 
