@@ -1,0 +1,140 @@
+"""Clip to tokens: cut into tubelets, project, add class token and positions.
+
+Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), (t, h, w) token grid,
+N = t*h*w patch tokens, D width.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.tokens.grid import Grid
+
+Positions = Literal["learned", "sinusoid"]
+
+
+class PatchEmbed(nn.Module):
+    """Projects tubelets as a reshape and one linear layer.
+
+    A Conv3d with stride = kernel computes the same, but cuDNN takes 9 times as long in bf16 on an
+    H200. Weights of Conv3d (D, C, tt, p, p), and of Conv2d (D, C, p, p) where tt = 1, load as
+    they are.
+    """
+
+    def __init__(
+        self, dim: int, *, tubelet_size: tuple[int, int, int], num_channels: int = 3
+    ) -> None:
+        super().__init__()
+        self.tubelet_size = tubelet_size
+        self.num_channels = num_channels
+        t, h, w = tubelet_size
+        self.proj = nn.Linear(num_channels * t * h * w, dim)
+        self.register_load_state_dict_pre_hook(_flatten_convolution)
+
+    def grid(self, num_frames: int, height: int, width: int) -> Grid:
+        """Return the token grid of a clip.
+
+        Raises:
+            ConfigError: a side is not a multiple of the tubelet's.
+        """
+        sizes = (num_frames, height, width)
+        names = ("num_frames", "height", "width")
+        for name, size, step in zip(names, sizes, self.tubelet_size, strict=True):
+            if size % step or size < step:
+                raise ConfigError(f"{name} ({size}) must be a multiple of {step}, the tubelet's")
+        t, h, w = (size // step for size, step in zip(sizes, self.tubelet_size, strict=True))
+        return Grid(t, h, w)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, N, D), grid.
+
+        Raises:
+            ConfigError: the clip has other axes.
+        """
+        if clip.ndim != 5 or clip.shape[1] != self.num_channels:
+            seen = f"axis 1 has {clip.shape[1]}" if clip.ndim == 5 else f"it has {clip.ndim} axes"
+            raise ConfigError(
+                f"clip {tuple(clip.shape)} must be (B, C, T, H, W) with C = {self.num_channels};"
+                f" {seen}"
+            )
+        grid = self.grid(*clip.shape[2:])
+        t, h, w = self.tubelet_size
+        tubelets = rearrange(
+            clip, "b c (t x) (h y) (w z) -> b (t h w) (c x y z)", x=t, y=h, z=w
+        )  # (B, N, C*tt*p*p)
+        return self.proj(tubelets), grid
+
+
+class ClipEmbed(nn.Module):
+    """Patch embedding, class token where there is one, and positions over the whole grid."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        tubelet_size: tuple[int, int, int],
+        native_size: tuple[int, int, int],
+        has_class_token: bool,
+        positions: Positions,
+    ) -> None:
+        super().__init__()
+        self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
+        self.native_grid = self.patch.grid(*native_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if has_class_token else None
+        num_positions = self.native_grid.size + int(has_class_token)
+        if positions == "learned":
+            self.pos_embed = nn.Parameter(torch.empty(1, num_positions, dim))
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+            if self.cls_token is not None:
+                nn.init.trunc_normal_(self.cls_token, std=0.02)
+        else:
+            table = sinusoid_positions(num_positions, dim)
+            self.register_buffer("pos_embed", table, persistent=False)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), grid."""
+        tokens, grid = self.patch(clip)  # (B, N, D)
+        if self.cls_token is not None:
+            tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        return tokens + resize_positions(self.pos_embed, self.native_grid, grid), grid
+
+
+def sinusoid_positions(num_positions: int, dim: int) -> Tensor:
+    """Fixed positions (1, N, D) of VideoMAE: sine in even, cosine in odd channels.
+
+    Channel 2i and 2i + 1 turn by position / 10000^(2i / D).
+    """
+    channel = torch.arange(dim, dtype=torch.float64)
+    position = torch.arange(num_positions, dtype=torch.float64)
+    angle = position[:, None] / 10000 ** (2 * (channel // 2) / dim)  # (N, D)
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()[None]
+
+
+def resize_positions(positions: Tensor, native: Grid, grid: Grid) -> Tensor:
+    """Interpolate positions (1, P + N, D) from the native grid to another one.
+
+    Bicubic in space, linear in time; positions of class tokens stay.
+    """
+    if native == grid:
+        return positions
+    num_class_tokens = positions.shape[1] - native.size
+    cls, patches = positions.split([num_class_tokens, native.size], dim=1)
+    frames = patches.unflatten(1, native)[0].permute(0, 3, 1, 2)  # (t, D, h, w)
+    frames = F.interpolate(frames.float(), size=grid[1:], mode="bicubic", align_corners=False)
+    series = frames.permute(2, 3, 1, 0).flatten(0, 1)  # (h*w, D, t)
+    series = F.interpolate(series, size=grid.t, mode="linear", align_corners=False)
+    resized = series.permute(2, 0, 1).flatten(0, 1)[None]  # (1, t*h*w, D)
+    return torch.cat([cls, resized.to(positions.dtype)], dim=1)
+
+
+def _flatten_convolution(
+    module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Accept the weight of a convolution: (D, C, [tt,] p, p) -> (D, C*tt*p*p)."""
+    name = f"{prefix}proj.weight"
+    if name in state_dict and state_dict[name].ndim > 2:
+        state_dict[name] = state_dict[name].flatten(1)

@@ -1,0 +1,128 @@
+"""Plain ViTs over space-time tokens, joint attention: DeiT (T = 1), VideoMAE, ViViT model 1."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from stvit_video.config import Preprocessing
+from stvit_video.models.blocks import Block
+from stvit_video.models.embed import ClipEmbed, Positions
+from stvit_video.models.stages import plan_stages
+from stvit_video.models.variant import BuildOptions, Variant
+from stvit_video.models.video_transformer import VideoTransformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitVariant(Variant):
+    """Sizes of a plain ViT."""
+
+    dim: int
+    depth: int
+    num_heads: int
+    tubelet_size: tuple[int, int, int]
+    mlp_ratio: float = 4.0
+    class_token: bool = True
+    positions: Positions = "learned"
+    norm_eps: float = 1e-6
+    activation: Callable[..., nn.Module] = nn.GELU
+
+    def build(self, options: BuildOptions) -> VideoTransformer:
+        """Build the network; semantic models do without class token, as in the paper."""
+        has_class_token = options.class_token
+        if has_class_token is None:
+            has_class_token = self.class_token and not options.semantic
+        size = options.preprocessing.image_size
+        embed = ClipEmbed(
+            self.dim,
+            tubelet_size=self.tubelet_size,
+            native_size=(options.preprocessing.num_frames, size, size),
+            has_class_token=has_class_token,
+            positions=self.positions,
+        )
+        runs = plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=embed.native_grid)
+        classes = options.num_classes
+        return VideoTransformer(
+            embed=embed,
+            blocks=[self._block(rate) for rate in drop_path_rates(options.drop_path, self.depth)],
+            runs=runs,
+            norm=nn.LayerNorm(self.dim, eps=self.norm_eps),
+            head=nn.Linear(self.dim, classes) if classes else nn.Identity(),
+            pool="class" if has_class_token else "mean",
+            preprocessing=options.preprocessing,
+        )
+
+    def _block(self, drop_path: float) -> Block:
+        return Block(
+            self.dim,
+            num_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            drop_path=drop_path,
+        )
+
+
+def drop_path_rates(last: float, depth: int) -> list[float]:
+    """Stochastic depth of every block, from 0 to `last` in equal steps."""
+    return torch.linspace(0, last, depth, device="cpu").tolist()
+
+
+_IMAGE = Preprocessing(num_frames=1, frame_stride=1, image_size=224)
+_VIVIT = Preprocessing(
+    num_frames=32, frame_stride=2, image_size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
+_VIDEOMAE = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
+_DEMO = Preprocessing(num_frames=8, frame_stride=2, image_size=64)
+
+_deit = partial(
+    VitVariant,
+    preprocessing=_IMAGE,
+    num_classes=1000,
+    depth=12,
+    tubelet_size=(1, 16, 16),
+    source="DeiT, arXiv 2012.12877",
+    license="Apache-2.0",
+)
+_vivit = partial(
+    VitVariant,
+    preprocessing=_VIVIT,
+    num_classes=400,
+    tubelet_size=(2, 16, 16),
+    activation=partial(nn.GELU, approximate="tanh"),
+    source="ViViT, arXiv 2103.15691",
+    license="Apache-2.0",
+)
+_videomae = partial(
+    VitVariant,
+    preprocessing=_VIDEOMAE,
+    num_classes=400,
+    tubelet_size=(2, 16, 16),
+    class_token=False,
+    positions="sinusoid",
+    source="VideoMAE, arXiv 2203.12602",
+    license="CC-BY-NC-4.0",
+)
+
+VARIANTS: dict[str, Variant] = {
+    "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
+    "deit_small_patch16_224": _deit(dim=384, num_heads=6),
+    "deit_base_patch16_224": _deit(dim=768, num_heads=12),
+    "vivit_base_patch16x2_224": _vivit(dim=768, depth=12, num_heads=12),
+    "videomae_small_patch16_224": _videomae(dim=384, depth=12, num_heads=6),
+    "videomae_base_patch16_224": _videomae(dim=768, depth=12, num_heads=12),
+    "videomae_large_patch16_224": _videomae(dim=1024, depth=24, num_heads=16),
+    "demo_tiny": VitVariant(
+        preprocessing=_DEMO,
+        num_classes=12,
+        dim=128,
+        depth=6,
+        num_heads=4,
+        tubelet_size=(2, 8, 8),
+        class_token=False,
+        source="this project, for `stvit-video demo`",
+        license="Apache-2.0",
+    ),
+}
