@@ -1,0 +1,241 @@
+"""Time forward passes and training steps of several models side by side, in turns.
+
+Legend: B clips in a batch.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stvit_video.measure.steps import Mode, Step, build_step
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThroughputReport:
+    """Speed of one model on one device, with what is needed to repeat the measurement."""
+
+    clips_per_second: float
+    """Batch size over the median step."""
+    median_step_seconds: float
+    """Latency p50 of one step; queued steps of a round share their mean."""
+    p90_step_seconds: float
+    """Latency p90 of one step."""
+    fastest_step_seconds: float
+    slowest_step_seconds: float
+    spread: float
+    """Distance between the quartiles of the step time, as a share of its median."""
+    ratio: float
+    """Speed relative to the first model of the comparison: median over rounds of the ratio."""
+    ratio_low: float
+    """First decile of the ratio over rounds."""
+    ratio_high: float
+    """Last decile of the ratio over rounds."""
+    warmup_seconds: float
+    """First steps, compilation included; they are not in the other figures."""
+    peak_memory_mib: float | None
+    """Weights, optimiser state and the most that a step adds; None where it is not counted."""
+    batch_size: int
+    num_rounds: int
+    steps_per_round: int
+    mode: Mode
+    compile_mode: str
+    """`off`, or the mode given to torch.compile."""
+    device: str
+    num_threads: int
+    """Threads of one operator on the CPU."""
+    dtype: str
+    """Of the clips and the weights; under autocast `float32, bfloat16 autocast`."""
+
+
+def measure_throughput(
+    model: nn.Module,
+    clips: Tensor,
+    *,
+    mode: Mode = "inference",
+    num_rounds: int = 50,
+    num_warmup_steps: int = 3,
+    compile_mode: str = "off",
+) -> ThroughputReport:
+    """Time one model on `clips` (B, C, T, H, W), already on its device."""
+    return compare_throughput(
+        {"model": model},
+        {"model": clips},
+        mode=mode,
+        num_rounds=num_rounds,
+        num_warmup_steps=num_warmup_steps,
+        compile_mode=compile_mode,
+    )["model"]
+
+
+def compare_throughput(
+    models: Mapping[str, nn.Module],
+    clips: Tensor | Mapping[str, Tensor],
+    *,
+    mode: Mode = "inference",
+    num_rounds: int = 20,
+    steps_per_round: int = 1,
+    num_warmup_steps: int = 3,
+    compile_mode: str = "off",
+    autocast_dtype: torch.dtype | None = None,
+) -> dict[str, ThroughputReport]:
+    """Time models in turns: every round runs each of them once, so drift of the machine is shared.
+
+    `clips` (B, C, T, H, W) are on the models' device, for all models or by name. Ratios are to the
+    first model. Leaves every model in the train or eval mode it came in; a training step updates
+    the weights. `compile_mode` other than `off` passes each model through torch.compile.
+
+    Raises:
+        ValueError: no model, or fewer than one round or step.
+    """
+    if not models:
+        raise ValueError("models is empty: there is nothing to compare")
+    for name, count in (("num_rounds", num_rounds), ("steps_per_round", steps_per_round)):
+        if count < 1:
+            raise ValueError(f"{name} ({count}) must be at least 1")
+    by_name = {name: clips if isinstance(clips, Tensor) else clips[name] for name in models}
+    was_training = {name: model.training for name, model in models.items()}
+    steps: dict[str, Step] = {}
+    resident: dict[str, Callable[[], int]] = {}
+    try:
+        for name, model in models.items():
+            steps[name], resident[name] = build_step(
+                model,
+                by_name[name],
+                mode=mode,
+                compile_mode=compile_mode,
+                autocast_dtype=autocast_dtype,
+            )
+        device = next(iter(by_name.values())).device
+        warmup = {name: _warm_up(step, device, num_warmup_steps) for name, step in steps.items()}
+        memory = {name: _peak_memory_mib(steps[name], device, resident[name]) for name in steps}
+        seconds = time_in_turns(
+            steps, device=device, num_rounds=num_rounds, steps_per_round=steps_per_round
+        )
+    finally:
+        for name, model in models.items():
+            model.train(was_training[name])
+    first = next(iter(models))
+    return {
+        name: _report(
+            seconds[name],
+            seconds[first],
+            clips=by_name[name],
+            first_batch_size=len(by_name[first]),
+            warmup_seconds=warmup[name],
+            peak_memory_mib=memory[name],
+            steps_per_round=steps_per_round,
+            labels=(mode, compile_mode, _dtype_name(models[name], autocast_dtype)),
+        )
+        for name in models
+    }
+
+
+def time_in_turns(
+    steps: Mapping[str, Step], *, device: torch.device, num_rounds: int, steps_per_round: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of one step of each, one value a round; the order of turns alternates.
+
+    The device is synchronised around every turn, so queued work is never taken for finished work.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for round_index in range(num_rounds):
+        names = list(steps) if round_index % 2 == 0 else list(steps)[::-1]
+        for name in names:
+            _synchronize(device)
+            start = time.perf_counter()
+            for _ in range(steps_per_round):
+                steps[name]()
+            _synchronize(device)
+            seconds[name].append((time.perf_counter() - start) / steps_per_round)
+    return seconds
+
+
+def _warm_up(step: Step, device: torch.device, num_steps: int) -> float:
+    start = time.perf_counter()
+    for _ in range(num_steps):
+        step()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _peak_memory_mib(step: Step, device: torch.device, resident: Callable[[], int]) -> float | None:
+    """Other models may share the device: what stays of this one, and the most that a step adds."""
+    if device.type != "cuda":
+        return None
+    _synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    step()
+    _synchronize(device)
+    added = torch.cuda.max_memory_allocated(device) - before
+    return (resident() + added) / _MIB
+
+
+def _report(
+    seconds: list[float],
+    first_seconds: list[float],
+    *,
+    clips: Tensor,
+    first_batch_size: int,
+    warmup_seconds: float,
+    peak_memory_mib: float | None,
+    steps_per_round: int,
+    labels: tuple[Mode, str, str],
+) -> ThroughputReport:
+    median = statistics.median(seconds)
+    batch_ratio = len(clips) / first_batch_size
+    ratios = [batch_ratio * a / b for a, b in zip(first_seconds, seconds, strict=True)]
+    mode, compile_mode, dtype = labels
+    return ThroughputReport(
+        clips_per_second=len(clips) / median,
+        median_step_seconds=median,
+        p90_step_seconds=percentile(seconds, 0.9),
+        fastest_step_seconds=min(seconds),
+        slowest_step_seconds=max(seconds),
+        spread=(percentile(seconds, 0.75) - percentile(seconds, 0.25)) / median,
+        ratio=statistics.median(ratios),
+        ratio_low=percentile(ratios, 0.1),
+        ratio_high=percentile(ratios, 0.9),
+        warmup_seconds=warmup_seconds,
+        peak_memory_mib=peak_memory_mib,
+        batch_size=len(clips),
+        num_rounds=len(seconds),
+        steps_per_round=steps_per_round,
+        mode=mode,
+        compile_mode=compile_mode,
+        device=device_name(clips.device),
+        num_threads=torch.get_num_threads(),
+        dtype=dtype,
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Value below which `share` of the sorted values lie, interpolated: of 1, 2, 4 half is 2."""
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the GPU, or the device type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _dtype_name(model: nn.Module, autocast_dtype: torch.dtype | None) -> str:
+    own = str(next(model.parameters()).dtype).removeprefix("torch.")
+    if autocast_dtype is None:
+        return own
+    return f"{own}, {str(autocast_dtype).removeprefix('torch.')} autocast"
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
