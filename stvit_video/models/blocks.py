@@ -36,7 +36,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = Attention(dim, num_heads=num_heads)
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act_layer=activation)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), act_layer=activation)  # type: ignore[arg-type]
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.scale1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
         self.scale2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
