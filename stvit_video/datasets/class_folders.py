@@ -1,0 +1,59 @@
+"""Videos sorted into one folder per class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stvit_video.datasets.manifest import Manifest, VideoRecord
+from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
+    *(".flv", ".wmv", ".3gp", ".ogv"),
+)
+
+
+def find_class_folders(root: Path, *, class_names: Sequence[str] | None = None) -> Manifest:
+    """List the videos of `root/CLASS/*.mp4` (and other video suffixes), sorted by path.
+
+    The classes are the sorted names of the folders, or `class_names` in their own order, of which
+    some may then have no folder.
+
+    Raises:
+        MissingFileError: `root` is no folder.
+        DatasetError: there is no class folder, one holds no video, or one is no class.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f"data folder {root} does not exist; it must hold class folders")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    if not folders:
+        raise DatasetError(f"data folder {root} holds no class folders: one folder per class")
+    if class_names is None:
+        class_names = [folder.name for folder in folders]
+    index_of = {name: index for index, name in enumerate(class_names)}
+    records = []
+    for folder in folders:
+        if folder.name not in index_of:
+            raise DatasetError(
+                f"class folder {folder} is none of the {len(index_of)} classes"
+                f"{did_you_mean(folder.name, list(index_of))}"
+            )
+        paths = find_videos(folder)
+        if not paths:
+            raise DatasetError(_no_videos(folder))
+        records += [VideoRecord(path, index_of[folder.name]) for path in paths]
+    return Manifest(tuple(records), tuple(class_names))
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """List the files directly in `folder` whose suffix is that of a video, sorted."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _no_videos(folder: Path) -> str:
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if inner:
+        return (
+            f"class folder {folder} holds no videos but folders, {inner[0]!r} the first;"
+            f" if those are the classes, give {folder}"
+        )
+    return f"class folder {folder} holds no videos; add some or remove it"
