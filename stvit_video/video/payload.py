@@ -1,0 +1,140 @@
+"""What a compressed packet says of itself without being decoded: does it show a picture, and may
+decoding start at it? Bytes in, facts out.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+Payload = bytes | memoryview
+
+
+class PacketFacts(NamedTuple):
+    """What the first bytes of a packet tell."""
+
+    shows_picture: bool
+    """A picture comes out for this packet."""
+    is_entry: bool
+    """Nothing before this packet is needed to decode it and what follows it on screen."""
+    is_sound: bool
+    """The bytes look as the codec demands; otherwise only decoding tells what comes out."""
+
+
+_DAMAGED = PacketFacts(shows_picture=True, is_entry=False, is_sound=False)
+
+
+def packet_reader(codec: str, extradata: bytes | None) -> Callable[[Payload, bool], PacketFacts]:
+    """Return the function (payload, key flag) -> facts for the packets of one stream.
+
+    A codec without rules of its own is believed: every packet shows a picture, and the container's
+    key flag holds.
+    """
+    length_size = _nal_length_size(codec, extradata)
+    if codec == "h264":
+        return lambda payload, is_key: _h264_facts(payload, is_key, length_size)
+    if codec == "hevc":
+        return lambda payload, is_key: _hevc_facts(payload, is_key, length_size)
+    return {"vp8": _vp8_facts, "vp9": _vp9_facts}.get(codec, _plain_facts)
+
+
+def _plain_facts(payload: Payload, is_key: bool) -> PacketFacts:
+    return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=len(payload) > 0)
+
+
+def _h264_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts:
+    for nal in _nals(payload, length_size):
+        if nal[0] & 0x80:
+            return _DAMAGED
+        kind = nal[0] & 0x1F
+        if kind in (1, 2, 5):
+            values = _golomb_values(nal[1:12], 3)
+            if len(values) < 3 or values[0] != 0 or values[1] > 9 or values[2] > 255:
+                return _DAMAGED
+            is_intra = values[1] in (2, 4, 7, 9)
+            return PacketFacts(
+                shows_picture=True, is_entry=is_key and (kind == 5 or is_intra), is_sound=True
+            )
+    return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
+
+
+def _hevc_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts:
+    for nal in _nals(payload, length_size):
+        kind = nal[0] >> 1 & 0x3F
+        if nal[0] & 0x80:
+            return _DAMAGED
+        if kind < 32:
+            is_first_slice = len(nal) > 2 and bool(nal[2] & 0x80)
+            if not is_first_slice or 9 < kind < 16:
+                return _DAMAGED
+            return PacketFacts(
+                shows_picture=True, is_entry=is_key and 16 <= kind <= 23, is_sound=True
+            )
+    return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
+
+
+def _vp8_facts(payload: Payload, is_key: bool) -> PacketFacts:
+    if len(payload) < 3:
+        return PacketFacts(shows_picture=False, is_entry=False, is_sound=False)
+    is_sound = bool(payload[0] & 1) != is_key  # the bit is 0 for a key frame
+    return PacketFacts(shows_picture=bool(payload[0] & 0x10), is_entry=is_key, is_sound=is_sound)
+
+
+def _vp9_facts(payload: Payload, is_key: bool) -> PacketFacts:
+    if not len(payload) or payload[0] >> 6 != 0b10:
+        return _DAMAGED
+    if payload[-1] & 0xE0 == 0xC0:  # a superframe: hidden frames and the one that is shown
+        return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=True)
+    profile = payload[0] >> 5 & 1 | payload[0] >> 3 & 2
+    bits = payload[0] << (1 if profile == 3 else 0)
+    shows_existing, is_inter, is_shown = bits >> 3 & 1, bits >> 2 & 1, bits >> 1 & 1
+    if shows_existing:
+        return PacketFacts(shows_picture=True, is_entry=False, is_sound=not is_key)
+    return PacketFacts(
+        shows_picture=bool(is_shown), is_entry=is_key, is_sound=bool(is_inter) != is_key
+    )
+
+
+def _nal_length_size(codec: str, extradata: bytes | None) -> int:
+    """Bytes that hold the length of a NAL unit; 0 where start codes part them (Annex B)."""
+    if not extradata or extradata[0] != 1:
+        return 0
+    if codec == "h264" and len(extradata) > 4:
+        return (extradata[4] & 3) + 1
+    if codec == "hevc" and len(extradata) > 21:
+        return (extradata[21] & 3) + 1
+    return 0
+
+
+def _nals(payload: Payload, length_size: int) -> Iterator[memoryview]:
+    """Cut a packet into its NAL units; the empty ones are left out."""
+    view = memoryview(payload)
+    if length_size:
+        start = 0
+        while start + length_size < len(view):
+            length = int.from_bytes(view[start : start + length_size], "big")
+            if length:
+                yield view[start + length_size : start + length_size + length]
+            start += length_size + length
+        return
+    data = bytes(view)
+    start = data.find(b"\0\0\1")
+    while start >= 0:
+        end = data.find(b"\0\0\1", start + 3)
+        nal = view[start + 3 : end if end >= 0 else len(data)]
+        if len(nal):
+            yield nal
+        start = end
+
+
+def _golomb_values(data: Payload, count: int) -> list[int]:
+    """Read unsigned exponential Golomb codes from the first bits; fewer where the bits end."""
+    bits = "".join(f"{byte:08b}" for byte in bytes(data))
+    values: list[int] = []
+    position = 0
+    while len(values) < count:
+        zeros = bits.find("1", position) - position
+        end = position + 2 * zeros + 1
+        if zeros < 0 or end > len(bits):
+            break
+        values.append(int(bits[position + zeros : end], 2) - 1)
+        position = end
+    return values

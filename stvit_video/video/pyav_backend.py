@@ -1,0 +1,281 @@
+"""Decode with PyAV: exact for every file, by a table of packet timestamps. The only place, besides
+the writers, that knows PyAV.
+
+Legend: T H W frames and pixels, C colours.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.stream import Disposition
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stvit_video.errors import VideoDecodeError
+from stvit_video.video.container import Extent, read_rotation
+from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
+from stvit_video.video.faults import check_file, open_fault
+from stvit_video.video.packets import EntryPoint, PacketTable, read_packet_table
+
+
+class _TableMismatchError(Exception):
+    """The decoder gave other pictures than the packet table promised."""
+
+
+class PyavDecoder:
+    """Seek to the key frame before a frame and decode up to it.
+
+    Where the packets do not tell which pictures are shown (mpeg-ts, avi, damaged packets), every
+    picture is decoded once to count them, and frames are counted from the start.
+    """
+
+    def __init__(self, path: Path, *, backend: str = "pyav") -> None:
+        self.path = path
+        self._backend = backend
+        self._process = os.getpid()
+        self._extent = check_file(path, backend=backend)
+        self._container: Any = None
+        self._open()
+        try:
+            self.table = self._read_table()
+            self._is_sequential = not self.table.is_exact
+            if self._is_sequential:
+                self._num_decodable = self._count_decodable()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def num_frames(self) -> int:
+        """Pictures that the container shows."""
+        return self._num_decodable if self._is_sequential else len(self.table.pts)
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """What the packets tell; nothing is decoded for it."""
+        codec_context = self._stream.codec_context
+        width, height = codec_context.width, codec_context.height
+        if read_rotation(self.path) % 180:
+            width, height = height, width
+        duration = self._duration_seconds()
+        rate = self._stream.average_rate
+        return VideoInfo(
+            path=self.path,
+            num_frames=self.num_frames,
+            fps=float(rate) if rate else (self.num_frames / duration if duration else 0.0),
+            duration_seconds=duration,
+            width=width,
+            height=height,
+            codec=self.table.codec,
+            backend="pyav",
+        )
+
+    @property
+    def pix_fmt(self) -> str:
+        """Layout of the stored pixels, as FFmpeg calls it; empty where the header is silent."""
+        return str(self._stream.codec_context.pix_fmt or "")
+
+    @property
+    def has_declared_duration(self) -> bool:
+        """The header says how long the video is; one written live does not."""
+        return self._container.duration is not None
+
+    def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """Decode the frames at `indices`, in one pass: uint8 [T, H, W, C], RGB, upright."""
+        check_process(self.path, self._process)
+        return arrange_frames(
+            self.path, self.num_frames, indices, self._read, backend=self._backend
+        )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __enter__(self) -> "PyavDecoder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _fault(self, stage: str, reason: Any, detail: str = "") -> VideoDecodeError:
+        return VideoDecodeError(
+            self.path, backend=self._backend, stage=stage, reason=reason, detail=detail
+        )
+
+    def _open(self) -> None:
+        self.close()
+        self._container, self._stream = _open_stream(self.path, self._extent, backend=self._backend)
+        self._stream.codec_context.thread_count = 1
+
+    def _read_table(self) -> PacketTable:
+        try:
+            table = read_packet_table(self._container, self._stream)
+        except FFmpegError as error:
+            raise self._fault("index", "corrupt", "its packets cannot be read") from error
+        num_promised = self._num_promised(table)
+        if self._extent.is_cut or num_promised > table.num_packets:
+            detail = f"header says {num_promised} frames, {table.num_whole} decodable"
+            raise self._fault("open", "truncated", detail)
+        if not table.num_packets:
+            raise self._fault("open", "no frames")
+        return table
+
+    def _num_promised(self, table: PacketTable) -> int:
+        """Frames according to the header, before any packet is looked at."""
+        if self._stream.frames:
+            return int(self._stream.frames)
+        if not self._extent.is_cut or not self._container.duration:
+            return 0
+        seconds = self._container.duration / av.time_base
+        return max(round(seconds * float(self._stream.average_rate or 0)), table.num_packets)
+
+    def _duration_seconds(self) -> float:
+        if not len(self.table.pts):
+            return 0.0
+        ticks = int(self.table.pts[-1] - self.table.pts[0]) + self.table.last_duration
+        return float(ticks * self._stream.time_base)
+
+    def _count_decodable(self) -> int:
+        self._open()
+        count = sum(1 for _ in self._decode_all())
+        if not count:
+            raise self._fault("decode", "corrupt", "none of its pictures decode")
+        return count
+
+    def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
+        """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
+        try:
+            if not self._is_sequential:
+                try:
+                    return self._collect(self._seek_and_decode(targets), len(targets))
+                except _TableMismatchError:
+                    self._distrust_table()
+            return self._collect(self._pick(targets), len(targets))
+        except FFmpegError as error:
+            raise self._fault("decode", "corrupt", error.strerror or "") from error
+
+    def _distrust_table(self) -> None:
+        """Fall back to counting, or refuse where the count contradicts what `info` has said."""
+        self._num_decodable = self._count_decodable()
+        if self._num_decodable != len(self.table.pts):
+            detail = f"header says {len(self.table.pts)} frames, {self._num_decodable} decodable"
+            raise self._fault("decode", "corrupt", detail)
+        self._is_sequential = True
+
+    def _collect(self, frames: Iterator[Any], count: int) -> NDArray[np.uint8]:
+        pictures: NDArray[np.uint8] | None = None
+        width, height = self._stream.codec_context.width, self._stream.codec_context.height
+        number = 0
+        for number, frame in enumerate(frames, 1):
+            picture = frame.to_ndarray(format="rgb24", width=width, height=height)  # (H, W, C)
+            if frame.rotation:
+                picture = np.rot90(picture, k=frame.rotation // 90)
+            if pictures is None:
+                pictures = np.empty((count, *picture.shape), dtype=np.uint8)
+            pictures[number - 1] = picture
+        if pictures is None or number < count:
+            raise self._fault("decode", "corrupt", f"{number} of {count} frames decodable")
+        return pictures
+
+    def _seek_and_decode(self, targets: Sequence[int]) -> Iterator[Any]:
+        """Frames at `targets`, seeking only where a key frame lies between two of them."""
+        pictures: Iterator[tuple[int, Any]] = iter(())
+        reached = -2
+        for target in targets:
+            entry = self.table.entry_for(target)
+            first = int(np.searchsorted(self.table.pts, entry.pts))
+            if first > reached + 1 or reached < 0:
+                pictures = self._decode_from(entry, first)
+            for reached, frame in pictures:
+                if reached == target:
+                    yield frame
+                    break
+            else:
+                raise _TableMismatchError
+
+    def _decode_from(self, entry: EntryPoint, first: int) -> Iterator[tuple[int, Any]]:
+        """Decode from an entry point on, checking each picture's time against the table."""
+        expected = first
+        for packet in self._packets_from(entry):
+            if not packet.size and packet.dts is not None:
+                continue
+            for frame in self._decode(packet):
+                if frame.pts is not None and frame.pts < entry.pts:
+                    continue  # shown before the entry point: what it refers to was not decoded
+                if expected >= len(self.table.pts) or frame.pts != self.table.pts[expected]:
+                    raise _TableMismatchError
+                yield expected, frame
+                expected += 1
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            return packet.decode()
+        except FFmpegError as error:
+            raise _TableMismatchError from error
+
+    def _packets_from(self, entry: EntryPoint) -> Iterator[Any]:
+        """Packets from the entry point to the end; a seek that lands behind it is repeated."""
+        for start in dict.fromkeys((entry, self.table.entries[0])):
+            try:
+                self._container.seek(start.dts, stream=self._stream, backward=True)
+            except FFmpegError:
+                continue
+            packets = self._container.demux(self._stream)
+            for packet in packets:
+                if packet.pts == entry.pts and packet.is_keyframe:
+                    yield packet
+                    yield from packets
+                    return
+                if self.table.position_of_pts.get(packet.pts, -1) > entry.position:
+                    break
+        raise _TableMismatchError
+
+    def _pick(self, targets: Sequence[int]) -> Iterator[Any]:
+        wanted = set(targets)
+        self._open()
+        for number, frame in enumerate(self._decode_all()):
+            if number in wanted:
+                yield frame
+            if number == targets[-1]:
+                return
+
+    def _decode_all(self) -> Iterator[Any]:
+        """Every picture that decodes, in the order of the decoder; broken packets are passed."""
+        for packet in self._container.demux(self._stream):
+            if not packet.size and packet.dts is not None:
+                continue
+            try:
+                yield from packet.decode()
+            except FFmpegError:
+                continue
+
+
+def check_header(path: Path, *, backend: str) -> None:
+    """Refuse, by its header alone, a file without a video stream.
+
+    Raises:
+        VideoDecodeError: the file cannot be opened, or holds no pictures.
+    """
+    container, _ = _open_stream(path, check_file(path, backend=backend), backend=backend)
+    container.close()
+
+
+def _open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
+    """Open a container and find its video stream; a cover picture is none."""
+    try:
+        container: Any = av.open(str(path), metadata_errors="replace")
+    except (FFmpegError, ValueError) as error:
+        raise open_fault(path, extent, backend=backend) from error
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return container, stream
+    container.close()
+    raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")

@@ -1,0 +1,54 @@
+"""Fixtures shared by every test folder: small videos whose pictures tell their number."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stvit_video.video.numbered import numbered_picture, write_pictures
+
+
+@pytest.fixture(scope="session")
+def counting_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lossless 20-frame 48x32 video at 10 fps whose frame i has the grey level 10 * i."""
+    path = tmp_path_factory.mktemp("counting") / "counting.mkv"
+    pictures = (np.full((32, 48, 3), 10 * i, dtype=np.uint8) for i in range(20))
+    write_pictures(path, pictures, codec="ffv1", pix_fmt="bgr0", fps=10)
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_numbered() -> Callable[..., Path]:
+    """Write a video whose frame i shows the number i: path, num_frames, then the encoder's."""
+
+    def write(
+        path: Path, num_frames: int, *, width: int = 96, height: int = 64, **how: object
+    ) -> Path:
+        pictures = (numbered_picture(i, width=width, height=height) for i in range(num_frames))
+        options = {"options": {"g": "12", "bf": "2", "x264-params": "log=-1"}} | how
+        write_pictures(path, pictures, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def numbered_video(
+    tmp_path_factory: pytest.TempPathFactory, write_numbered: Callable[..., Path]
+) -> Path:
+    """A 60-frame 96x64 h264 mp4 at 25 fps, key frames every 12 frames, numbered pictures."""
+    return write_numbered(tmp_path_factory.mktemp("numbered") / "numbered.mp4", 60)
+
+
+@pytest.fixture(scope="session")
+def class_folder_root(
+    tmp_path_factory: pytest.TempPathFactory, write_numbered: Callable[..., Path]
+) -> Path:
+    """Two class folders, `pushing left` with 3 and `waving` with 2 videos of 11 to 19 frames."""
+    root = tmp_path_factory.mktemp("classes")
+    for name, lengths in {"pushing left": (11, 13, 17), "waving": (14, 19)}.items():
+        (root / name).mkdir()
+        for length in lengths:
+            write_numbered(root / name / f"video_{length}.mp4", length)
+    return root
