@@ -1,0 +1,132 @@
+"""Batches of clips: seeded, exactly shared between processes, and resumable in mid-epoch.
+
+Legend: B clips in a batch, T H W frames and pixels, C colours.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from stvit_video.datasets.sampler import EpochSampler, ItemKey
+from stvit_video.datasets.video_dataset import FailedVideo, Item, Sample, VideoDataset
+from stvit_video.errors import DatasetError
+
+
+class Batch(NamedTuple):
+    """Views of videos, stacked; a video that failed has no row but a line in `failures`."""
+
+    clip: Tensor
+    """(B, C, T, H, W); of shape (0,) where every video of the batch failed."""
+    label: Tensor
+    """int64 (B,)."""
+    video_index: Tensor
+    """int64 (B,): position in the records of the data set."""
+    view_index: Tensor
+    """int64 (B,)."""
+    failures: tuple[FailedVideo, ...] = ()
+
+
+class VideoLoader(StatefulDataLoader):
+    """A data loader that measures how long its user waits for data.
+
+    `state_dict()` and `load_state_dict()` save and restore the place inside an epoch.
+    """
+
+    waited_seconds: float = 0.0
+    """Time spent waiting for batches since the last iteration began."""
+    raises: bool = False
+    """Raise the error of a video that cannot be read, instead of serving a batch without it."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.waited_seconds = 0.0
+        start = time.perf_counter()
+        for batch in super().__iter__():
+            self.waited_seconds += time.perf_counter() - start
+            if batch.failures and self.raises:
+                raise batch.failures[0].error
+            yield batch
+            start = time.perf_counter()
+
+
+def build_loader(
+    dataset: VideoDataset,
+    *,
+    batch_size: int,
+    num_workers: int,
+    shuffle: bool,
+    seed: int,
+    drop_last: bool = False,
+    start_method: str | None = None,
+) -> VideoLoader:
+    """Return a loader of `Batch`es; `batch_size` counts items of the data set.
+
+    Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
+    sampler must be put in its place. Workers use one thread each; `start_method` is that of
+    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default).
+    """
+    if batch_size < 1:
+        raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
+    if drop_last and batch_size > len(dataset):
+        raise DatasetError(
+            f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
+        )
+    with warnings.catch_warnings():  # torchdata 0.11 calls what torch 2.11 deprecated
+        warnings.filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)
+        loader = VideoLoader(
+            _Reader(dataset),
+            batch_size=batch_size,
+            sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
+            num_workers=num_workers,
+            collate_fn=collate_samples,
+            pin_memory=torch.cuda.is_available(),
+            drop_last=drop_last,
+            worker_init_fn=_use_one_thread,
+            multiprocessing_context=start_method if num_workers else None,
+            persistent_workers=shuffle and num_workers > 0,
+        )
+    loader.raises = dataset.on_decode_error == "raise"
+    return loader
+
+
+def collate_samples(items: Sequence[Item]) -> Batch:
+    """Stack the views of the items; keep the failed videos apart."""
+    samples: list[Sample] = []
+    failures = []
+    for item in items:
+        if isinstance(item, FailedVideo):
+            failures.append(item)
+        elif isinstance(item, Sample):
+            samples.append(item)
+        else:
+            samples += item
+    clips = torch.stack([s.clip for s in samples]) if samples else torch.empty(0)
+    return Batch(
+        clips,  # (B, C, T, H, W)
+        torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+        torch.tensor([sample.video_index for sample in samples], dtype=torch.int64),
+        torch.tensor([sample.view_index for sample in samples], dtype=torch.int64),
+        tuple(failures),
+    )
+
+
+class _Reader(Dataset[Item]):
+    """Lets errors leave a worker as items: raised there, they would lose their type and fields."""
+
+    def __init__(self, videos: VideoDataset) -> None:
+        self.videos = videos
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: ItemKey) -> Item:
+        return self.videos.read(key)
+
+
+def _use_one_thread(worker_id: int) -> None:
+    torch.set_num_threads(1)

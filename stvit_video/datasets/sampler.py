@@ -1,0 +1,106 @@
+"""Decide which items a process serves, in which order, and with which random draws.
+
+An item of one epoch is fully named by its key. Keys depend on the seed, the epoch and the item
+alone, so an epoch does not depend on the number of workers and can be taken up in its middle.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import distributed
+from torch.utils.data import Sampler
+
+from stvit_video.errors import DatasetError
+
+
+class ItemKey(NamedTuple):
+    """What a data set is asked for: which item, and the seed of its random choices."""
+
+    item: int
+    seed: int
+
+
+class EpochSampler(Sampler[ItemKey]):
+    """The share of one process in one epoch; processes never serve the same item twice.
+
+    With `shuffle` the order changes every epoch, and every process serves equally many items, so
+    that all take equally many steps: the up to `num_processes - 1` items left over differ from
+    epoch to epoch. Without it every item is served exactly once, in order, and shares may differ
+    by one.
+
+    The process group is asked when an epoch starts, so a sampler may be built before it exists.
+    """
+
+    def __init__(self, num_items: int, *, shuffle: bool, seed: int) -> None:
+        self.num_items = num_items
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration serves."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        rank, num_processes = _rank_and_size()
+        if not self.shuffle:
+            return len(range(rank, self.num_items, num_processes))
+        if self.num_items < num_processes:
+            raise DatasetError(
+                f"data set of {self.num_items} items is too small for {num_processes} processes"
+            )
+        return self.num_items // num_processes
+
+    def __iter__(self) -> Iterator[ItemKey]:
+        return EpochKeys(self)
+
+    def keys(self, epoch: int) -> list[ItemKey]:
+        """Return all keys of this process in `epoch`, in order."""
+        rank, num_processes = _rank_and_size()
+        order = torch.arange(self.num_items)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+            order = order[torch.randperm(self.num_items, generator=generator)]
+        mine = order[rank::num_processes][: len(self)].tolist()
+        return [ItemKey(index, mix_seed(self.seed, epoch, index)) for index in mine]
+
+
+class EpochKeys(Iterator[ItemKey]):
+    """The keys of one epoch, with a place in it that can be saved and returned to."""
+
+    def __init__(self, sampler: EpochSampler) -> None:
+        self.sampler = sampler
+        self.epoch = sampler.epoch
+        self.served = 0
+        self.keys = sampler.keys(self.epoch)
+
+    def __next__(self) -> ItemKey:
+        if self.served >= len(self.keys):
+            raise StopIteration
+        self.served += 1
+        return self.keys[self.served - 1]
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place: epoch, and items of this process that were served."""
+        return {"epoch": self.epoch, "served": self.served}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Return to a place."""
+        self.epoch, self.served = state["epoch"], state["served"]
+        self.sampler.set_epoch(self.epoch)
+        self.keys = self.sampler.keys(self.epoch)
+
+
+def mix_seed(*numbers: int) -> int:
+    """Make one seed (63 bits) of several numbers; neighbouring numbers give unrelated seeds."""
+    packed = struct.pack(f"<{len(numbers)}q", *numbers)
+    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little") >> 1
+
+
+def _rank_and_size() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
