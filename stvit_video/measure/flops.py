@@ -127,7 +127,9 @@ FREE_OPERATORS = (
         "bernoulli_ meshgrid stack cat roll pad constant_pad_nd flip tile repeat expand_as expand"
     )
     | _aten("unflatten copy_ clone select_scatter slice_scatter split_with_sizes im2col unfold")
-    | _aten("rot90 isnan isinf any all result_type is_floating_point fill masked_select")
+    | _aten(
+        "mT T numpy_T diagonal rot90 isnan isinf any all result_type is_floating_point fill masked_select"
+    )
 )
 """Element-wise operators, reductions, comparisons, moves and views, which papers do not count."""
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -100,22 +101,26 @@ def compare_throughput(
             raise ValueError(f"{name} ({count}) must be at least 1")
     by_name = {name: clips if isinstance(clips, Tensor) else clips[name] for name in models}
     was_training = {name: model.training for name, model in models.items()}
-    steps: dict[str, Step] = {}
-    resident: dict[str, Callable[[], int]] = {}
     try:
-        for name, model in models.items():
-            steps[name], resident[name] = build_step(
-                model,
+        runs = {
+            name: _prepare(
+                build_step(
+                    model,
+                    by_name[name],
+                    mode=mode,
+                    compile_mode=compile_mode,
+                    autocast_dtype=autocast_dtype,
+                ),
                 by_name[name],
-                mode=mode,
-                compile_mode=compile_mode,
-                autocast_dtype=autocast_dtype,
+                num_warmup_steps,
             )
-        device = next(iter(by_name.values())).device
-        warmup = {name: _warm_up(step, device, num_warmup_steps) for name, step in steps.items()}
-        memory = {name: _peak_memory_mib(steps[name], device, resident[name]) for name in steps}
+            for name, model in models.items()
+        }
         seconds = time_in_turns(
-            steps, device=device, num_rounds=num_rounds, steps_per_round=steps_per_round
+            {name: run.step for name, run in runs.items()},
+            device=next(iter(by_name.values())).device,
+            num_rounds=num_rounds,
+            steps_per_round=steps_per_round,
         )
     finally:
         for name, model in models.items():
@@ -123,12 +128,10 @@ def compare_throughput(
     first = next(iter(models))
     return {
         name: _report(
+            runs[name],
             seconds[name],
-            seconds[first],
+            ratios=_ratios(seconds[first], seconds[name], len(by_name[first]), len(by_name[name])),
             clips=by_name[name],
-            first_batch_size=len(by_name[first]),
-            warmup_seconds=warmup[name],
-            peak_memory_mib=memory[name],
             steps_per_round=steps_per_round,
             labels=(mode, compile_mode, _dtype_name(models[name], autocast_dtype)),
         )
@@ -156,15 +159,25 @@ def time_in_turns(
     return seconds
 
 
-def _warm_up(step: Step, device: torch.device, num_steps: int) -> float:
+class _Run(NamedTuple):
+    step: Step
+    warmup_seconds: float
+    peak_memory_mib: float | None
+
+
+def _prepare(built: tuple[Step, Callable[[], int]], clips: Tensor, num_warmup_steps: int) -> _Run:
+    step, resident_bytes = built
     start = time.perf_counter()
-    for _ in range(num_steps):
+    for _ in range(num_warmup_steps):
         step()
-    _synchronize(device)
-    return time.perf_counter() - start
+    _synchronize(clips.device)
+    seconds = time.perf_counter() - start
+    return _Run(step, seconds, _peak_memory_mib(step, clips.device, resident_bytes))
 
 
-def _peak_memory_mib(step: Step, device: torch.device, resident: Callable[[], int]) -> float | None:
+def _peak_memory_mib(
+    step: Step, device: torch.device, resident_bytes: Callable[[], int]
+) -> float | None:
     """Other models may share the device: what stays of this one, and the most that a step adds."""
     if device.type != "cuda":
         return None
@@ -174,23 +187,26 @@ def _peak_memory_mib(step: Step, device: torch.device, resident: Callable[[], in
     step()
     _synchronize(device)
     added = torch.cuda.max_memory_allocated(device) - before
-    return (resident() + added) / _MIB
+    return (resident_bytes() + added) / _MIB
+
+
+def _ratios(
+    first: list[float], seconds: list[float], first_batch_size: int, batch_size: int
+) -> list[float]:
+    """Speed in clips relative to the first model, one value a round."""
+    return [batch_size / first_batch_size * a / b for a, b in zip(first, seconds, strict=True)]
 
 
 def _report(
+    run: _Run,
     seconds: list[float],
-    first_seconds: list[float],
     *,
+    ratios: list[float],
     clips: Tensor,
-    first_batch_size: int,
-    warmup_seconds: float,
-    peak_memory_mib: float | None,
     steps_per_round: int,
     labels: tuple[Mode, str, str],
 ) -> ThroughputReport:
     median = statistics.median(seconds)
-    batch_ratio = len(clips) / first_batch_size
-    ratios = [batch_ratio * a / b for a, b in zip(first_seconds, seconds, strict=True)]
     mode, compile_mode, dtype = labels
     return ThroughputReport(
         clips_per_second=len(clips) / median,
@@ -202,8 +218,8 @@ def _report(
         ratio=statistics.median(ratios),
         ratio_low=percentile(ratios, 0.1),
         ratio_high=percentile(ratios, 0.9),
-        warmup_seconds=warmup_seconds,
-        peak_memory_mib=peak_memory_mib,
+        warmup_seconds=run.warmup_seconds,
+        peak_memory_mib=run.peak_memory_mib,
         batch_size=len(clips),
         num_rounds=len(seconds),
         steps_per_round=steps_per_round,

@@ -9,6 +9,7 @@ from stvit_video.config import Preprocessing, SemanticConfig, parse_semantic
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.models import vit
 from stvit_video.models.variant import BuildOptions, Variant
+from stvit_video.tokens.rivals.setting import parse_reduction
 
 VARIANTS: dict[str, Variant] = {**vit.VARIANTS}
 
@@ -41,6 +42,7 @@ def create_model(
     image_size: int | None = None,
     drop_path: float = 0.0,
     class_token: bool | None = None,
+    reduction: str | None = None,
 ) -> nn.Module:
     """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights.
 
@@ -49,11 +51,14 @@ def create_model(
     positions are interpolated for any other clip. `num_classes=0` drops the head.
     `class_token` None keeps a class token in dense models that have one; semantic models average
     their tokens, as in the paper.
+    `reduction` runs a rival method instead, such as `tome:r=65`; plain ViTs have it.
 
     Raises:
         ConfigError: an unknown name, or a setting that does not fit the model.
     """
     variant = find_variant(name)
+    if semantic is not None and reduction is not None:
+        raise ConfigError(f"semantic ({semantic}) and reduction ({reduction}) exclude each other")
     return variant.build(
         BuildOptions(
             num_classes=variant.num_classes if num_classes is None else num_classes,
@@ -61,6 +66,7 @@ def create_model(
             semantic=_semantic_stages(semantic),
             drop_path=drop_path,
             class_token=class_token,
+            reduction=None if reduction is None else parse_reduction(reduction),
         )
     )
 

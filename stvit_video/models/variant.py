@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from stvit_video.config import Preprocessing, SemanticConfig
+from stvit_video.tokens.rivals.setting import ReductionSetting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class BuildOptions:
     """Stochastic depth of the last block; it grows linearly from 0."""
     class_token: bool | None
     """Keep the class token; None decides as the variant and the paper do."""
+    reduction: ReductionSetting | None = None
+    """A rival method in place of semantic tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ from torch import nn
 from stvit_video.config import Preprocessing
 from stvit_video.models.blocks import Block
 from stvit_video.models.embed import ClipEmbed, Positions
-from stvit_video.models.stages import plan_stages
+from stvit_video.models.reduction import RunLengthTransformer, plan_reduction
+from stvit_video.models.stages import Run, plan_stages
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.models.video_transformer import VideoTransformer
+from stvit_video.tokens.rivals.setting import rlt_threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +44,26 @@ class VitVariant(Variant):
             has_class_token=has_class_token,
             positions=self.positions,
         )
-        runs = plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=embed.native_grid)
         classes = options.num_classes
-        return VideoTransformer(
+        network: Callable[..., VideoTransformer] = VideoTransformer
+        if options.reduction is not None and options.reduction.method == "rlt":
+            network = partial(RunLengthTransformer, threshold=rlt_threshold(options.reduction))
+        return network(
             embed=embed,
             blocks=[self._block(rate) for rate in drop_path_rates(options.drop_path, self.depth)],
-            runs=runs,
+            runs=self._plan(options, embed),
             norm=nn.LayerNorm(self.dim, eps=self.norm_eps),
             head=nn.Linear(self.dim, classes) if classes else nn.Identity(),
             pool="class" if has_class_token else "mean",
             preprocessing=options.preprocessing,
+        )
+
+    def _plan(self, options: BuildOptions, embed: ClipEmbed) -> list[Run]:
+        grid, has_class_token = embed.native_grid, embed.cls_token is not None
+        if options.reduction is None or options.reduction.method == "rlt":
+            return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
+        return plan_reduction(
+            options.reduction, depth=self.depth, grid=grid, has_class_token=has_class_token
         )
 
     def _block(self, drop_path: float) -> Block:

@@ -1,0 +1,66 @@
+"""What every rival method is: fewer tokens, between the attention and the MLP of a block.
+
+Legend: B clips, P class tokens (0 or 1), N tokens before and S after, D width, h heads, d width of
+one head.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stvit_video.tokens.grid import Grid
+
+
+class TokenSet(NamedTuple):
+    """Tokens on their way through the blocks of a rival."""
+
+    tokens: Tensor  # (B, P + N, D)
+    grid: Grid  # 1x1xN once the tokens have left their places
+    size: Tensor | None  # (B, P + N, 1) patches that each stands for; None: not tracked
+
+
+class AttentionInputs(NamedTuple):
+    """What the attention of the block computed, for methods that choose by it."""
+
+    queries: Tensor  # (B, h, P + N, d)
+    keys: Tensor  # (B, h, P + N, d)
+
+
+class Reducer(nn.Module):
+    """One reduction step: (B, P + N, D) -> (B, P + S, D); the class token goes through."""
+
+    def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
+        """Reduce the tokens of one block."""
+        raise NotImplementedError
+
+
+def flat_grid(num_tokens: int) -> Grid:
+    """Return the grid of tokens that have no place."""
+    return Grid(1, 1, num_tokens)
+
+
+def token_sizes(state: TokenSet) -> Tensor:
+    """Return the sizes, ones where none were tracked yet: (B, P + N, 1)."""
+    if state.size is not None:
+        return state.size
+    return torch.ones_like(state.tokens[..., :1])
+
+
+def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
+    """Pick rows: x (B, N, D), index (B, S) -> (B, S, D)."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def merge_clusters(
+    tokens: Tensor, size: Tensor, cluster: Tensor, num_clusters: int
+) -> tuple[Tensor, Tensor]:
+    """Average by size: (B, N, D), (B, N, 1), cluster number (B, N) -> (B, S, D), (B, S, 1).
+
+    Every cluster must have a member.
+    """
+    index = cluster[..., None]  # (B, N, 1)
+    total = size.new_zeros(len(size), num_clusters, 1).scatter_add(1, index, size)
+    weighted = tokens.new_zeros(len(tokens), num_clusters, tokens.shape[-1])
+    weighted = weighted.scatter_add(1, index.expand_as(tokens), tokens * size)
+    return weighted / total, total
