@@ -1,7 +1,9 @@
-"""Every setting of a run, as frozen dataclasses. Imports no torch: `--help` stays instant."""
+"""Every setting of a run, as frozen dataclasses; imports no torch, so `--help` stays instant.
+Sections of `RunConfig` have no slots: jsonargparse reads their defaults by `vars`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from stvit_video.errors import ConfigError, did_you_mean
@@ -28,7 +30,7 @@ class Preprocessing:
     """Order of the colour channels that the weights expect."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
     """What training does to the pixels of a clip, the same for all its frames."""
 
@@ -161,3 +163,138 @@ def _option_value(name: str, value: str, text: str) -> str | int | bool:
             raise ConfigError(f"semantic option {name}={value} in {text} must be a whole number")
         return int(value)
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network, and how it differs from its table row."""
+
+    name: str
+    """As `stvit-video models` lists it."""
+    semantic: str | None = None
+    """Setting such as `8x4x4@4`: cluster to 8x4x4 tokens after block 4; None clusters nothing."""
+    num_frames: int | None = None
+    """Frames of a clip; None keeps those of the model."""
+    frame_stride: int | None = None
+    """Step between the frames of a clip, in frames of the video; None keeps that of the model."""
+    image_size: int | None = None
+    """Height and width of a crop, in pixels; None keeps that of the model."""
+    drop_path: float = 0.0
+    """Stochastic depth of the last block."""
+    pretrained: str | None = None
+    """Weights to start from: a file, a run folder or a hub id."""
+
+    def __post_init__(self) -> None:
+        if self.semantic is not None:
+            parse_semantic(self.semantic)
+        _check_least("model", self, num_frames=1, frame_stride=1, image_size=1, drop_path=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the videos are and how clips are read from them."""
+
+    train: Path | None = None
+    """Folder of class folders, or a manifest."""
+    val: Path | None = None
+    """The same, for the accuracy that is watched during training; None watches none."""
+    sampling: Literal["dense", "segments", "uniform"] = "dense"
+    """`dense`: neighbouring frames at a stride. `segments`: one frame of each of T equal parts."""
+    target_fps: float | None = None
+    """Frames per second at which the frame stride counts; None counts frames of the file."""
+    short_video: Literal["repeat_last", "loop", "clamp"] = "repeat_last"
+    """What a clip reads past the end of a video that is shorter than it."""
+    backend: Literal["auto", "decord", "pyav", "torchcodec"] = "auto"
+    """What decodes; `auto` takes the fastest that is frame-exact for the file."""
+    num_workers: int = 2
+    """Processes that decode; 0 decodes in the training process."""
+    max_failed_share: float = 0.01
+    """Share of the videos that training may skip because they do not decode."""
+
+    def __post_init__(self) -> None:
+        _check_least("data", self, num_workers=0, max_failed_share=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig:
+    """How many views of a video are classified, and how they become one answer."""
+
+    num_clips: int = 1
+    """Clips, spread evenly over the video."""
+    num_crops: Literal[1, 3] = 1
+    """Squares along the long side: the centre, or both ends and the centre."""
+    combine: Literal["mean_probability", "mean_logit"] = "mean_probability"
+    """Average the probabilities of the views, as the field does, or their logits."""
+
+    def __post_init__(self) -> None:
+        _check_least("views", self, num_clips=1)
+
+    @property
+    def num_views(self) -> int:
+        """Forward passes per video."""
+        return self.num_clips * self.num_crops
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with a cosine schedule after a linear warm-up."""
+
+    lr: float = 1e-3
+    """Highest learning rate, for the whole batch as given."""
+    min_lr: float = 1e-6
+    """Learning rate at the last step."""
+    warmup_epochs: float = 5.0
+    """Epochs until the highest learning rate, linear from zero."""
+    weight_decay: float = 0.05
+    """Of weight matrices; norms, biases and positions have none."""
+    layer_decay: float | None = None
+    """Factor by which the learning rate falls from block to block towards the input."""
+    clip_grad_norm: float | None = None
+    """Largest norm of a gradient; None clips nothing."""
+
+    def __post_init__(self) -> None:
+        _check_least("optimizer", self, min_lr=0, warmup_epochs=0, weight_decay=0)
+        if self.lr <= self.min_lr:
+            raise ConfigError(f"optimizer.lr ({self.lr}) must be above min_lr ({self.min_lr})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, how wide and on what training runs."""
+
+    epochs: int = 30
+    """Passes over the training videos."""
+    batch_size: int = 8
+    """Clips per device and step."""
+    accumulate_steps: int = 1
+    """Batches whose gradients are added up before a step of the optimiser."""
+    clips_per_video: int = 1
+    """Clips read from a video each time it is opened (repeated augmentation)."""
+    precision: str = "32-true"
+    """As Lightning names it: `32-true`, `bf16-mixed`, `16-mixed`."""
+    devices: int | Literal["auto", "cpu"] = "auto"
+    """GPUs of this machine, gradients averaged over them; `auto` takes all, or the CPU."""
+    seed: int = 0
+    """Of weights, order, clips and augmentation."""
+
+    def __post_init__(self) -> None:
+        _check_least("train", self, epochs=1, batch_size=1, accumulate_steps=1, clips_per_video=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that a training run depends on; written into its run folder."""
+
+    model: ModelConfig
+    data: DataConfig
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def _check_least(section: str, settings: object, **least: int) -> None:
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value is not None and value < bound:
+            raise ConfigError(f"{section}.{name} ({value}) must be at least {bound}")

@@ -1,0 +1,205 @@
+"""Command name -> function in commands/. Lists the commands without importing torch."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from stvit_video.errors import ConfigError, StvitVideoError, did_you_mean
+
+PROGRAM = "stvit-video"
+
+
+class Command(NamedTuple):
+    """Where a command lives."""
+
+    module: str
+    """File in `stvit_video/commands`; it holds a function of the same name, or with `_` after."""
+    help: str
+    """One line."""
+
+
+COMMANDS = {
+    "demo": Command("demo", "train, evaluate, classify and draw on an embedded data set"),
+    "train": Command("train", "train a model on a folder of class folders or a manifest"),
+    "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
+    "predict": Command("predict", "classify a video"),
+    "models": Command("models", "list the models"),
+    "convert": Command("convert", "turn published weights into a checkpoint folder"),
+    "flops": Command("flops", "count the arithmetic of models, side by side"),
+    "benchmark": Command("benchmark", "time models side by side"),
+    "report": Command("report", "write a page of tables and plots that compares models"),
+    "data manifest": Command("data_manifest", "turn a data set's annotations into a manifest"),
+    "data scan": Command("data_scan", "decode every video once and note what is wrong"),
+    "data prepare": Command("data_prepare", "re-encode videos so that training reads them fast"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 2 for what the user can mend, 130 for ctrl-c."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name = ""
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            return 0
+        if arguments[0] == "--version":
+            print(_version())
+            return 0
+        name, rest = _find_command(arguments)
+        return _run(name, rest)
+    except StvitVideoError as error:
+        print(f"{f'{PROGRAM} {name}'.strip()}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def load_command(name: str) -> Callable[..., Any]:
+    """Import the function of a command, and nothing of the others."""
+    module_name = COMMANDS[name].module
+    module = importlib.import_module(f"stvit_video.commands.{module_name}")
+    return getattr(module, f"{module_name}_", None) or getattr(module, module_name)
+
+
+def build_parser(name: str, function: Callable[..., Any]) -> Any:
+    """Make the parser of a command from the typed signature of its function.
+
+    What can be given by position is positional; what is keyword-only is an option.
+    """
+    from jsonargparse import ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog=f"{PROGRAM} {name}",
+        description=COMMANDS[name].help,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
+    parameters = inspect.signature(function).parameters
+    options: set[str | int] = {
+        name for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    positions: set[str | int] = set(parameters) - options
+    if positions:
+        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=options)
+    parser.add_function_arguments(function, as_group=False, skip=positions)
+    return parser
+
+
+def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """Turn command-line arguments into the arguments of the command's function.
+
+    Raises:
+        ConfigError: an argument is unknown, missing or of the wrong type.
+    """
+    from argparse import ArgumentError
+
+    from jsonargparse import ArgumentParser
+
+    assert isinstance(parser, ArgumentParser)
+    try:
+        values = parser.instantiate_classes(parser.parse_args(list(arguments)))
+    except ArgumentError as error:
+        known = [name for name in _setting_names(parser) if name not in ("help", "print_config")]
+        raise ConfigError(_one_line(str(error), known)) from error
+    return {name: value for name, value in vars(values).items() if name != "config"}
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    function = load_command(name)
+    parser = build_parser(name, function)
+    try:
+        values = parse_command(parser, arguments)
+    except SystemExit as request:  # --help and --print_config end here
+        return int(request.code or 0)
+    status = function(**values)
+    return status if isinstance(status, int) else 0
+
+
+def _find_command(arguments: list[str]) -> tuple[str, list[str]]:
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    first = arguments[0]
+    if first in groups:
+        members = [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
+        second = arguments[1] if len(arguments) > 1 else ""
+        if second not in members:
+            raise ConfigError(
+                f"{first} {second!r} is no command; {first} takes {', '.join(members)}"
+                f"{did_you_mean(second, members)}"
+            )
+        return f"{first} {second}", arguments[2:]
+    if first not in COMMANDS:
+        known = list(COMMANDS)
+        raise ConfigError(
+            f"unknown command {first!r}{did_you_mean(first, known)} (--help lists all)"
+        )
+    return first, arguments[1:]
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [--config FILE] [--setting VALUE ...]",
+            "",
+            "Fast video transformers by clustering their tokens.",
+            "",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help explains a command; {PROGRAM} --version tells the version.",
+        ]
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"{PROGRAM} {version(PROGRAM)}"
+
+
+def _setting_names(parser: Any) -> list[str]:
+    return [action.dest for action in parser._actions if action.dest]
+
+
+def _one_line(message: str, known: list[str]) -> str:
+    """Say what jsonargparse found wrong, in the words of our errors."""
+    message = " ".join(message.split())
+    if match := re.fullmatch(r"Group '(.+)' does not accept option '(.+)'", message):
+        return _unknown(f"{match[1]}.{match[2]}", known)
+    if match := re.fullmatch(r"Option '(.+)' is not accepted", message):
+        return _unknown(match[1], known)
+    if match := re.fullmatch(r"unrecognized arguments: (\S+).*", message):
+        name = match[1].split("=")[0]
+        if name.startswith("--"):
+            return _unknown(name[2:], known)
+        return f"unexpected argument {name!r}"
+    if match := re.fullmatch(r"the following arguments are required: (.+)", message):
+        return f"missing {match[1]}; give it on the command line or in a --config file"
+    if match := re.fullmatch(r'Parser key "config": (.+)', message):
+        return f"config file: {match[1]}"
+    if match := re.fullmatch(r'Parser key "(.+?)": Expected an? (.+)\. Got value: (.*)', message):
+        return f"{match[1]} ({match[3]}) must be {_type_name(match[2])}"
+    return message
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = did_you_mean(name, known)
+    section, _, last = name.rpartition(".")
+    siblings = [k.rpartition(".")[2] for k in known if section and k.startswith(f"{section}.")]
+    return f"unknown setting {name}{did_you_mean(last, siblings) or near}"
+
+
+def _type_name(text: str) -> str:
+    text = re.sub(r"<class '(?:[\w]+\.)*(\w+)'>", r"\1", text)
+    if match := re.fullmatch(r"typing\.Literal\[(.+)\]", text):
+        return f"one of {match[1]}"
+    return f"of type {text.replace('typing.', '')}"
