@@ -32,7 +32,7 @@ class FlopReport:
     by_operator: Mapping[str, int]
     """MACs of each operator type that computes, largest first."""
     by_module: Mapping[str, int]
-    """MACs inside each module, by its dotted name; the model itself is `""`."""
+    """MACs of all that runs in a call of each module, by its dotted name; the model is `""`."""
     uncounted: Mapping[str, int]
     """Calls of operators that have no count and are not known to be free."""
 
@@ -68,6 +68,7 @@ def count_flops(
         raise ValueError(f"clip must hold one view, got batch size {clip.shape[0]}")
     analysis = FlopCountAnalysis(model, clip)
     analysis.set_op_handle(**_HANDLES)
+    analysis.ancestor_mode("caller")  # shared blocks count in the stage that runs them
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     was_training = model.training
     model.eval()
@@ -97,40 +98,27 @@ def count_flops(
     )
 
 
-def _aten(names: str) -> frozenset[str]:
-    return frozenset(f"aten::{name}" for name in names.split())
+_FREE_NAMES = """
+T abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
+adaptive_max_pool3d add add_ all amax amin any arange argmax argmin argsort avg_pool1d
+avg_pool2d avg_pool3d batch_norm bernoulli_ bincount bitwise_and bitwise_not bitwise_or cat
+ceil clamp clamp_ clamp_max clamp_min clone constant_pad_nd copy_ cos cummax cumsum diagonal
+diff div div_ dropout embedding empty empty_like eq erf exp exp2 expand expand_as
+feature_dropout fill fill_ flip floor floor_divide full full_like gather ge gelu gelu_
+group_norm gt hardswish hardswish_ im2col index index_add index_add_ index_put index_put_
+index_select instance_norm is_floating_point isinf isnan layer_norm le linalg_vector_norm
+linspace log log2 log_softmax logical_and logical_not logical_or lt mT masked_fill masked_fill_
+masked_select max max_pool1d max_pool2d max_pool3d maximum mean meshgrid min minimum mul mul_
+native_layer_norm ne neg new_empty new_full new_ones new_zeros nonzero norm normalize numpy_T
+one_hot ones ones_like pad pow prod rand rand_like randint randn randn_like relu relu_
+remainder repeat repeat_interleave result_type rms_norm roll rot90 round rsqrt rsub scatter
+scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ searchsorted select_scatter
+sigmoid silu silu_ sin slice_scatter softmax sort split_with_sizes sqrt stack std sub sum
+take_along_dim tanh tile topk unflatten unfold unique_consecutive upsample_nearest1d
+upsample_nearest2d upsample_nearest3d var var_mean where zero_ zeros zeros_like
+"""
 
-
-FREE_OPERATORS = (
-    _aten("add add_ sub rsub mul mul_ div div_ neg pow sqrt rsqrt exp exp2 log log2 erf tanh abs")
-    | _aten("gelu gelu_ relu relu_ silu silu_ sigmoid hardswish hardswish_ softmax log_softmax")
-    | _aten("mean sum amax amin max min norm linalg_vector_norm var std var_mean cumsum prod")
-    | _aten("layer_norm batch_norm group_norm instance_norm native_layer_norm normalize rms_norm")
-    | _aten("max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d")
-    | _aten("adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d")
-    | _aten("upsample_nearest1d upsample_nearest2d upsample_nearest3d dropout feature_dropout")
-    | _aten("sort argsort topk argmax argmin eq ne lt gt le ge where logical_not logical_and")
-    | _aten(
-        "bitwise_not bitwise_and bitwise_or logical_or clamp clamp_min clamp_max clamp_ maximum"
-    )
-    | _aten("minimum floor ceil round floor_divide remainder sin cos masked_fill masked_fill_")
-    | _aten("gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index")
-    | _aten("index_put index_put_ index_add index_add_ index_select take_along_dim embedding")
-    | _aten(
-        "one_hot bincount nonzero unique_consecutive repeat_interleave cummax diff searchsorted"
-    )
-    | _aten(
-        "rand randn randint rand_like randn_like arange linspace zeros ones full empty new_full"
-    )
-    | _aten("zeros_like ones_like full_like empty_like new_zeros new_ones new_empty fill_ zero_")
-    | _aten(
-        "bernoulli_ meshgrid stack cat roll pad constant_pad_nd flip tile repeat expand_as expand"
-    )
-    | _aten("unflatten copy_ clone select_scatter slice_scatter split_with_sizes im2col unfold")
-    | _aten(
-        "mT T numpy_T diagonal rot90 isnan isinf any all result_type is_floating_point fill masked_select"
-    )
-)
+FREE_OPERATORS = frozenset(f"aten::{name}" for name in _FREE_NAMES.split())
 """Element-wise operators, reductions, comparisons, moves and views, which papers do not count."""
 
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -94,26 +95,13 @@ def compare_throughput(
     Raises:
         ValueError: no model, or fewer than one round or step.
     """
-    if not models:
-        raise ValueError("models is empty: there is nothing to compare")
-    for name, count in (("num_rounds", num_rounds), ("steps_per_round", steps_per_round)):
-        if count < 1:
-            raise ValueError(f"{name} ({count}) must be at least 1")
+    _check_counts(num_models=len(models), num_rounds=num_rounds, steps_per_round=steps_per_round)
     by_name = {name: clips if isinstance(clips, Tensor) else clips[name] for name in models}
     was_training = {name: model.training for name, model in models.items()}
+    build = partial(build_step, mode=mode, compile_mode=compile_mode, autocast_dtype=autocast_dtype)
     try:
         runs = {
-            name: _prepare(
-                build_step(
-                    model,
-                    by_name[name],
-                    mode=mode,
-                    compile_mode=compile_mode,
-                    autocast_dtype=autocast_dtype,
-                ),
-                by_name[name],
-                num_warmup_steps,
-            )
+            name: _prepare(build(model, by_name[name]), by_name[name], num_warmup_steps)
             for name, model in models.items()
         }
         seconds = time_in_turns(
@@ -137,6 +125,12 @@ def compare_throughput(
         )
         for name in models
     }
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} ({count}) must be at least 1")
 
 
 def time_in_turns(

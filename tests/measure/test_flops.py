@@ -118,3 +118,24 @@ def test_counting_leaves_the_model_in_the_mode_it_came_in():
     assert model.training
     count_flops(model.eval(), torch.rand(1, 3))
     assert not model.training
+
+
+def test_a_shared_layer_counts_in_the_stage_that_calls_it():
+    class Stage(nn.Module):
+        def forward(self, x, layer):
+            return layer(x)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 5)])
+            self.stages = nn.ModuleList([Stage(), Stage()])
+
+        def forward(self, x):
+            for stage, layer in zip(self.stages, self.layers, strict=True):
+                x = stage(x, layer)
+            return x
+
+    by_module = count_flops(Network(), torch.rand(1, 7, 3)).by_module
+    assert (by_module["stages.0"], by_module["stages.1"]) == (63, 105)
+    assert (by_module["layers.0"], by_module["layers.1"]) == (63, 105)
