@@ -15,6 +15,8 @@ _MP4_BOXES = frozenset(
 _MP4_NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
+_CLUSTER = b"\x1f\x43\xb6\x75"
+_POSE_ROLL_PATH = (_SEGMENT, b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\x76\x70", b"\x76\x75")
 
 
 class Extent(NamedTuple):
@@ -55,19 +57,27 @@ def read_extent(path: Path) -> Extent:
 
 
 def read_rotation(path: Path) -> int:
-    """Return the quarter turns, counterclockwise in degrees, that set mp4 pictures upright.
+    """Return the quarter turns, counterclockwise in degrees, that set the pictures upright.
 
-    Other containers, and turns that are no multiple of 90 degrees, give 0.
+    Known for mp4, mov, mkv and webm; other containers, and turns that are no multiple of 90
+    degrees, give 0.
     """
     with path.open("rb") as file:
-        if file.read(8)[4:] not in _MP4_BOXES:
-            return 0
         end = os.fstat(file.fileno()).st_size
-        for track in _find_boxes(file, 0, end, (b"moov", b"trak")):
-            handlers = list(_find_boxes(file, track.start, track.end, (b"mdia", b"hdlr")))
-            headers = list(_find_boxes(file, track.start, track.end, (b"tkhd",)))
-            if handlers and headers and _read_at(file, handlers[0].start + 8, 4) == b"vide":
-                return _matrix_rotation(file, headers[0])
+        head = file.read(64)
+        if head[4:8] in _MP4_BOXES:
+            return _mp4_rotation(file, end)
+        if head.startswith(_EBML):
+            return _matroska_rotation(file, end)
+    return 0
+
+
+def _mp4_rotation(file: BinaryIO, end: int) -> int:
+    for track in _find_boxes(file, 0, end, (b"moov", b"trak")):
+        handlers = list(_find_boxes(file, track.start, track.end, (b"mdia", b"hdlr")))
+        headers = list(_find_boxes(file, track.start, track.end, (b"tkhd",)))
+        if handlers and headers and _read_at(file, handlers[0].start + 8, 4) == b"vide":
+            return _matrix_rotation(file, headers[0])
     return 0
 
 
@@ -110,6 +120,35 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
 def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
     file.seek(start)
     return file.read(count)
+
+
+def _matroska_rotation(file: BinaryIO, end: int) -> int:
+    """Follow Segment, Tracks, TrackEntry, Video, Projection to ProjectionPoseRoll."""
+    start = 0
+    for wanted in _POSE_ROLL_PATH:
+        found = next((e for e in _elements(file, start, end) if e.kind == wanted), None)
+        if found is None:
+            return 0
+        start, end = found.start, min(found.end, end)
+    data = _read_at(file, start, end - start)
+    layout = {4: ">f", 8: ">d"}.get(len(data))
+    degrees = struct.unpack(layout, data)[0] if layout else 0.0
+    return round(degrees) % 360 if degrees % 90 == 0 else 0
+
+
+def _elements(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
+    """Walk the elements of a Matroska file between two places, up to the first cluster."""
+    while start < end:
+        head = _read_at(file, start, 12)
+        if not head or head[0] == 0:
+            return
+        kind = head[: 9 - head[0].bit_length()]
+        size, width = _ebml_number(head, len(kind))
+        if width == 0 or kind == _CLUSTER:
+            return
+        body = start + len(kind) + width
+        yield _Box(kind, body, end if size == (1 << 7 * width) - 1 else body + size)
+        start = body + size
 
 
 def _segment_end(head: bytes) -> int:

@@ -19,6 +19,7 @@ class PacketFacts(NamedTuple):
     """The bytes look as the codec demands; otherwise only decoding tells what comes out."""
 
 
+_BROKEN_NAL = memoryview(b"\xff")
 _DAMAGED = PacketFacts(shows_picture=True, is_entry=False, is_sound=False)
 
 
@@ -30,7 +31,8 @@ def packet_reader(codec: str, extradata: bytes | None) -> Callable[[Payload, boo
     """
     length_size = _nal_length_size(codec, extradata)
     if codec == "h264":
-        return lambda payload, is_key: _h264_facts(payload, is_key, length_size)
+        parameter_sets = _h264_parameter_sets(extradata) if length_size and extradata else set()
+        return lambda payload, is_key: _h264_facts(payload, is_key, length_size, parameter_sets)
     if codec == "hevc":
         return lambda payload, is_key: _hevc_facts(payload, is_key, length_size)
     return {"vp8": _vp8_facts, "vp9": _vp9_facts}.get(codec, _plain_facts)
@@ -40,20 +42,44 @@ def _plain_facts(payload: Payload, is_key: bool) -> PacketFacts:
     return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=len(payload) > 0)
 
 
-def _h264_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts:
+def _h264_facts(
+    payload: Payload, is_key: bool, length_size: int, parameter_sets: set[int]
+) -> PacketFacts:
+    """Judge by the first slice: its first block is 0, its type and parameter set exist.
+
+    `parameter_sets` grows by those that stand among the pictures; empty means that all may exist.
+    """
     for nal in _nals(payload, length_size):
         if nal[0] & 0x80:
             return _DAMAGED
         kind = nal[0] & 0x1F
+        if kind == 8 and parameter_sets:
+            parameter_sets.update(_golomb_values(nal[1:6], 1))
         if kind in (1, 2, 5):
             values = _golomb_values(nal[1:12], 3)
-            if len(values) < 3 or values[0] != 0 or values[1] > 9 or values[2] > 255:
+            if len(values) < 3 or values[0] != 0 or values[1] > 9:
+                return _DAMAGED
+            if parameter_sets and values[2] not in parameter_sets:
                 return _DAMAGED
             is_intra = values[1] in (2, 4, 7, 9)
             return PacketFacts(
                 shows_picture=True, is_entry=is_key and (kind == 5 or is_intra), is_sound=True
             )
     return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
+
+
+def _h264_parameter_sets(extradata: bytes) -> set[int]:
+    """Ids of the picture parameter sets in the header of an mp4 or Matroska track."""
+    ids: set[int] = set()
+    start = 5
+    for mask in (0x1F, 0xFF):  # sequence parameter sets, then those of pictures
+        for _ in range(extradata[start] & mask if start < len(extradata) else 0):
+            length = int.from_bytes(extradata[start + 1 : start + 3], "big")
+            if mask == 0xFF:
+                ids.update(_golomb_values(extradata[start + 4 : start + 9], 1))
+            start += 2 + length
+        start += 1
+    return ids
 
 
 def _hevc_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts:
@@ -111,6 +137,9 @@ def _nals(payload: Payload, length_size: int) -> Iterator[memoryview]:
         start = 0
         while start + length_size < len(view):
             length = int.from_bytes(view[start : start + length_size], "big")
+            if start + length_size + length > len(view):
+                yield _BROKEN_NAL
+                return
             if length:
                 yield view[start + length_size : start + length_size + length]
             start += length_size + length

@@ -42,6 +42,10 @@ class PyavDecoder:
         self._extent = check_file(path, backend=backend)
         self._container: Any = None
         self._open()
+        self._stored_size: tuple[int, int] = (
+            self._stream.codec_context.width,
+            self._stream.codec_context.height,
+        )
         try:
             self.table = self._read_table()
             self._is_sequential = not self.table.is_exact
@@ -59,9 +63,8 @@ class PyavDecoder:
     @cached_property
     def info(self) -> VideoInfo:
         """What the packets tell; nothing is decoded for it."""
-        codec_context = self._stream.codec_context
-        width, height = codec_context.width, codec_context.height
-        if read_rotation(self.path) % 180:
+        width, height = self._stored_size
+        if self.rotation % 180:
             width, height = height, width
         duration = self._duration_seconds()
         rate = self._stream.average_rate
@@ -75,6 +78,11 @@ class PyavDecoder:
             codec=self.table.codec,
             backend="pyav",
         )
+
+    @cached_property
+    def rotation(self) -> int:
+        """Degrees, counterclockwise, that set the stored pictures upright."""
+        return read_rotation(self.path)
 
     @property
     def pix_fmt(self) -> str:
@@ -172,7 +180,7 @@ class PyavDecoder:
 
     def _collect(self, frames: Iterator[Any], count: int) -> NDArray[np.uint8]:
         pictures: NDArray[np.uint8] | None = None
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
+        width, height = self._stored_size  # a later change of size is scaled back
         number = 0
         for number, frame in enumerate(frames, 1):
             picture = frame.to_ndarray(format="rgb24", width=width, height=height)  # (H, W, C)

@@ -18,6 +18,9 @@ def doubt_of_decord(decoder: PyavDecoder) -> str:
         f"size {info.width}x{info.height}": (
             info.width % 2 + info.height % 2 > 0 or min(info.width, info.height) < _SMALLEST_SIDE
         ),
+        f"pictures turned by {decoder.rotation} degrees in {table.format_name}": (
+            decoder.rotation > 0 and table.format_name != "mov"
+        ),
         "no length in the header": not decoder.has_declared_duration,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")
