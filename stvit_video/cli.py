@@ -87,7 +87,7 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
     options: set[str | int] = {
         name for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    positions: set[str | int] = set(parameters) - options
+    positions: set[str | int] = {name for name in parameters if name not in options}
     if positions:
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=options)
     parser.add_function_arguments(function, as_group=False, skip=positions)
