@@ -1,12 +1,16 @@
 """Multi-head attention between two sets of tokens.
 
-Legend: B clips, N query tokens, M key tokens, D width, h heads, d width of one head.
+Legend: B clips, N query tokens, M key tokens, D width, h heads, d width of one head, t frames of
+n tokens.
 """
 
+import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.tokens.grid import Grid
 
 
 class Attention(nn.Module):
@@ -58,3 +62,20 @@ class Attention(nn.Module):
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def attend_along_axes(attention: Attention, tokens: Tensor, grid: Grid) -> Tensor:
+    """Let the first half of the heads read along time, the others within frames: -> (B, N, D).
+
+    Tokens (B, N, D) on `grid`; the number of heads is even.
+    """
+    along_time, in_frames = zip(
+        *(x.chunk(2, dim=1) for x in attention.project(tokens)), strict=True
+    )  # q, k, v (B, h/2, N, d) of either half
+    series = (rearrange(x, "b h (t n) d -> (b n) h t d", t=grid.t) for x in along_time)
+    frames = (rearrange(x, "b h (t n) d -> (b t) h n d", t=grid.t) for x in in_frames)
+    x = F.scaled_dot_product_attention(*series)  # (B*n, h/2, t, d)
+    y = F.scaled_dot_product_attention(*frames)  # (B*t, h/2, n, d)
+    x = rearrange(x, "(b n) h t d -> b (t n) (h d)", b=len(tokens))
+    y = rearrange(y, "(b t) h n d -> b (t n) (h d)", b=len(tokens))
+    return attention.proj(torch.cat([x, y], dim=-1))  # (B, N, D)

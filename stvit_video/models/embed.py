@@ -12,9 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.grid import Grid, split_class_token
 
 Positions = Literal["learned", "sinusoid"]
+Resizing = Literal["smooth", "nearest"]
 
 
 class PatchEmbed(nn.Module):
@@ -103,6 +104,59 @@ class ClipEmbed(nn.Module):
         return tokens + resize_positions(self.pos_embed, self.native_grid, grid), grid
 
 
+class FrameEmbed(nn.Module):
+    """Patch embedding, positions of one frame, which all frames share, and positions along time.
+
+    With `per_frame`, every frame has its copy of the class token, and there are no positions along
+    time: the stages that follow see one frame alone. Otherwise the clip has one class token, which
+    has a place in space only.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        tubelet_size: tuple[int, int, int],
+        native_size: tuple[int, int, int],
+        has_class_token: bool,
+        per_frame: bool,
+        resizing: Resizing,
+    ) -> None:
+        super().__init__()
+        self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
+        self.native_grid = self.patch.grid(*native_size)
+        self.resizing: Resizing = resizing
+        t, h, w = self.native_grid
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim)) if has_class_token else None
+        self.pos_embed = nn.Parameter(torch.empty(1, int(has_class_token) + h * w, dim))
+        self.time_embed = None if per_frame else nn.Parameter(torch.empty(1, t, dim))
+        for table in (self.cls_token, self.pos_embed, self.time_embed):
+            if table is not None:
+                nn.init.trunc_normal_(table, std=0.02)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), or (B, t*P + N, D); grid."""
+        tokens, grid = self.patch(clip)  # (B, N, D)
+        native_t, *native_frame = self.native_grid
+        places = resize_positions(
+            self.pos_embed, Grid(1, *native_frame), grid._replace(t=1), self.resizing
+        )
+        cls_place, places = split_class_token(places, grid._replace(t=1))  # (1, P, D), (1, h*w, D)
+        tokens = tokens.unflatten(1, (grid.t, -1)) + places  # (B, t, h*w, D)
+        num_copies = grid.t
+        if self.time_embed is not None:
+            times = resize_positions(
+                self.time_embed, Grid(native_t, 1, 1), Grid(grid.t, 1, 1), self.resizing
+            )
+            tokens = tokens + times[:, :, None]
+            num_copies = 1
+        tokens = tokens.flatten(1, 2)  # (B, N, D)
+        if self.cls_token is not None:
+            cls = (self.cls_token + cls_place).expand(len(tokens), num_copies, -1)
+            tokens = torch.cat([cls, tokens], dim=1)
+        return tokens, grid
+
+
 def sinusoid_positions(num_positions: int, dim: int) -> Tensor:
     """Fixed positions (1, N, D) of VideoMAE: sine in even, cosine in odd channels.
 
@@ -114,19 +168,21 @@ def sinusoid_positions(num_positions: int, dim: int) -> Tensor:
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()[None]
 
 
-def resize_positions(positions: Tensor, native: Grid, grid: Grid) -> Tensor:
+def resize_positions(
+    positions: Tensor, native: Grid, grid: Grid, resizing: Resizing = "smooth"
+) -> Tensor:
     """Interpolate positions (1, P + N, D) from the native grid to another one.
 
-    Bicubic in space, linear in time; positions of class tokens stay.
+    Bicubic in space and linear in time, or the nearest; positions of class tokens stay.
     """
     if native == grid:
         return positions
-    num_class_tokens = positions.shape[1] - native.size
-    cls, patches = positions.split([num_class_tokens, native.size], dim=1)
+    cls, patches = split_class_token(positions, native)
+    in_space, in_time = ("nearest", "nearest") if resizing == "nearest" else ("bicubic", "linear")
     frames = patches.unflatten(1, native)[0].permute(0, 3, 1, 2)  # (t, D, h, w)
-    frames = F.interpolate(frames.float(), size=grid[1:], mode="bicubic", align_corners=False)
+    frames = F.interpolate(frames.float(), size=grid[1:], mode=in_space)
     series = frames.permute(2, 3, 1, 0).flatten(0, 1)  # (h*w, D, t)
-    series = F.interpolate(series, size=grid.t, mode="linear", align_corners=False)
+    series = F.interpolate(series, size=grid.t, mode=in_time)
     resized = series.permute(2, 0, 1).flatten(0, 1)[None]  # (1, t*h*w, D)
     return torch.cat([cls, resized.to(positions.dtype)], dim=1)
 

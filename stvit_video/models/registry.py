@@ -7,11 +7,11 @@ from torch import nn
 
 from stvit_video.config import Preprocessing, SemanticConfig, parse_semantic
 from stvit_video.errors import ConfigError, did_you_mean
-from stvit_video.models import vit
+from stvit_video.models import timesformer, vit, vivit
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.tokens.rivals.setting import parse_reduction
 
-VARIANTS: dict[str, Variant] = {**vit.VARIANTS}
+VARIANTS: dict[str, Variant] = {**vit.VARIANTS, **timesformer.VARIANTS, **vivit.VARIANTS}
 
 
 def list_models(pattern: str = "*") -> list[str]:

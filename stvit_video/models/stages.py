@@ -97,6 +97,19 @@ def plan_stages(
     return runs
 
 
+def crossing_blocks(settings: Sequence[SemanticConfig]) -> set[int]:
+    """Return the numbers of the blocks that become layers of a generator or a recovery.
+
+    Those attend from one set of tokens to another, so they carry no weights for a second axis.
+    """
+    crossing: set[int] = set()
+    for setting in settings:
+        crossing.update(range(setting.after, setting.after + setting.layers))
+        if setting.until is not None:
+            crossing.add(setting.until - 1)
+    return crossing
+
+
 def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid) -> None:
     """Refuse a setting that does not fit blocks `start + 1` to `depth`, or the token grid.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
-from stvit_video.models.embed import ClipEmbed
+from stvit_video.models.embed import ClipEmbed, FrameEmbed
 from stvit_video.models.stages import Run, SemanticStage
 from stvit_video.tokens.grid import Grid, split_class_token
 
@@ -24,7 +24,7 @@ class VideoTransformer(nn.Module):
     def __init__(
         self,
         *,
-        embed: ClipEmbed,
+        embed: ClipEmbed | FrameEmbed,
         blocks: Sequence[nn.Module],
         runs: Sequence[Run],
         norm: nn.Module,
@@ -41,7 +41,7 @@ class VideoTransformer(nn.Module):
         self.head = head
         self.pool = pool
         self.preprocessing = preprocessing
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
@@ -50,7 +50,10 @@ class VideoTransformer(nn.Module):
 
     def forward_tokens(self, clip: Tensor) -> tuple[Tensor, Grid]:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid."""
-        tokens, grid = self.embed(clip)
+        return self.run_stages(*self.embed(clip))
+
+    def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             tokens, grid = stage(tokens, grid, [self.blocks[i] for i in numbers])
         return tokens, grid
@@ -80,11 +83,15 @@ class VideoTransformer(nn.Module):
             ConfigError: the model has no semantic tokens.
         """
         tokens, grid = self.embed(clip)
+        return self.assign_tokens(tokens, grid).unflatten(2, grid)
+
+    def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             blocks = [self.blocks[i] for i in numbers]
             if isinstance(stage, SemanticStage):
                 layers = blocks[: stage.generator.setting.layers]
-                return stage.generator.assignments(tokens, grid, layers).unflatten(2, grid)
+                return stage.generator.assignments(tokens, grid, layers)
             tokens, grid = stage(tokens, grid, blocks)
         raise ConfigError("the model has no semantic tokens; create it with semantic='8x4x4@4'")
 
@@ -100,7 +107,8 @@ class VideoTransformer(nn.Module):
         return {"input": grid.size, "semantic": semantic}
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Draw the weights of a linear layer at random, as ViTs do; its bias is zero."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -1,4 +1,7 @@
-"""Plain ViTs over space-time tokens, joint attention: DeiT (T = 1), VideoMAE, ViViT model 1."""
+"""Plain ViTs over space-time tokens, joint attention: DeiT (T = 1) and VideoMAE.
+
+What other ViTs change (embedding, blocks, network) are the methods of `VitVariant`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +11,11 @@ import torch
 from torch import nn
 
 from stvit_video.config import Preprocessing
+from stvit_video.errors import ConfigError
 from stvit_video.models.blocks import Block
-from stvit_video.models.embed import ClipEmbed, Positions
+from stvit_video.models.embed import ClipEmbed, FrameEmbed, Positions
 from stvit_video.models.reduction import RunLengthTransformer, plan_reduction
-from stvit_video.models.stages import Run, plan_stages
+from stvit_video.models.stages import Run, crossing_blocks, plan_stages
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.models.video_transformer import VideoTransformer
 from stvit_video.tokens.rivals.setting import rlt_threshold
@@ -36,21 +40,11 @@ class VitVariant(Variant):
         has_class_token = options.class_token
         if has_class_token is None:
             has_class_token = self.class_token and not options.semantic
-        size = options.preprocessing.image_size
-        embed = ClipEmbed(
-            self.dim,
-            tubelet_size=self.tubelet_size,
-            native_size=(options.preprocessing.num_frames, size, size),
-            has_class_token=has_class_token,
-            positions=self.positions,
-        )
+        embed = self._embed(options.preprocessing, has_class_token)
         classes = options.num_classes
-        network: Callable[..., VideoTransformer] = VideoTransformer
-        if options.reduction is not None and options.reduction.method == "rlt":
-            network = partial(RunLengthTransformer, threshold=rlt_threshold(options.reduction))
-        return network(
+        return self._network(options, has_class_token)(
             embed=embed,
-            blocks=[self._block(rate) for rate in drop_path_rates(options.drop_path, self.depth)],
+            blocks=self._blocks(options),
             runs=self._plan(options, embed),
             norm=nn.LayerNorm(self.dim, eps=self.norm_eps),
             head=nn.Linear(self.dim, classes) if classes else nn.Identity(),
@@ -58,13 +52,40 @@ class VitVariant(Variant):
             preprocessing=options.preprocessing,
         )
 
-    def _plan(self, options: BuildOptions, embed: ClipEmbed) -> list[Run]:
+    def _network(
+        self, options: BuildOptions, has_class_token: bool
+    ) -> Callable[..., VideoTransformer]:
+        if options.reduction is not None and options.reduction.method == "rlt":
+            return partial(RunLengthTransformer, threshold=rlt_threshold(options.reduction))
+        return VideoTransformer
+
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
+        return ClipEmbed(
+            self.dim,
+            tubelet_size=self.tubelet_size,
+            native_size=native_size(preprocessing),
+            has_class_token=has_class_token,
+            positions=self.positions,
+        )
+
+    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         grid, has_class_token = embed.native_grid, embed.cls_token is not None
         if options.reduction is None or options.reduction.method == "rlt":
             return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
         return plan_reduction(
             options.reduction, depth=self.depth, grid=grid, has_class_token=has_class_token
         )
+
+    def _blocks(self, options: BuildOptions) -> list[Block]:
+        crossing = crossing_blocks(options.semantic)
+        return [
+            self._block(rate) if i in crossing else self._axes_block(rate)
+            for i, rate in enumerate(drop_path_rates(options.drop_path, self.depth))
+        ]
+
+    def _axes_block(self, drop_path: float) -> Block:
+        """Make a block for tokens on their grid; here it is plain, others factorise it."""
+        return self._block(drop_path)
 
     def _block(self, drop_path: float) -> Block:
         return Block(
@@ -77,15 +98,30 @@ class VitVariant(Variant):
         )
 
 
+def native_size(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """Return (T, H, W) of a clip in frames and pixels."""
+    return preprocessing.num_frames, preprocessing.image_size, preprocessing.image_size
+
+
+def refuse_reduction(options: BuildOptions, attention: str) -> None:
+    """Refuse a rival method, which needs attention over all tokens at once.
+
+    Raises:
+        ConfigError: the options ask for one.
+    """
+    if options.reduction is not None:
+        raise ConfigError(
+            f"reduction ({options.reduction.method}) needs joint attention, but this model's"
+            f" attention is {attention}; choose a plain ViT"
+        )
+
+
 def drop_path_rates(last: float, depth: int) -> list[float]:
     """Stochastic depth of every block, from 0 to `last` in equal steps."""
     return torch.linspace(0, last, depth, device="cpu").tolist()
 
 
 _IMAGE = Preprocessing(num_frames=1, frame_stride=1, image_size=224)
-_VIVIT = Preprocessing(
-    num_frames=32, frame_stride=2, image_size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
 _VIDEOMAE = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
 _DEMO = Preprocessing(num_frames=8, frame_stride=2, image_size=64)
 
@@ -96,15 +132,6 @@ _deit = partial(
     depth=12,
     tubelet_size=(1, 16, 16),
     source="DeiT, arXiv 2012.12877",
-    license="Apache-2.0",
-)
-_vivit = partial(
-    VitVariant,
-    preprocessing=_VIVIT,
-    num_classes=400,
-    tubelet_size=(2, 16, 16),
-    activation=partial(nn.GELU, approximate="tanh"),
-    source="ViViT, arXiv 2103.15691",
     license="Apache-2.0",
 )
 _videomae = partial(
@@ -122,7 +149,6 @@ VARIANTS: dict[str, Variant] = {
     "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
     "deit_small_patch16_224": _deit(dim=384, num_heads=6),
     "deit_base_patch16_224": _deit(dim=768, num_heads=12),
-    "vivit_base_patch16x2_224": _vivit(dim=768, depth=12, num_heads=12),
     "videomae_small_patch16_224": _videomae(dim=384, depth=12, num_heads=6),
     "videomae_base_patch16_224": _videomae(dim=768, depth=12, num_heads=12),
     "videomae_large_patch16_224": _videomae(dim=1024, depth=24, num_heads=16),

@@ -4,9 +4,10 @@ Legend: B clips, R regions, N = t*h*w tokens on the grid, L frames of tokens in 
 M = L*h*w tokens in a region, D width.
 """
 
+import torch
 from torch import Tensor
 
-from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.windows import axis_windows, check_windows
 
 
@@ -63,3 +64,24 @@ class TimeRegions:
     def average(self, cls: Tensor) -> Tensor:
         """Average the copies of the class tokens: (B*R, P, D) -> (B, P, D)."""
         return cls.unflatten(0, (-1, self.num_regions)).mean(dim=1)
+
+
+def fold_frames(tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    """Bring frames into the batch: (B, t*P + N, D) -> (B*t, P + h*w, D), grid of one frame."""
+    frames = TimeRegions(grid, grid.t)
+    cls, patches = split_class_token(tokens, grid)
+    folded = frames.fold(patches)  # (B*t, h*w, D)
+    if cls.shape[1]:
+        folded = torch.cat([frames.fold(cls), folded], dim=1)  # (B*t, P + h*w, D)
+    return folded, grid._replace(t=1)
+
+
+def unfold_frames(tokens: Tensor, grid: Grid, num_frames: int) -> tuple[Tensor, Grid]:
+    """Undo `fold_frames`: (B*t, P + h*w, D) on the grid of one frame -> (B, t*P + N, D), grid."""
+    whole = grid._replace(t=num_frames)
+    frames = TimeRegions(whole, num_frames)
+    cls, patches = split_class_token(tokens, grid)
+    unfolded = frames.unfold(patches)  # (B, N, D)
+    if cls.shape[1]:
+        unfolded = torch.cat([frames.unfold(cls), unfolded], dim=1)  # (B, t*P + N, D)
+    return unfolded, whole
