@@ -5,6 +5,7 @@ Legend: T H W frames and pixels, C colours.
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from torch.utils.dlpack import from_dlpack
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
 from stvit_video.video.faults import check_file, open_fault
-from stvit_video.video.pyav_backend import PyavDecoder, check_header
+from stvit_video.video.pyav_backend import PyavDecoder
+from stvit_video.video.stream import read_header
 
 decord.logging.set_level(decord.logging.QUIET)
 
@@ -28,35 +30,20 @@ class DecordDecoder:
         """Open with one thread. `info` spares a second look where `auto` has probed the file."""
         self.path = path
         self._process = os.getpid()
-        self._known_info = info
         extent = check_file(path, backend="decord")
-        if info is None:
-            check_header(path, backend="decord")
-            if extent.is_cut:
-                PyavDecoder(path, backend="decord").close()  # says how many frames are left
+        if info is None and extent.is_cut:
+            PyavDecoder(path, backend="decord").close()  # says how many frames are left
+        self._header = info or read_header(path, backend="decord")
         try:
             self._reader: Any = decord.VideoReader(str(path), num_threads=1)
-            self.num_frames = len(self._reader)
         except (decord.DECORDError, RuntimeError) as error:
             raise open_fault(path, extent, backend="decord") from error
+        self.num_frames = len(self._reader)
 
     @cached_property
     def info(self) -> VideoInfo:
-        """What the video is, with the number of frames that decord sees."""
-        if self._known_info is not None:
-            return self._known_info
-        with PyavDecoder(self.path, backend="decord") as probe:
-            known = probe.info
-        return VideoInfo(
-            path=self.path,
-            num_frames=self.num_frames,
-            fps=known.fps,
-            duration_seconds=known.duration_seconds,
-            width=known.width,
-            height=known.height,
-            codec=known.codec,
-            backend="decord",
-        )
+        """What the video is by its header, with the number of frames that decord sees."""
+        return replace(self._header, num_frames=self.num_frames)
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""

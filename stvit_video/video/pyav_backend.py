@@ -1,5 +1,4 @@
-"""Decode with PyAV: exact for every file, by a table of packet timestamps. The only place, besides
-the writers, that knows PyAV.
+"""Decode with PyAV: exact for every file, by a table of packet timestamps.
 
 Legend: T H W frames and pixels, C colours.
 """
@@ -13,15 +12,15 @@ from typing import Any
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.stream import Disposition
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
-from stvit_video.video.container import Extent, read_rotation
+from stvit_video.video.container import read_rotation
 from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
-from stvit_video.video.faults import check_file, open_fault
+from stvit_video.video.faults import check_file
 from stvit_video.video.packets import EntryPoint, PacketTable, read_packet_table
+from stvit_video.video.stream import open_stream
 
 
 class _TableMismatchError(Exception):
@@ -120,8 +119,7 @@ class PyavDecoder:
 
     def _open(self) -> None:
         self.close()
-        self._container, self._stream = _open_stream(self.path, self._extent, backend=self._backend)
-        self._stream.codec_context.thread_count = 1
+        self._container, self._stream = open_stream(self.path, self._extent, backend=self._backend)
 
     def _read_table(self) -> PacketTable:
         try:
@@ -264,26 +262,3 @@ class PyavDecoder:
                 yield from packet.decode()
             except FFmpegError:
                 continue
-
-
-def check_header(path: Path, *, backend: str) -> None:
-    """Refuse, by its header alone, a file without a video stream.
-
-    Raises:
-        VideoDecodeError: the file cannot be opened, or holds no pictures.
-    """
-    container, _ = _open_stream(path, check_file(path, backend=backend), backend=backend)
-    container.close()
-
-
-def _open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
-    """Open a container and find its video stream; a cover picture is none."""
-    try:
-        container: Any = av.open(str(path), metadata_errors="replace")
-    except (FFmpegError, ValueError) as error:
-        raise open_fault(path, extent, backend=backend) from error
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            return container, stream
-    container.close()
-    raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")

@@ -6,6 +6,7 @@ Legend: T H W frames and pixels, C colours.
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -18,14 +19,6 @@ from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
 from stvit_video.video.faults import check_file, open_fault
 from stvit_video.video.pyav_backend import PyavDecoder
 
-try:
-    _decoders: Any = import_module("torchcodec.decoders")
-except (ImportError, OSError, RuntimeError) as error:
-    raise ConfigError(
-        "decoder backend (torchcodec) cannot start; install FFmpeg's shared libraries,"
-        " or use auto or pyav"
-    ) from error
-
 
 class TorchcodecDecoder:
     """Exact on open and closed groups of pictures; not on avi, mpeg-ts and mpeg-ps."""
@@ -37,28 +30,19 @@ class TorchcodecDecoder:
         extent = check_file(path, backend="torchcodec")
         with PyavDecoder(path, backend="torchcodec") as probe:
             self._probed_info = probe.info
+        decoders = _load_decoders()
         try:
-            self._decoder: Any = _decoders.VideoDecoder(
+            self._decoder: Any = decoders.VideoDecoder(
                 str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
             )
-            self.num_frames = int(self._decoder.metadata.num_frames or 0)
         except (RuntimeError, ValueError, OSError) as error:
             raise open_fault(path, extent, backend="torchcodec") from error
+        self.num_frames = int(self._decoder.metadata.num_frames or 0)
 
     @cached_property
     def info(self) -> VideoInfo:
         """What the video is, with the number of frames that torchcodec sees."""
-        known = self._probed_info
-        return VideoInfo(
-            path=self.path,
-            num_frames=self.num_frames,
-            fps=known.fps,
-            duration_seconds=known.duration_seconds,
-            width=known.width,
-            height=known.height,
-            codec=known.codec,
-            backend="torchcodec",
-        )
+        return replace(self._probed_info, num_frames=self.num_frames, backend="torchcodec")
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
@@ -82,3 +66,22 @@ class TorchcodecDecoder:
             raise VideoDecodeError(
                 self.path, backend="torchcodec", stage="decode", reason="corrupt"
             ) from error
+
+
+def _load_decoders() -> Any:
+    """Import torchcodec; without FFmpeg some of its versions fail here, others say so quietly.
+
+    Raises:
+        ConfigError: FFmpeg's libraries are not there.
+    """
+    try:
+        decoders = import_module("torchcodec.decoders")
+        is_usable = getattr(import_module("torchcodec"), "ffmpeg_major_version", 0) is not None
+    except (ImportError, OSError, RuntimeError):
+        is_usable = False
+    if not is_usable:
+        raise ConfigError(
+            "decoder backend (torchcodec) cannot start; install FFmpeg's shared libraries,"
+            " or use auto or pyav"
+        )
+    return decoders

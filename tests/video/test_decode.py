@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import av
@@ -194,3 +195,25 @@ def test_a_decoder_of_another_process_is_refused(numbered_video, backend, monkey
         monkeypatch.setattr("os.getpid", lambda: 1)
         with pytest.raises(RuntimeError, match="was opened by another process; open it in the"):
             decoder.frames([0])
+
+
+def test_torchcodec_serves_the_same_frames(numbered_video):
+    try:
+        decoder = open_video(numbered_video, backend="torchcodec")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    with decoder:
+        assert decoder.info.backend == "torchcodec"
+        indices = [59, 3, 3, 17]
+        assert torch.equal(decoder.frames(indices), read_frames(numbered_video, indices))
+
+
+def test_torchcodec_without_ffmpeg_is_an_error_with_a_next_step(numbered_video, monkeypatch):
+    monkeypatch.setattr("stvit_video.video.decode.has_backend", lambda name: True)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(ConfigError) as caught:
+        open_video(numbered_video, backend="torchcodec")
+    assert str(caught.value) == (
+        "decoder backend (torchcodec) cannot start; install FFmpeg's shared libraries,"
+        " or use auto or pyav"
+    )

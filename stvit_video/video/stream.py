@@ -1,0 +1,57 @@
+"""Open the video stream of a file with PyAV and read its header."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from stvit_video.errors import VideoDecodeError
+from stvit_video.video.container import Extent, read_rotation
+from stvit_video.video.decode import VideoInfo
+from stvit_video.video.faults import check_file, open_fault
+
+
+def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
+    """Open a container and find its video stream; a cover picture is none. Decodes on one thread.
+
+    Raises:
+        VideoDecodeError: the file cannot be opened, or holds no pictures.
+    """
+    try:
+        container: Any = av.open(str(path), metadata_errors="replace")
+    except (FFmpegError, ValueError) as error:
+        raise open_fault(path, extent, backend=backend) from error
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            stream.codec_context.thread_count = 1
+            return container, stream
+    container.close()
+    raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
+
+
+def read_header(path: Path, *, backend: str) -> VideoInfo:
+    """Say what a video is by its header alone; a header that counts no frames gives 0.
+
+    Raises:
+        VideoDecodeError: the file cannot be opened, or holds no pictures.
+    """
+    container, stream = open_stream(path, check_file(path, backend=backend), backend=backend)
+    with container:
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if read_rotation(path) % 180:
+            width, height = height, width
+        duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if not duration and container.duration:
+            duration = container.duration / av.time_base
+        return VideoInfo(
+            path=path,
+            num_frames=stream.frames,
+            fps=float(stream.average_rate or 0.0),
+            duration_seconds=duration,
+            width=width,
+            height=height,
+            codec=stream.codec_context.codec.canonical_name,
+            backend=backend,
+        )
