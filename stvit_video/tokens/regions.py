@@ -39,12 +39,14 @@ class TimeRegions:
         return inside.repeat_interleave(self.grid.h * self.grid.w, dim=1)
 
     def merge_weights(self, weights: Tensor) -> Tensor:
-        """Put per-region weights back on the clip: (B*R, Q, M) -> (B, R*Q, N), zero elsewhere."""
+        """Put per-region weights back on the clip: (B*R, Q, M) -> (B, R*Q, N), zero elsewhere.
+
+        Tokens that only fill up a region are masked in attention: their weight is 0 already.
+        """
         per_region = weights.unflatten(0, (-1, self.num_regions))  # (B, R, Q, M)
         batch, regions, queries, _ = per_region.shape
         frames = per_region.unflatten(-1, (-1, self.grid.h * self.grid.w))  # (B, R, Q, L, h*w)
-        index, inside = axis_windows(self.grid.t, self.num_regions, weights.device)  # (R, L)
-        frames = frames * inside[None, :, None, :, None]
+        index, _ = axis_windows(self.grid.t, self.num_regions, weights.device)  # (R, L)
         whole = frames.new_zeros(batch, regions, queries, self.grid.t, frames.shape[-1])
         index = index[None, :, None, :, None].expand_as(frames)
         return whole.scatter_add(3, index, frames).flatten(3).flatten(1, 2)  # (B, R*Q, N)
