@@ -2,13 +2,15 @@
 
 import dataclasses
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from torch import nn
 
 from stvit_video.config import Preprocessing, SemanticConfig, parse_semantic
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.models import timesformer, vit, vivit
-from stvit_video.models.variant import BuildOptions, Variant
+from stvit_video.models.pretrained.load import load_pretrained, read_pretrained
+from stvit_video.models.variant import BuildOptions, Recipe, Variant, build
 from stvit_video.tokens.rivals.setting import parse_reduction
 
 VARIANTS: dict[str, Variant] = {**vit.VARIANTS, **timesformer.VARIANTS, **vivit.VARIANTS}
@@ -33,7 +35,7 @@ def find_variant(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def create_model(
+def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     name: str,
     *,
     num_classes: int | None = None,
@@ -41,10 +43,11 @@ def create_model(
     num_frames: int | None = None,
     image_size: int | None = None,
     drop_path: float = 0.0,
+    pretrained: str | Path | None = None,
     class_token: bool | None = None,
     reduction: str | None = None,
 ) -> nn.Module:
-    """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights.
+    """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights or `pretrained` ones.
 
     `semantic` is a setting such as `8x4x4@4`: cluster to a grid of 8x4x4 after block 4.
     `num_frames` and `image_size` change the clips that it is built for, in frames and pixels;
@@ -53,22 +56,33 @@ def create_model(
     their tokens, as in the paper.
     `reduction` runs a rival method instead, such as `tome:r=65`; plain ViTs have it.
 
+    `pretrained` is a file, a folder or a hub id. What is not asked for is then as the checkpoint
+    has it: classes and labels, frames, size, colours, setting, class token. A head of other
+    `num_classes` is new. Weights of an image model are inflated.
+
     Raises:
         ConfigError: an unknown name, or a setting that does not fit the model.
+        CheckpointError: weights that cannot be read, or are of another model.
     """
     variant = find_variant(name)
+    checkpoint = None if pretrained is None else read_pretrained(pretrained, name, variant)
+    if checkpoint is not None:
+        variant = checkpoint.variant
+        class_token = checkpoint.class_token if class_token is None else class_token
+        if semantic is None and reduction is None:
+            semantic, reduction = checkpoint.semantic, checkpoint.reduction
     if semantic is not None and reduction is not None:
         raise ConfigError(f"semantic ({semantic}) and reduction ({reduction}) exclude each other")
-    return variant.build(
-        BuildOptions(
-            num_classes=variant.num_classes if num_classes is None else num_classes,
-            preprocessing=_preprocessing(variant, num_frames, image_size),
-            semantic=_semantic_stages(semantic),
-            drop_path=drop_path,
-            class_token=class_token,
-            reduction=None if reduction is None else parse_reduction(reduction),
-        )
+    options = BuildOptions(
+        num_classes=variant.num_classes if num_classes is None else num_classes,
+        preprocessing=_preprocessing(variant, num_frames, image_size),
+        semantic=semantic_stages(semantic),
+        drop_path=drop_path,
+        class_token=class_token,
+        reduction=None if reduction is None else parse_reduction(reduction),
     )
+    model = build(Recipe(name=name, variant=variant, options=options))
+    return model if checkpoint is None else load_pretrained(model, checkpoint)
 
 
 def _preprocessing(
@@ -82,7 +96,8 @@ def _preprocessing(
     )
 
 
-def _semantic_stages(semantic: str | SemanticConfig | None) -> tuple[SemanticConfig, ...]:
+def semantic_stages(semantic: str | SemanticConfig | None) -> tuple[SemanticConfig, ...]:
+    """Read a semantic setting; None, for the dense model, is no stage."""
     if semantic is None:
         return ()
     return (semantic,) if isinstance(semantic, SemanticConfig) else parse_semantic(semantic)

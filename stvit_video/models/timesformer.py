@@ -9,6 +9,8 @@ from stvit_video.config import Preprocessing
 from stvit_video.models.blocks import Block, DividedBlock
 from stvit_video.models.embed import ClipEmbed, FrameEmbed
 from stvit_video.models.frame_transformer import FrameTransformer, check_frame_scope
+from stvit_video.models.pretrained import timesformer as timesformer_weights
+from stvit_video.models.pretrained import vit as vit_weights
 from stvit_video.models.stages import Run
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.models.video_transformer import VideoTransformer
@@ -81,6 +83,8 @@ _timesformer = partial(
     tubelet_size=(1, 16, 16),
     source="TimeSformer, arXiv 2102.05095",
     license="CC-BY-NC-4.0",
+    rename=timesformer_weights.rename,
+    image_rename=vit_weights.rename,
 )
 
 VARIANTS: dict[str, Variant] = {

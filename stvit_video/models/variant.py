@@ -1,9 +1,10 @@
 """What a row of a model table says, and what a user may ask of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from stvit_video.config import Preprocessing, SemanticConfig
 from stvit_video.tokens.rivals.setting import ReductionSetting
@@ -39,7 +40,37 @@ class Variant(ABC):
     """The paper or the release whose sizes these are."""
     license: str
     """Licence of the published weights, which the user loads; we ship none."""
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    """Gives published weights our key names; None where nothing was published."""
+    image_rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    """The same for weights of the image model that this one is inflated from, where it can be."""
 
     @abstractmethod
     def build(self, options: BuildOptions) -> nn.Module:
         """Build the network with random weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model was made: enough to make it again, with other settings or from a file."""
+
+    name: str
+    """Name in the registry, or what the model was converted from."""
+    variant: Variant
+    """Sizes, as the weights that were loaded have them."""
+    options: BuildOptions
+    """What was asked for."""
+
+
+def recipe_of(model: nn.Module) -> Recipe | None:
+    """Return the recipe of a model that `create_model` or `sparsify` made, None of any other."""
+    recipe = getattr(model, "recipe", None)
+    return recipe if isinstance(recipe, Recipe) else None
+
+
+def build(recipe: Recipe, labels: tuple[str, ...] = ()) -> nn.Module:
+    """Build the network of a recipe with random weights; it remembers recipe and labels."""
+    model = recipe.variant.build(recipe.options)
+    model.recipe = recipe  # type: ignore[assignment]
+    model.labels = labels  # type: ignore[assignment]
+    return model

@@ -4,7 +4,7 @@ What other ViTs change (embedding, blocks, network) are the methods of `VitVaria
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -14,10 +14,12 @@ from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
 from stvit_video.models.blocks import Block
 from stvit_video.models.embed import ClipEmbed, FrameEmbed, Positions
+from stvit_video.models.pretrained import videomae as videomae_weights
+from stvit_video.models.pretrained import vit as vit_weights
 from stvit_video.models.reduction import RunLengthTransformer, plan_reduction
 from stvit_video.models.stages import Run, crossing_blocks, plan_stages
 from stvit_video.models.variant import BuildOptions, Variant
-from stvit_video.models.video_transformer import VideoTransformer
+from stvit_video.models.video_transformer import Pool, VideoTransformer
 from stvit_video.tokens.rivals.setting import rlt_threshold
 
 
@@ -33,6 +35,10 @@ class VitVariant(Variant):
     class_token: bool = True
     positions: Positions = "learned"
     norm_eps: float = 1e-6
+    head_norm_eps: float | None = None
+    """Of the norm ahead of the head; None for that of the blocks."""
+    pool: Pool | None = None
+    """What the head reads; None for the class token where there is one."""
     activation: Callable[..., nn.Module] = nn.GELU
 
     def build(self, options: BuildOptions) -> VideoTransformer:
@@ -46,9 +52,9 @@ class VitVariant(Variant):
             embed=embed,
             blocks=self._blocks(options),
             runs=self._plan(options, embed),
-            norm=nn.LayerNorm(self.dim, eps=self.norm_eps),
+            norm=nn.LayerNorm(self.dim, eps=self.head_norm_eps or self.norm_eps),
             head=nn.Linear(self.dim, classes) if classes else nn.Identity(),
-            pool="class" if has_class_token else "mean",
+            pool=self.pool or ("class" if has_class_token else "mean"),
             preprocessing=options.preprocessing,
         )
 
@@ -133,6 +139,16 @@ _deit = partial(
     tubelet_size=(1, 16, 16),
     source="DeiT, arXiv 2012.12877",
     license="Apache-2.0",
+    rename=vit_weights.rename,
+)
+_vit = partial(
+    VitVariant,
+    preprocessing=replace(_IMAGE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    num_classes=1000,
+    tubelet_size=(1, 16, 16),
+    source="ViT (AugReg), arXiv 2106.10270",
+    license="Apache-2.0",
+    rename=vit_weights.rename,
 )
 _videomae = partial(
     VitVariant,
@@ -143,15 +159,21 @@ _videomae = partial(
     positions="sinusoid",
     source="VideoMAE, arXiv 2203.12602",
     license="CC-BY-NC-4.0",
+    rename=videomae_weights.rename,
 )
 
 VARIANTS: dict[str, Variant] = {
     "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
     "deit_small_patch16_224": _deit(dim=384, num_heads=6),
     "deit_base_patch16_224": _deit(dim=768, num_heads=12),
+    "vit_tiny_patch16_224": _vit(dim=192, depth=12, num_heads=3),
+    "vit_small_patch16_224": _vit(dim=384, depth=12, num_heads=6),
+    "vit_base_patch16_224": _vit(dim=768, depth=12, num_heads=12),
+    "vit_large_patch16_224": _vit(dim=1024, depth=24, num_heads=16),
     "videomae_small_patch16_224": _videomae(dim=384, depth=12, num_heads=6),
     "videomae_base_patch16_224": _videomae(dim=768, depth=12, num_heads=12),
     "videomae_large_patch16_224": _videomae(dim=1024, depth=24, num_heads=16),
+    "videomae_huge_patch16_224": _videomae(dim=1280, depth=32, num_heads=16),
     "demo_tiny": VitVariant(
         preprocessing=_DEMO,
         num_classes=12,

@@ -16,6 +16,8 @@ from stvit_video.models.frame_transformer import (
     TemporalEncoder,
     check_frame_scope,
 )
+from stvit_video.models.pretrained import vit as vit_weights
+from stvit_video.models.pretrained import vivit as vivit_weights
 from stvit_video.models.stages import Run
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.models.video_transformer import VideoTransformer
@@ -116,6 +118,8 @@ _joint = partial(
     activation=partial(nn.GELU, approximate="tanh"),
     source="ViViT model 1, arXiv 2103.15691",
     license="Apache-2.0",
+    rename=vivit_weights.rename,
+    image_rename=vit_weights.rename,
 )
 _encoder = partial(
     FactorisedEncoderVariant,
@@ -125,6 +129,7 @@ _encoder = partial(
     activation=partial(nn.GELU, approximate="tanh"),
     source="ViViT model 2, arXiv 2103.15691",
     license="Apache-2.0",
+    image_rename=vit_weights.rename,
 )
 _factorised = partial(
     FactorisedVariant,
@@ -134,6 +139,7 @@ _factorised = partial(
     class_token=False,
     activation=partial(nn.GELU, approximate="tanh"),
     license="Apache-2.0",
+    image_rename=vit_weights.rename,
 )
 _self_attention = partial(
     _factorised, attention="self_attention", source="ViViT model 3, arXiv 2103.15691"

@@ -1,0 +1,143 @@
+"""What a checkpoint folder says of its model: `model.json`, beside `model.safetensors`."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stvit_video.config import Preprocessing
+from stvit_video.errors import CheckpointError, did_you_mean
+from stvit_video.models.variant import Variant
+
+CARD_FILE = "model.json"
+WEIGHTS_FILE = "model.safetensors"
+FORMAT = "stvit-video 1"
+
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+}
+"""Activations by the name that the card uses."""
+
+_ROW_FIELDS = ("preprocessing", "num_classes", "source", "license", "rename", "image_rename")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """All that is needed to build a model again and to use it."""
+
+    model: str
+    """Name in the registry."""
+    num_classes: int
+    """Width of the head; 0 for none."""
+    preprocessing: Preprocessing
+    """What a clip must look like."""
+    semantic: str | None = None
+    """Semantic setting; None for the dense model."""
+    reduction: str | None = None
+    """Rival method in place of semantic tokens."""
+    class_token: bool | None = None
+    """Whether the class token is kept; None decides as `create_model` does."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Sizes that differ from the row of `model` in the registry."""
+    labels: tuple[str, ...] = ()
+    """Class names by index; empty when unknown."""
+    source: str = ""
+    """File, folder or hub id that the weights came from, or the paper of the model."""
+    license: str = ""
+    """Licence of the weights."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What the writer adds: the configuration of a run, its metrics."""
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != self.num_classes:
+            raise CheckpointError(
+                f"labels ({len(self.labels)}) of {self.model} must be as many as its classes"
+                f" ({self.num_classes})"
+            )
+
+
+def write_card(card: ModelCard, folder: Path) -> Path:
+    """Write `model.json` into the folder, in one step."""
+    path = folder / CARD_FILE
+    text = json.dumps({"format": FORMAT, **dataclasses.asdict(card)}, indent=2)
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+    partial_path.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial_path, path)
+    return path
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read `model.json` of a folder.
+
+    Raises:
+        CheckpointError: there is none, or it does not say what it should.
+    """
+    path = Path(folder) / CARD_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder} holds no {CARD_FILE}; write one with stvit-video convert"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
+    if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path} must have the format {FORMAT!r}; was it written by us?")
+    return _card_of(record, path)
+
+
+def _card_of(record: dict[str, Any], path: Path) -> ModelCard:
+    known = [entry.name for entry in dataclasses.fields(ModelCard)]
+    for key in record:
+        if key not in known:
+            raise CheckpointError(f"{path} has an unknown key {key!r}{did_you_mean(key, known)}")
+    try:
+        values = dict(record["preprocessing"])
+        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        preprocessing = Preprocessing(**values)
+        labels = tuple(map(str, record.get("labels", ())))
+        return ModelCard(**{**record, "preprocessing": preprocessing, "labels": labels})
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is incomplete ({error})") from error
+
+
+def find_overrides(variant: Variant, row: Variant) -> dict[str, Any]:
+    """Return the sizes in which a variant differs from its row, as JSON can hold them."""
+    found: dict[str, Any] = {}
+    for entry in dataclasses.fields(variant):
+        if entry.name in _ROW_FIELDS:
+            continue
+        value, usual = getattr(variant, entry.name), getattr(row, entry.name)
+        if callable(value):
+            value, usual = _activation_name(value), _activation_name(usual)
+        if value != usual:
+            found[entry.name] = value
+    return found
+
+
+def apply_overrides(row: Variant, overrides: dict[str, Any]) -> Variant:
+    """Return the row with the sizes of a card.
+
+    Raises:
+        CheckpointError: the row has no such size.
+    """
+    known = [entry.name for entry in dataclasses.fields(row) if entry.name not in _ROW_FIELDS]
+    values: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if name not in known:
+            raise CheckpointError(f"unknown size {name!r} in a card{did_you_mean(name, known)}")
+        values[name] = tuple(value) if isinstance(value, list) else value
+        if callable(getattr(row, name)):
+            values[name] = ACTIVATIONS[value]
+    return dataclasses.replace(row, **values)
+
+
+def _activation_name(activation: Callable[..., nn.Module]) -> str:
+    return "gelu_tanh" if getattr(activation(), "approximate", "none") == "tanh" else "gelu"

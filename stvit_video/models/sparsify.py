@@ -1,0 +1,68 @@
+"""Switch semantic tokens on in a model that is already built, ours or another library's."""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from stvit_video.config import SemanticConfig
+from stvit_video.models.pretrained.foreign import read_network
+from stvit_video.models.pretrained.load import Pretrained, load_pretrained
+from stvit_video.models.registry import VARIANTS, semantic_stages
+from stvit_video.models.variant import BuildOptions, Recipe, build, recipe_of
+
+
+def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> nn.Module:
+    """Return a network with the weights of `model` and semantic tokens, such as `8x4x4@4`.
+
+    The layers that cluster are the model's own blocks, so the result works before any training;
+    only the global centres (and the head of learned pooling) are new. A class token stays, as one
+    more query. `model` is left as it is: one of ours, or a VideoMAE, ViViT, TimeSformer, ViT or
+    DeiT of HF transformers, or a VisionTransformer of timm. With None the result is dense: the
+    same network in our form.
+
+    The result takes clips (B, C, T, H, W), images with T = 1, has the mode, device and dtype of
+    `model`, and shares no tensor with it.
+
+    Raises:
+        ConfigError: an unknown network, or a setting that does not fit it.
+        CheckpointError: the network has parts that our blocks have not.
+    """
+    name, pretrained = _read(model)
+    options = BuildOptions(
+        num_classes=pretrained.variant.num_classes,
+        preprocessing=pretrained.variant.preprocessing,
+        semantic=semantic_stages(semantic),
+        drop_path=0.0,
+        class_token=pretrained.class_token,
+    )
+    recipe = recipe_of(model)
+    if recipe is not None:
+        options = dataclasses.replace(options, drop_path=recipe.options.drop_path)
+    result = build(Recipe(name=name, variant=pretrained.variant, options=options))
+    load_pretrained(result, pretrained)
+    first = next(model.parameters())
+    return result.to(first.device, first.dtype).train(model.training)
+
+
+def _read(model: nn.Module) -> tuple[str, Pretrained]:
+    recipe = recipe_of(model)
+    if recipe is None:
+        return read_network(model, VARIANTS)
+    weights = {
+        key: value.detach().to("cpu", torch.float32) if value.is_floating_point() else value.cpu()
+        for key, value in model.state_dict().items()
+        if not key.startswith("stages.")
+    }
+    variant = dataclasses.replace(
+        recipe.variant,
+        num_classes=recipe.options.num_classes,
+        preprocessing=recipe.options.preprocessing,
+    )
+    return recipe.name, Pretrained(
+        source=f"the weights of {recipe.name}",
+        weights=weights,
+        variant=variant,
+        class_token="embed.cls_token" in weights or None,
+        labels=getattr(model, "labels", ()),
+    )
