@@ -1,0 +1,106 @@
+"""One self-contained HTML page, and the same as Markdown: sections of text, tables and pictures.
+
+No script, no network: styles and pictures are inside the file.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stvit_video.report.files import write_file
+from stvit_video.report.tables import Table, html_text, markdown_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A picture and what it shows."""
+
+    name: str
+    """File name without folder, as in `clusters.png`."""
+    content: bytes
+    """PNG, SVG or GIF file as it is on disk."""
+    caption: str
+    """Also its text for who cannot see it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A heading and what stands below it, in this order."""
+
+    title: str
+    text: str = ""
+    """Paragraphs, parted by empty lines; shown as written."""
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+def html_page(title: str, sections: Sequence[Section]) -> str:
+    """Write the whole page as one HTML text."""
+    body = "\n".join(_html_section(section) for section in sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style></head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def markdown_page(title: str, sections: Sequence[Section]) -> str:
+    """Write the page as Markdown; pictures are files beside it, by their names."""
+    parts = [f"# {title}\n"]
+    for section in sections:
+        parts.append(f"## {section.title}\n")
+        if section.text:
+            parts.append(section.text.strip() + "\n")
+        for table in section.tables:
+            parts.append(f"**{table.title}**\n\n{markdown_text(table)}")
+        parts += [f"![{p.caption}]({p.name})\n\n*{p.caption}*\n" for p in section.pictures]
+    return "\n".join(parts)
+
+
+def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
+    """Write `report.html`, `report.md` and its pictures into `folder`; return the HTML file."""
+    for section in sections:
+        for picture in section.pictures:
+            write_file(folder / picture.name, picture.content)
+    write_file(folder / "report.md", markdown_page(title, sections))
+    write_file(folder / "report.html", html_page(title, sections))
+    return folder / "report.html"
+
+
+def _html_section(section: Section) -> str:
+    paragraphs = [p for p in section.text.strip().split("\n\n") if p]
+    parts = [f"<section><h2>{html.escape(section.title)}</h2>"]
+    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs]
+    parts += [f'<div class="wide">{html_text(table)}</div>' for table in section.tables]
+    parts += [_html_picture(picture) for picture in section.pictures]
+    return "\n".join([*parts, "</section>"])
+
+
+def _html_picture(picture: Picture) -> str:
+    kind = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif"}
+    data = base64.b64encode(picture.content).decode("ascii")
+    caption = html.escape(picture.caption)
+    return (
+        f'<figure><img src="data:{kind[Path(picture.name).suffix]};base64,{data}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
+p { white-space: pre-line; max-width: 48rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0 .3rem; font-size: .9rem; }
+caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
+th, td { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #8884; }
+th { border-bottom: 2px solid #8888; } .number { text-align: right; }
+td.number { font-variant-numeric: tabular-nums; }
+.note, figcaption { font-size: .85rem; opacity: .75; }
+figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; background: #fff; }
+"""

@@ -1,0 +1,168 @@
+"""A table, written for a terminal, CSV, Markdown, LaTeX or HTML from the same cells."""
+
+import csv
+import html
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import rich.table
+
+from stvit_video.errors import ConfigError
+
+Cell = str | int | float | None
+Format = Literal["table", "csv", "markdown", "latex", "html"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """Head of a column, and how its numbers are shown."""
+
+    title: str
+    """With the unit."""
+    format: str = ""
+    """Format of numbers, as in `.1f`; CSV keeps every digit."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Rows of cells under titled columns; None is shown as `-`."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    """What a reader must know to compare the numbers: units, conditions."""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"row {row} has {len(row)} cells for {len(self.columns)} columns")
+
+
+def make_table(
+    title: str, columns: Sequence[Column | str], rows: Sequence[Sequence[Cell]], *, note: str = ""
+) -> Table:
+    """Build a table; a column given as text has no number format."""
+    heads = tuple(Column(title=c) if isinstance(c, str) else c for c in columns)
+    return Table(title=title, columns=heads, rows=tuple(map(tuple, rows)), note=note)
+
+
+def show_cell(cell: Cell, column: Column) -> str:
+    """Write one cell as a reader sees it."""
+    if cell is None:
+        return "-"
+    return cell if isinstance(cell, str) else format(cell, column.format)
+
+
+def rich_table(table: Table) -> rich.table.Table:
+    """Make the table that rich prints, numbers to the right."""
+    drawn = rich.table.Table(
+        title=table.title, caption=table.note or None, title_justify="left", caption_justify="left"
+    )
+    for index, column in enumerate(table.columns):
+        justify = "right" if _is_numeric(table, index) else "left"
+        drawn.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in _shown(table):
+        drawn.add_row(*[rich.markup.escape(cell) for cell in row])
+    return drawn
+
+
+def csv_text(table: Table) -> str:
+    """Write as CSV with a header, numbers in full."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.title for column in table.columns])
+    writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
+    return stream.getvalue()
+
+
+def markdown_text(table: Table) -> str:
+    """Write as a Markdown table, the note below it."""
+    rule = ["--:" if _is_numeric(table, i) else "---" for i in range(len(table.columns))]
+    lines = [[column.title for column in table.columns], rule, *_shown(table)]
+    text = "\n".join(
+        "| " + " | ".join(c.replace("|", r"\|") for c in line) + " |" for line in lines
+    )
+    return text + (f"\n\n{table.note}" if table.note else "") + "\n"
+
+
+def latex_text(table: Table) -> str:
+    """Write as a LaTeX tabular for the booktabs package."""
+    align = "".join("r" if _is_numeric(table, i) else "l" for i in range(len(table.columns)))
+    head = " & ".join(_latex(column.title) for column in table.columns)
+    body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in _shown(table)]
+    note = [f"% {table.note}"] if table.note else []
+    return "\n".join(
+        [
+            *note,
+            rf"\begin{{tabular}}{{{align}}}",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def html_text(table: Table) -> str:
+    """Write as an HTML table, its title as caption and its note below."""
+    numeric = [_is_numeric(table, i) for i in range(len(table.columns))]
+    classes = [' class="number"' if is_number else "" for is_number in numeric]
+    head = "".join(
+        f"<th{cls}>{html.escape(column.title)}</th>"
+        for cls, column in zip(classes, table.columns, strict=True)
+    )
+    body = "\n".join(
+        "<tr>"
+        + "".join(
+            f"<td{cls}>{html.escape(cell)}</td>" for cls, cell in zip(classes, row, strict=True)
+        )
+        + "</tr>"
+        for row in _shown(table)
+    )
+    note = f'\n<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f"<table><caption>{html.escape(table.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody></table>{note}\n"
+    )
+
+
+_WRITERS: dict[str, Callable[[Table], str]] = {
+    "csv": csv_text,
+    "markdown": markdown_text,
+    "latex": latex_text,
+    "html": html_text,
+}
+
+
+def table_text(table: Table, format: str) -> str:
+    """Write a table as `csv`, `markdown`, `latex` or `html`.
+
+    Raises:
+        ConfigError: another format.
+    """
+    if format not in _WRITERS:
+        raise ConfigError(f"table format ({format}) must be one of {', '.join(_WRITERS)}")
+    return _WRITERS[format](table)
+
+
+def _shown(table: Table) -> list[list[str]]:
+    return [
+        [show_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]
+        for row in table.rows
+    ]
+
+
+def _is_numeric(table: Table, index: int) -> bool:
+    cells = [row[index] for row in table.rows if row[index] is not None]
+    return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
