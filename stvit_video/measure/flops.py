@@ -5,6 +5,7 @@ One MAC is one multiply-add pair, which video papers print as one "FLOP"; `flops
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.measure.meta_convolution import OPERATOR as META_CONVOLUTION
+from stvit_video.measure.meta_convolution import MetaConvolutions
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore compiles a loss by torch.jit.script
@@ -73,7 +76,7 @@ def count_flops(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), MetaConvolutions():
             macs = int(analysis.total())
     finally:
         model.train(was_training)
@@ -103,7 +106,7 @@ T abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_p
 adaptive_max_pool3d add add_ all amax amin any arange argmax argmin argsort avg_pool1d
 avg_pool2d avg_pool3d batch_norm bernoulli_ bincount bitwise_and bitwise_not bitwise_or cat
 ceil clamp clamp_ clamp_max clamp_min clone constant_pad_nd copy_ cos cummax cumsum diagonal
-diff div div_ dropout embedding empty empty_like eq erf exp exp2 expand expand_as
+diff div div_ dropout dropout_ embedding empty empty_like eq erf exp exp2 expand expand_as
 feature_dropout fill fill_ flip floor floor_divide full full_like gather ge gelu gelu_
 group_norm gt hardswish hardswish_ im2col index index_add index_add_ index_put index_put_
 index_select instance_norm is_floating_point isinf isnan layer_norm le linalg_vector_norm
@@ -114,7 +117,7 @@ one_hot ones ones_like pad pow prod rand rand_like randint randn randn_like relu
 remainder repeat repeat_interleave result_type rms_norm roll rot90 round rsqrt rsub scatter
 scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ searchsorted select_scatter
 sigmoid silu silu_ sin slice_scatter softmax sort split_with_sizes sqrt stack std sub sum
-take_along_dim tanh tile topk unflatten unfold unique_consecutive upsample_nearest1d
+take_along_dim tanh tensor_split tile topk unflatten unfold unique_consecutive upsample_nearest1d
 upsample_nearest2d upsample_nearest3d var var_mean where zero_ zeros zeros_like
 """
 
@@ -141,6 +144,11 @@ def _added_bmm_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return _matmul_macs(inputs[1:], outputs)
 
 
+def _convolution_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    weight = _sizes(inputs[1])  # (D, C / groups, *kernel)
+    return Counter(conv=math.prod(_sizes(outputs[0])) * math.prod(weight[1:]))
+
+
 def _distance_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return math.prod(_sizes(outputs[0])) * _sizes(inputs[0])[-1]  # (..., N, M) x D
 
@@ -164,6 +172,8 @@ def _interpolation_macs(num_neighbours: int) -> Any:
 
 _HANDLES: dict[str, Any] = {
     "aten::scaled_dot_product_attention": _attention_macs,
+    META_CONVOLUTION: _convolution_macs,
+    "aten::_convolution_mode": _convolution_macs,
     "aten::baddbmm": _added_bmm_macs,
     "aten::matmul": _matmul_macs,
     "aten::mv": _matmul_macs,

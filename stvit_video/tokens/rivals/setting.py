@@ -21,7 +21,7 @@ from stvit_video.tokens.windows import check_windows
 
 Method = Literal["tome", "random", "average", "evit", "dpcknn", "atc", "rlt"]
 
-_OPTIONS: dict[str, dict[str, str]] = {
+METHODS: dict[str, dict[str, str]] = {
     "tome": {"r": "", "schedule": "constant"},
     "random": {"keep": "", "block": "4", "seed": "0"},
     "average": {"grid": "", "block": "4"},
@@ -56,12 +56,12 @@ def parse_reduction(text: str) -> ReductionSetting:
         ConfigError: an unknown method or option, or one that is missing.
     """
     method, _, rest = text.strip().partition(":")
-    if method not in _OPTIONS:
+    if method not in METHODS:
         raise ConfigError(
-            f"unknown reduction {method!r}; known: {', '.join(_OPTIONS)}"
-            f"{did_you_mean(method, list(_OPTIONS))}"
+            f"unknown reduction {method!r}; known: {', '.join(METHODS)}"
+            f"{did_you_mean(method, list(METHODS))}"
         )
-    options = dict(_OPTIONS[method])
+    options = dict(METHODS[method])
     for pair in filter(None, rest.split(",")):
         name, _, value = pair.strip().partition("=")
         if name not in options:
