@@ -41,6 +41,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     num_classes: int | None = None,
     semantic: str | SemanticConfig | None = None,
     num_frames: int | None = None,
+    frame_stride: int | None = None,
     image_size: int | None = None,
     drop_path: float = 0.0,
     pretrained: str | Path | None = None,
@@ -50,8 +51,8 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights or `pretrained` ones.
 
     `semantic` is a setting such as `8x4x4@4`: cluster to a grid of 8x4x4 after block 4.
-    `num_frames` and `image_size` change the clips that it is built for, in frames and pixels;
-    positions are interpolated for any other clip. `num_classes=0` drops the head.
+    `num_frames`, `frame_stride` and `image_size` change the clips that it is built for, in frames
+    and pixels; positions are interpolated for any other clip. `num_classes=0` drops the head.
     `class_token` None keeps a class token in dense models that have one; semantic models average
     their tokens, as in the paper.
     `reduction` runs a rival method instead, such as `tome:r=65`; plain ViTs have it.
@@ -75,7 +76,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         raise ConfigError(f"semantic ({semantic}) and reduction ({reduction}) exclude each other")
     options = BuildOptions(
         num_classes=variant.num_classes if num_classes is None else num_classes,
-        preprocessing=_preprocessing(variant, num_frames, image_size),
+        preprocessing=_preprocessing(variant, num_frames, frame_stride, image_size),
         semantic=semantic_stages(semantic),
         drop_path=drop_path,
         class_token=class_token,
@@ -86,12 +87,13 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
 
 
 def _preprocessing(
-    variant: Variant, num_frames: int | None, image_size: int | None
+    variant: Variant, num_frames: int | None, frame_stride: int | None, image_size: int | None
 ) -> Preprocessing:
     native = variant.preprocessing
     return dataclasses.replace(
         native,
         num_frames=native.num_frames if num_frames is None else num_frames,
+        frame_stride=native.frame_stride if frame_stride is None else frame_stride,
         image_size=native.image_size if image_size is None else image_size,
     )
 

@@ -176,10 +176,10 @@ VARIANTS: dict[str, Variant] = {
     "videomae_huge_patch16_224": _videomae(dim=1280, depth=32, num_heads=16),
     "demo_tiny": VitVariant(
         preprocessing=_DEMO,
-        num_classes=12,
-        dim=128,
+        num_classes=8,
+        dim=96,
         depth=6,
-        num_heads=4,
+        num_heads=3,
         tubelet_size=(2, 8, 8),
         class_token=False,
         source="this project, for `stvit-video demo`",
