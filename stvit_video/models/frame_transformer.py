@@ -116,12 +116,12 @@ def check_frame_scope(settings: Sequence[SemanticConfig], grid: Grid) -> None:
     """Refuse to cluster over time where the attention sees one frame at a time.
 
     Raises:
-        ConfigError: a setting has another scope than `frame`.
+        ConfigError: a setting has another scope than `frame`, or fewer time steps.
     """
     for setting in settings:
-        if setting.scope != "frame":
-            fitting = replace(setting, grid=(grid.t, *setting.grid[1:]), scope="frame")
+        fitting = replace(setting, grid=(grid.t, *setting.grid[1:]), scope="frame")
+        if setting != fitting:
             raise ConfigError(
-                f"semantic setting {setting} clusters over time (scope={setting.scope}), but this"
-                f" model sees one time step at a time; write {fitting}"
+                f"semantic setting {setting} clusters over time, but this model sees each of its"
+                f" {grid.t} time steps alone; write {fitting}"
             )
