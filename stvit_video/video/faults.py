@@ -1,5 +1,7 @@
 """Say why a video cannot be opened, in the words of `VideoDecodeError`."""
 
+import os
+import stat
 from pathlib import Path
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
@@ -12,19 +14,12 @@ def check_file(path: Path, *, backend: str) -> Extent:
     Raises:
         VideoDecodeError: reason `missing`, `not a video` or `empty`.
     """
-    reason: DecodeReason = "missing"
-    detail = ""
-    try:
-        extent = read_extent(path)
-        if extent.num_bytes:
-            return extent
-        reason = "empty"
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        reason, detail = "not a video", "it is a folder"
-    except OSError as error:
-        detail = error.strerror or type(error).__name__
+    reason, detail = _path_fault(path)
+    if reason is None:
+        try:
+            return read_extent(path)
+        except OSError as error:
+            reason, detail = "missing", error.strerror or type(error).__name__
     raise VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
 
 
@@ -38,3 +33,17 @@ def open_fault(path: Path, extent: Extent, *, backend: str) -> VideoDecodeError:
     elif extent.is_video:
         reason, detail = "corrupt", "its index cannot be read"
     return VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
+
+
+def _path_fault(path: Path) -> tuple[DecodeReason | None, str]:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return "missing", ""
+    except (OSError, ValueError) as error:  # no permission, a name too long, a null byte
+        return "missing", getattr(error, "strerror", None) or str(error)
+    if stat.S_ISDIR(status.st_mode):
+        return "not a video", "it is a folder"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a video", "it is no regular file"
+    return (None, "") if status.st_size else ("empty", "")

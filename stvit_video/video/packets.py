@@ -137,7 +137,7 @@ def _make_table(
     elif num_untimed or len(np.unique(pts)) < len(pts):
         doubt = "pictures without a time of their own"
     elif num_unsound:
-        doubt = f"{num_unsound} damaged packets"
+        doubt = f"damaged packets: {num_unsound}"
     elif not _starts_with_entry(packets, pts):
         doubt = "does not start with a key frame"
     return PacketTable(

@@ -13,7 +13,7 @@ def doubt_of_decord(decoder: PyavDecoder) -> str:
         f"codec {table.codec}": table.codec not in DECORD_CODECS,
         table.doubt: not table.is_exact,
         f"{table.gop} groups of pictures": table.gop != "closed",
-        f"{table.num_hidden} hidden packets": table.num_hidden > 0,
+        f"hidden packets: {table.num_hidden}": table.num_hidden > 0,
         f"pixel format {decoder.pix_fmt}": decoder.pix_fmt not in ("yuv420p", "yuvj420p"),
         f"size {info.width}x{info.height}": (
             info.width % 2 + info.height % 2 > 0 or min(info.width, info.height) < _SMALLEST_SIDE
