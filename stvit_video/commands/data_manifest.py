@@ -1,13 +1,7 @@
 """`stvit-video data manifest`: turn the annotations of a data set into a manifest."""
 
-import json as json_format
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
-
-from rich.console import Console
-from rich.progress import track
 
 from stvit_video.datasets.action_splits import find_hmdb51, find_ucf101
 from stvit_video.datasets.annotations import AnnotatedVideo, AnnotatedVideos, read_class_names
@@ -24,6 +18,8 @@ from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.something_something import find_something_something
 from stvit_video.datasets.video_list import find_video_list
 from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.report.json_file import as_plain, result_console, write_json
+from stvit_video.report.progress import track_files
 
 Layout = Literal[
     "kinetics400",
@@ -79,14 +75,13 @@ def data_manifest(
         "layout": layout,
         "manifest": str(output),
         "classes": manifest.num_classes,
-        **asdict(coverage),
+        **as_plain(coverage),
         "missing": found.missing,
         "broken": {str(r.path): r.verdict for r in manifest.records if r.verdict},
     }
-    if json is None or str(json) != "-":
-        print("\n".join(_summary(layout, manifest, coverage, output)))
-    if json is not None:
-        _write_json(result, json)
+    summary = "\n".join(_summary(layout, manifest, coverage, output))
+    result_console(json).print(summary, markup=False, soft_wrap=True)
+    write_json(result, json)
     return 0
 
 
@@ -138,12 +133,11 @@ def _as_annotated(manifest: Manifest) -> AnnotatedVideos:
 
 
 def _opened(manifest: Manifest, num_workers: int) -> Manifest:
-    records = track(
+    records = track_files(
         open_videos(manifest.records, num_workers=num_workers),
-        description="opening videos",
+        title="opening",
         total=len(manifest.records),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        is_bad=lambda record: bool(record.verdict),
     )
     return Manifest(tuple(records), manifest.class_names)
 
@@ -158,11 +152,3 @@ def _summary(layout: str, manifest: Manifest, coverage: Coverage, output: Path) 
         missing = coverage.annotated - coverage.found
         lines.append(f"{missing} without a file: {output.with_name(f'{output.stem}.missing.txt')}")
     return [*lines, f"manifest: {output}"]
-
-
-def _write_json(result: dict[str, object], path: Path) -> None:
-    text = json_format.dumps(result, indent=2, ensure_ascii=False)
-    if str(path) == "-":
-        print(text)
-    else:
-        path.write_text(f"{text}\n", encoding="utf-8")

@@ -6,7 +6,7 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
 from stvit_video.datasets.video_dataset import FailedVideo, Item, Sample, VideoDataset
-from stvit_video.errors import DatasetError
+from stvit_video.errors import ConfigError, DatasetError
 
 
 class Batch(NamedTuple):
@@ -42,6 +42,21 @@ class VideoLoader(StatefulDataLoader):
     """Time spent waiting for batches since the last iteration began."""
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a place in an epoch.
+
+        Raises:
+            ConfigError: the place was saved with another number of workers.
+        """
+        snapshot = state.get("_snapshot")
+        saved = snapshot["_main_snapshot"]["_num_workers"] if snapshot else 0
+        if state and saved != self.num_workers:
+            raise ConfigError(
+                f"num_workers ({self.num_workers}) must be {saved}, as it was when the place in"
+                " the epoch was saved"
+            )
+        super().load_state_dict(state)
 
     def __iter__(self) -> Iterator[Batch]:
         self.waited_seconds = 0.0

@@ -41,7 +41,7 @@ class EpochSampler(Sampler[ItemKey]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration serves."""
+        """Choose the epoch that the next iteration serves; by default, the one after the last."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -65,6 +65,7 @@ class EpochSampler(Sampler[ItemKey]):
             generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
             order = order[torch.randperm(self.num_items, generator=generator)]
         mine = order[rank::num_processes][: len(self)].tolist()
+        epoch = epoch if self.shuffle else 0
         return [ItemKey(index, mix_seed(self.seed, epoch, index)) for index in mine]
 
 
@@ -79,6 +80,7 @@ class EpochKeys(Iterator[ItemKey]):
 
     def __next__(self) -> ItemKey:
         if self.served >= len(self.keys):
+            self._go_to_epoch(self.epoch + 1)
             raise StopIteration
         self.served += 1
         return self.keys[self.served - 1]
@@ -88,10 +90,14 @@ class EpochKeys(Iterator[ItemKey]):
         return {"epoch": self.epoch, "served": self.served}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Return to a place."""
+        """Return to a place; the sampler goes on with the epoch after it."""
         self.epoch, self.served = state["epoch"], state["served"]
-        self.sampler.set_epoch(self.epoch)
         self.keys = self.sampler.keys(self.epoch)
+        self._go_to_epoch(self.epoch + (self.served >= len(self.keys)))
+
+    def _go_to_epoch(self, epoch: int) -> None:
+        """Never back: the user may have chosen a later one."""
+        self.sampler.set_epoch(max(self.sampler.epoch, epoch))
 
 
 def mix_seed(*numbers: int) -> int:

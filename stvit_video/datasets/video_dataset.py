@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
-from stvit_video.video.decode import open_video
+from stvit_video.video.decode import has_backend, open_video
 from stvit_video.video.transform import ClipTransform
 
 OnDecodeError = Literal["raise", "report"]
@@ -127,19 +127,20 @@ class VideoDataset(Dataset[Item]):
                 raise ValueError(
                     f"sampler makes {len(clips)} clips, not num_clips={self.num_clips}"
                 )
-            frame_indices, place = clips[clip_indices].unique(return_inverse=True)
-            frames = decoder.frames(frame_indices)  # (all frames of the clips, H, W, C)
+            chosen = clips[clip_indices]  # (clips of these views, T)
+            frames = decoder.frames(chosen.flatten()).unflatten(0, chosen.shape)
         samples = []
         for view in views:
             clip_index, crop_index = divmod(view, self.num_crops)
-            chosen = place[clip_indices.index(clip_index)]  # (T,)
-            clip = self.transform(frames[chosen], crop_index)  # (C, T, H, W)
+            clip = self.transform(frames[clip_indices.index(clip_index)], crop_index)
             samples.append(Sample(clip, record.label, video_index, view))
         return samples
 
     def _backend(self, record: VideoRecord) -> str:
-        """Return the backend that the scan found exact for the file, where `auto` would ask."""
-        return record.backend if self.backend == "auto" and record.backend else self.backend
+        """Return the backend that a scan found exact for the file, where `auto` would ask."""
+        if self.backend == "auto" and record.backend and has_backend(record.backend):
+            return record.backend
+        return self.backend
 
 
 @contextmanager

@@ -4,12 +4,13 @@ import functools
 
 import pytest
 import torch
+from torch import distributed
 
 from stvit_video.datasets.loader import build_loader, collate_samples
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
 from stvit_video.datasets.video_dataset import FailedVideo, VideoDataset
-from stvit_video.errors import DatasetError, VideoDecodeError
+from stvit_video.errors import ConfigError, DatasetError, VideoDecodeError
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.scheme import SamplingScheme
 
@@ -71,6 +72,16 @@ def test_a_key_decides_the_random_clip_and_leaves_the_global_state_alone(three_v
     assert clips[0] == clips[1]
     assert len(set(clips)) > 2
     assert numbers(dataset[2].clip)[1] == numbers(dataset[2].clip)[1]
+
+
+def test_the_decoder_that_a_scan_found_exact_is_used_where_it_is_installed(three_videos):
+    backends = []
+    for name in ("pyav", "gone", ""):
+        record = three_videos[0]._replace(backend=name)
+        backends.append(_dataset([record])._backend(record))
+        assert numbers(_dataset([record])[0].clip)[1:] == [5, 7]
+    assert backends == ["pyav", "auto", "auto"]
+    assert _dataset([record], backend="decord")._backend(record) == "decord"
 
 
 def test_a_broken_video_is_an_error_that_names_it(three_videos, tmp_path):
@@ -189,6 +200,69 @@ def test_a_batch_that_cannot_be_filled_is_refused(three_videos):
     with pytest.raises(DatasetError) as error:
         build_loader(dataset, batch_size=0, num_workers=0, shuffle=True, seed=0)
     assert str(error.value) == "batch_size (0) must be at least 1"
+
+
+def test_the_epoch_after_a_resumed_one_is_the_next(three_videos):
+    dataset = _dataset(three_videos * 4)
+    build = functools.partial(build_loader, dataset, batch_size=5, num_workers=0, shuffle=True)
+    loader = build(seed=3)
+    epochs = [[b.video_index.tolist() for b in loader] for _ in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+    for num_batches in (1, 3):  # in the middle of epoch 1, and at its end
+        loader = build(seed=3)
+        loader.sampler.set_epoch(1)
+        iterator = iter(loader)
+        first = [next(iterator).video_index.tolist() for _ in range(num_batches)]
+        if num_batches == 3:
+            assert next(iterator, None) is None
+        resumed = build(seed=3)
+        resumed.load_state_dict(loader.state_dict())
+        rest = [b.video_index.tolist() for b in resumed]
+        if num_batches == 3:
+            assert rest == epochs[2]
+        else:
+            assert first + rest == epochs[1]
+            assert [b.video_index.tolist() for b in resumed] == epochs[2]
+
+
+def test_a_place_in_an_epoch_belongs_to_its_number_of_workers(three_videos):
+    build = functools.partial(
+        build_loader, _dataset(three_videos), batch_size=1, shuffle=True, seed=3
+    )
+    loader = build(num_workers=2)
+    next(iter(loader))
+    with pytest.raises(ConfigError) as error:
+        build(num_workers=0).load_state_dict(loader.state_dict())
+    assert str(error.value) == (
+        "num_workers (0) must be 2, as it was when the place in the epoch was saved"
+    )
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_an_epoch_without_serving_an_item_twice(monkeypatch, shuffle):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        sampler = EpochSampler(11, shuffle=shuffle, seed=2)
+        shares.append([key.item for key in sampler])
+        assert len(sampler) == len(shares[-1])
+    served = sorted(item for share in shares for item in share)
+    if shuffle:
+        assert [len(share) for share in shares] == [3, 3, 3]
+        assert len(set(served)) == 9
+    else:
+        assert shares == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8]]
+
+
+def test_more_processes_than_items_are_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 0)
+    with pytest.raises(DatasetError) as error:
+        len(EpochSampler(2, shuffle=True, seed=2))
+    assert str(error.value) == "data set of 2 items is too small for 3 processes"
 
 
 def test_an_epoch_sampler_changes_its_order_and_its_seeds_with_the_epoch():
