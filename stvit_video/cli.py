@@ -88,10 +88,27 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
         name for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY
     }
     positions: set[str | int] = {name for name in parameters if name not in options}
-    if positions:
-        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=options)
+    lists = _list_positions(function)
+    for position in lists:  # jsonargparse would want '[a, b]'
+        parser.add_argument(position, nargs="+", type=str, help=_argument_help(function, position))
+    if positions - lists:
+        skipped = options | lists
+        parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     parser.add_function_arguments(function, as_group=False, skip=positions)
     return parser
+
+
+def _list_positions(function: Callable[..., Any]) -> set[str | int]:
+    """Name the positional parameters that take one or more words."""
+    parameters = inspect.signature(function).parameters.values()
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return {p.name for p in parameters if p.kind is kind and p.annotation == list[str]}
+
+
+def _argument_help(function: Callable[..., Any], name: object) -> str:
+    """Read what the docstring says of an argument."""
+    found = re.search(rf"^ +{name}: (.+(?:\n {{12,}}.+)*)", function.__doc__ or "", re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""
 
 
 def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +123,7 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
     assert isinstance(parser, ArgumentParser)
     try:
-        values = parser.instantiate_classes(parser.parse_args(list(arguments)))
+        values = parser.instantiate(parser.parse_args(list(arguments)))
     except ArgumentError as error:
         known = [name for name in _setting_names(parser) if name not in ("help", "print_config")]
         raise ConfigError(_one_line(str(error), known)) from error

@@ -105,7 +105,7 @@ _FREE_NAMES = """
 T abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
 adaptive_max_pool3d add add_ all amax amin any arange argmax argmin argsort avg_pool1d
 avg_pool2d avg_pool3d batch_norm bernoulli_ bincount bitwise_and bitwise_not bitwise_or cat
-ceil clamp clamp_ clamp_max clamp_min clone constant_pad_nd copy_ cos cummax cumsum diagonal
+ceil clamp clamp_ clamp_max clamp_min clone constant_pad_nd copy_ cos cummax cummin cumsum diagonal
 diff div div_ dropout dropout_ embedding empty empty_like eq erf exp exp2 expand expand_as
 feature_dropout fill fill_ flip floor floor_divide full full_like gather ge gelu gelu_
 group_norm gt hardswish hardswish_ im2col index index_add index_add_ index_put index_put_

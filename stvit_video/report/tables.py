@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import rich.table
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 
 from stvit_video.errors import ConfigError
 
@@ -65,8 +68,21 @@ def rich_table(table: Table) -> rich.table.Table:
         justify = "right" if _is_numeric(table, index) else "left"
         drawn.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in _shown(table):
-        drawn.add_row(*[rich.markup.escape(cell) for cell in row])
+        drawn.add_row(*[escape(cell) for cell in row])
     return drawn
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print to a terminal, folded to its width, or to a pipe or file, as wide as the table is."""
+    drawn = rich_table(table)
+    if console.is_terminal:
+        console.print(drawn)
+        return
+    drawn.caption = None
+    width = Measurement.get(console, console.options.update(max_width=9999), drawn).maximum
+    console.print(drawn, width=width, crop=False, soft_wrap=True)
+    if table.note:
+        console.print(table.note)
 
 
 def csv_text(table: Table) -> str:

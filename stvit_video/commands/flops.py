@@ -1,0 +1,144 @@
+"""`stvit-video flops`: count the arithmetic of models, side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stvit_video.report.json_file import result_console, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stvit_video.commands.cost import ModelCost
+    from stvit_video.report.tables import Table
+
+_GIGA = 1e9
+_UNIT = (
+    "1 MAC is one multiply-add pair, which papers print as one FLOP; FLOPs here are 2 x MACs."
+    " Clustering: GMACs/view spent on making fewer tokens. x fewer: MACs of the first model over"
+    " own. Counted by running: matrix products, convolutions, attention, interpolation."
+)
+
+
+def flops(
+    models: list[str],
+    *,
+    views: int = 1,
+    tables: Literal["summary", "stages", "operators", "all"] = "all",
+    format: Literal["table", "csv", "markdown", "latex"] = "table",
+    allow_uncounted: bool = False,
+    json: Path | None = None,
+) -> None:
+    """Count the arithmetic of models, side by side.
+
+    Args:
+        models: Models with their settings, as in `videomae_base_patch16_224:8x4x4@4`,
+            `deit_small_patch16_224:tome:r=13`, `torchvision:swin3d_t`; the first is the measure of
+            the others.
+        views: Views (clips x crops) of a video, for the totals per video.
+        tables: Which tables to print.
+        format: How to print them.
+        allow_uncounted: Go on, and list them, where operators have no count.
+        json: Write the result here; `-` is standard output.
+    """
+    from stvit_video.commands.cost import model_cost
+    from stvit_video.errors import ConfigError
+    from stvit_video.report.tables import print_table, table_text
+
+    if views < 1:
+        raise ConfigError(f"views ({views}) must be at least 1")
+    costs = [
+        model_cost(model, num_views=views, allow_uncounted=allow_uncounted) for model in models
+    ]
+    chosen = {
+        "summary": [summary_table(costs)],
+        "stages": [part_table(costs, "stages")],
+        "operators": [part_table(costs, "operators")],
+        "all": [summary_table(costs), part_table(costs, "stages"), part_table(costs, "operators")],
+    }[tables]
+    write_json([cost_record(cost) for cost in costs], json)
+    console = result_console(json)
+    for table in chosen:
+        if format == "table":
+            print_table(console, table)
+        else:
+            console.out(table_text(table, format))
+
+
+def summary_table(costs: "Sequence[ModelCost]") -> "Table":
+    """One row a model: input, tokens, parameters, MACs and FLOPs per view and per video."""
+    from stvit_video.report.tables import Column, make_table
+
+    columns: list[Column | str] = [
+        "model",
+        "clip",
+        "tokens",
+        Column(title="params M", format=".1f"),
+        Column(title="GMACs/view", format=".2f"),
+        Column(title="clustering", format=".2f"),
+        Column(title="GFLOPs/view", format=".2f"),
+        "views",
+        Column(title="GMACs/video", format=",.1f"),
+        Column(title="GFLOPs/video", format=",.1f"),
+        Column(title="x fewer", format=".2f"),
+    ]
+    first = costs[0].flops.macs
+    rows = [
+        [
+            cost.model,
+            cost.clip,
+            token_range(cost.tokens),
+            cost.flops.num_parameters / 1e6,
+            cost.flops.macs / _GIGA,
+            cost.clustering_macs / _GIGA if cost.clustering_macs else None,
+            cost.flops.flops / _GIGA,
+            cost.flops.num_views,
+            cost.flops.macs_per_video / _GIGA,
+            cost.flops.flops_per_video / _GIGA,
+            first / cost.flops.macs,
+        ]
+        for cost in costs
+    ]
+    uncounted = sorted({name for cost in costs for name in cost.flops.uncounted})
+    listed = f" Uncounted operators: {', '.join(uncounted) or 'none'}."
+    return make_table("Cost", columns, rows, note=_UNIT + listed)
+
+
+def part_table(costs: "Sequence[ModelCost]", kind: Literal["stages", "operators"]) -> "Table":
+    """One row a stage or operator type, one column a model, in GMACs per view."""
+    from stvit_video.report.tables import Column, make_table
+
+    parts = [cost.stages if kind == "stages" else cost.flops.by_operator for cost in costs]
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    rows = [
+        [name, *[part[name] / _GIGA if name in part else None for part in parts]] for name in names
+    ]
+    rows.append(["sum", *[cost.flops.macs / _GIGA for cost in costs]])
+    columns = [Column(title=cost.model, format=".3f") for cost in costs]
+    title = "GMACs per view by stage" if kind == "stages" else "GMACs per view by operator type"
+    return make_table(title, [Column(title=kind[:-1]), *columns], rows)
+
+
+def token_range(tokens: "Sequence[int]") -> str | None:
+    """Write tokens of the first and of the last block: `1568 -> 128`."""
+    if not tokens:
+        return None
+    return str(tokens[0]) if tokens[0] == tokens[-1] else f"{tokens[0]} -> {tokens[-1]}"
+
+
+def cost_record(cost: "ModelCost") -> dict[str, object]:
+    """Make the JSON record of one model; every number names its unit."""
+    return {
+        "model": cost.model,
+        "clip": cost.clip,
+        "tokens_per_block": list(cost.tokens),
+        "parameters": cost.flops.num_parameters,
+        "macs_per_view": cost.flops.macs,
+        "flops_per_view": cost.flops.flops,
+        "views": cost.flops.num_views,
+        "macs_per_video": cost.flops.macs_per_video,
+        "flops_per_video": cost.flops.flops_per_video,
+        "clustering_macs_per_view": cost.clustering_macs,
+        "macs_by_stage": dict(cost.stages),
+        "macs_by_operator": dict(cost.flops.by_operator),
+        "uncounted_operators": dict(cost.flops.uncounted),
+    }
