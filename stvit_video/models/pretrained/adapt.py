@@ -54,6 +54,7 @@ def adapt(
     _fit_positions(adapted, model, target, source_grid, report)
     _fit_times(adapted, model, target, report)
     _start_temporal_attention(adapted, target, report)
+    _start_temporal_encoder(adapted, target, report)
     _drop_unused(adapted, target, report)
     return adapted, report
 
@@ -77,12 +78,14 @@ def _inflate_patches(weights: Weights, model: nn.Module, report: KeyReport) -> N
 
 
 def _drop_class_token(weights: Weights, target: Weights, report: KeyReport) -> None:
-    if "embed.cls_token" not in weights or "embed.cls_token" in target:
-        return
-    del weights["embed.cls_token"]
-    report.dropped["embed.cls_token"] = "the model averages its tokens"
-    if "embed.pos_embed" in weights:
-        weights["embed.pos_embed"] = weights["embed.pos_embed"][:, 1:]  # (1, N, D)
+    for part in ("embed", "temporal"):
+        token, positions = f"{part}.cls_token", f"{part}.pos_embed"
+        if token not in weights or token in target:
+            continue
+        del weights[token]
+        report.dropped[token] = "the model averages its tokens"
+        if positions in weights:
+            weights[positions] = weights[positions][:, 1:]  # (1, N, D)
 
 
 def _fit_positions(
@@ -138,20 +141,35 @@ def _fit_times(weights: Weights, model: nn.Module, target: Weights, report: KeyR
 def _start_temporal_attention(weights: Weights, target: Weights, report: KeyReport) -> None:
     """Start attention along time as the spatial one, and what it adds at zero.
 
-    For weights that have none: those of an image, or of attention over all tokens.
+    In the blocks that have none: all of them in the weights of an image, or of attention over all
+    tokens, and those that were layers of a generator or a recovery.
     """
-    if any(".temporal_" in key for key in weights):
-        return
+    known = {_block_of(key) for key in weights if ".temporal_" in key}
     spatial = {".temporal_norm1.": ".norm1.", ".temporal_attn.": ".attn."}
     has_map = any(".temporal_fc." in key for key in target)
     for key in target:
         name = next((part for part in spatial if part in key), None)
+        if _block_of(key) in known:
+            continue
         if ".temporal_fc." in key or (".temporal_attn.proj." in key and not has_map):
             weights[key] = torch.zeros_like(target[key], device="cpu")
             report.new[key] = "attention along time adds nothing at first"
         elif name is not None and (origin := key.replace(name, spatial[name])) in weights:
             weights[key] = weights[origin].clone()
             report.new[key] = "attention along time starts as a copy of the spatial one"
+
+
+def _start_temporal_encoder(weights: Weights, target: Weights, report: KeyReport) -> None:
+    """Leave the encoder over the frames as it was drawn, for weights that have none."""
+    if not any(key.startswith("temporal.") for key in weights):
+        for key in target:
+            if key.startswith("temporal."):
+                report.new[key] = "images have no encoder over time: to be trained"
+
+
+def _block_of(key: str) -> str:
+    """Return the block that a key belongs to: `blocks.3` of `blocks.3.temporal_fc.bias`."""
+    return key.partition(".temporal_")[0]
 
 
 _DROPPED = (

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors import safe_open
+from timm.models.vision_transformer import VisionTransformer
 from transformers import (
     TimesformerConfig,
     TimesformerForVideoClassification,
@@ -20,7 +21,9 @@ from stvit_video.config import parse_semantic
 from stvit_video.errors import CheckpointError
 from stvit_video.models.pretrained import timesformer, vit, vivit
 from stvit_video.models.pretrained.adapt import adapt
+from stvit_video.models.pretrained.load import fill
 from stvit_video.models.registry import VARIANTS
+from stvit_video.models.sparsify import sparsify
 from stvit_video.models.variant import BuildOptions
 from stvit_video.tokens.grid import Grid
 
@@ -31,6 +34,15 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 60,
     "num_labels": 7,
+}
+IMAGE_SIZES = {
+    "img_size": 24,
+    "patch_size": 8,
+    "embed_dim": 24,
+    "depth": 3,
+    "num_heads": 2,
+    "mlp_ratio": 2.5,
+    "num_classes": 7,
 }
 ROWS = {
     "divided_space_time": "timesformer_base_patch16_224",
@@ -67,6 +79,7 @@ def build(name, *, num_frames, image_size, semantic="", class_token=None, **size
 
 def tiny(name, num_frames, tubelet_size, **options):
     sizes = {"dim": 24, "depth": 3, "num_heads": 2, "mlp_ratio": 2.5, "num_classes": 7}
+    torch.manual_seed(5)
     return build(
         name, num_frames=num_frames, image_size=24, tubelet_size=tubelet_size, **sizes, **options
     )
@@ -234,17 +247,7 @@ def test_golden_tensors_of_the_official_code_agree(file, prefix):
 @pytest.mark.parametrize("kind", ["divided_space_time", "space_only"])
 @torch.no_grad()
 def test_a_still_clip_gives_the_logits_of_the_image_model_it_started_from(kind):
-    image_model = randomised(
-        timm.models.vision_transformer.VisionTransformer(
-            img_size=24,
-            patch_size=8,
-            embed_dim=24,
-            depth=3,
-            num_heads=2,
-            mlp_ratio=2.5,
-            num_classes=7,
-        )
-    )
+    image_model = randomised(VisionTransformer(**IMAGE_SIZES))
     model = randomised(tiny(ROWS[kind], 5, (1, 8, 8)))
     weights, report = adapt(vit.rename(image_model.state_dict()), model, Grid(1, 3, 3))
     model.load_state_dict(weights)
@@ -278,6 +281,58 @@ def test_divided_weights_start_a_semantic_model_without_time_in_its_layers():
         model.blocks[2].temporal_fc.weight,
         theirs.timesformer.encoder.layer[2].temporal_dense.weight,
     )
+
+
+@torch.no_grad()
+def test_a_block_that_clustered_starts_time_anew_in_another_setting():
+    dense = sparsify(hf_timesformer("divided_space_time"), None)
+    clustered = sparsify(dense, "2x2x1@0")
+    again = sparsify(clustered, None)
+    for i in (0, 1):
+        assert not again.blocks[i].temporal_fc.weight.any()
+        assert torch.equal(again.blocks[i].temporal_attn.qkv.bias, dense.blocks[i].attn.qkv.bias)
+    known = dense.blocks[2].temporal_fc.weight
+    assert torch.equal(again.blocks[2].temporal_fc.weight, known)
+
+
+@torch.no_grad()
+def test_a_factorised_encoder_starts_from_an_image_and_draws_its_temporal_encoder():
+    images = randomised(VisionTransformer(**IMAGE_SIZES)).state_dict()
+    model = tiny("vivit_base_fe_patch16x2_224", 10, (2, 8, 8), temporal_depth=2)
+    before = {key: x.clone() for key, x in model.state_dict().items()}
+    report = fill(model, vit.rename(images), "images", Grid(1, 3, 3))
+    new = {key for key in before if key.startswith("temporal.")}
+    assert new == set(report.new)
+    assert set(report.new.values()) == {"images have no encoder over time: to be trained"}
+    assert all(torch.equal(model.state_dict()[key], before[key]) for key in new)
+    assert torch.equal(model.embed.pos_embed, images["pos_embed"])
+    assert torch.equal(model.blocks[2].mlp.fc2.weight, images["blocks.2.mlp.fc2.weight"])
+    kernel = model.embed.patch.proj.weight.unflatten(1, (3, 2, 8, 8))
+    assert torch.equal(kernel[:, :, 1], images["patch_embed.proj.weight"])
+    assert not kernel[:, :, 0].any()
+
+
+@torch.no_grad()
+def test_both_class_tokens_of_a_factorised_encoder_are_dropped_together():
+    kept = randomised(tiny("vivit_base_fe_patch16x2_224", 10, (2, 8, 8), temporal_depth=2))
+    model = tiny("vivit_base_fe_patch16x2_224", 10, (2, 8, 8), temporal_depth=2, class_token=False)
+    report = fill(model, kept.state_dict(), "ours", None)
+    assert set(report.dropped) == {"embed.cls_token", "temporal.cls_token"}
+    assert torch.equal(model.temporal.pos_embed, kept.temporal.pos_embed[:, 1:])
+    assert torch.equal(model.embed.pos_embed, kept.embed.pos_embed[:, 1:])
+
+
+@torch.no_grad()
+def test_factorised_self_attention_starts_from_an_image_with_time_silent():
+    images = randomised(VisionTransformer(**IMAGE_SIZES, class_token=False, global_pool="avg"))
+    model = tiny("vivit_base_fsa_patch16x2_224", 10, (2, 8, 8), activation=torch.nn.GELU)
+    fill(model, vit.rename(images.state_dict()), "images", Grid(1, 3, 3))
+    image = torch.randn(2, 3, 24, 24)
+    still = image[:, :, None].expand(-1, -1, 10, -1, -1)
+    assert relative_difference(model(still), images(image)) <= 1e-5
+    assert not model.blocks[1].temporal_attn.proj.weight.any()
+    expected = images.blocks[1].attn.qkv.weight
+    assert torch.equal(model.blocks[1].temporal_attn.qkv.weight, expected)
 
 
 @pytest.mark.parametrize(
