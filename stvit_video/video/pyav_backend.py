@@ -41,7 +41,7 @@ class PyavDecoder:
         self._extent = check_file(path, backend=backend)
         self._container: Any = None
         self._open()
-        self._stored_size: tuple[int, int] = (
+        self.stored_size: tuple[int, int] = (
             self._stream.codec_context.width,
             self._stream.codec_context.height,
         )
@@ -62,7 +62,7 @@ class PyavDecoder:
     @cached_property
     def info(self) -> VideoInfo:
         """What the packets tell; nothing is decoded for it."""
-        width, height = self._stored_size
+        width, height = self.stored_size
         if self.rotation % 180:
             width, height = height, width
         duration = self._duration_seconds()
@@ -178,7 +178,7 @@ class PyavDecoder:
 
     def _collect(self, frames: Iterator[Any], count: int) -> NDArray[np.uint8]:
         pictures: NDArray[np.uint8] | None = None
-        width, height = self._stored_size  # a later change of size is scaled back
+        width, height = self.stored_size  # a later change of size is scaled back
         number = 0
         for number, frame in enumerate(frames, 1):
             picture = frame.to_ndarray(format="rgb24", width=width, height=height)  # (H, W, C)

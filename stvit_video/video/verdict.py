@@ -3,21 +3,21 @@
 from stvit_video.video.pyav_backend import PyavDecoder
 
 DECORD_CODECS = frozenset({"h264", "vp8", "vp9"})
-_SMALLEST_SIDE = 16
+_SMALLEST_WIDTH = 80
+"""decord refuses stored pictures that are 16, 24, 48 or 72 pixels wide, and those of 2 pixels."""
 
 
 def doubt_of_decord(decoder: PyavDecoder) -> str:
     """Say why decord might serve a wrong frame of this file, or none; empty where it is exact."""
-    table, info = decoder.table, decoder.info
+    table = decoder.table
+    width, height = decoder.stored_size
     reasons = {
         f"codec {table.codec}": table.codec not in DECORD_CODECS,
         table.doubt: not table.is_exact,
         f"{table.gop} groups of pictures": table.gop != "closed",
         f"hidden packets: {table.num_hidden}": table.num_hidden > 0,
         f"pixel format {decoder.pix_fmt}": decoder.pix_fmt not in ("yuv420p", "yuvj420p"),
-        f"size {info.width}x{info.height}": (
-            info.width % 2 + info.height % 2 > 0 or min(info.width, info.height) < _SMALLEST_SIDE
-        ),
+        f"size {width}x{height}": width % 2 + height % 2 > 0 or width < _SMALLEST_WIDTH,
         f"pictures turned by {decoder.rotation} degrees in {table.format_name}": (
             decoder.rotation > 0 and table.format_name != "mov"
         ),

@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import pytest
+
+from stvit_video.commands import data_prepare as command
+from stvit_video.commands.data_prepare import data_prepare
+from stvit_video.datasets.manifest import read_manifest
+from stvit_video.datasets.prepared import prepared_paths
+from stvit_video.errors import DatasetError
+from stvit_video.video.decode import read_frames
+from stvit_video.video.numbered import read_number
+from stvit_video.video.reencode import EncodeSettings
+
+
+@pytest.fixture
+def root(tmp_path, class_folder_root):
+    root = tmp_path / "videos"
+    shutil.copytree(class_folder_root, root)
+    (root / "waving" / "words.mp4").write_text("no pictures " * 50)
+    return root
+
+
+def test_a_folder_is_prepared_with_its_classes_and_a_manifest(root, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in sorted(root.rglob("*.mp4"))}
+    data_prepare(root, tmp_path / "new", encode=EncodeSettings(gop=4), num_workers=2)
+    manifest = read_manifest(tmp_path / "new" / "manifest.csv")
+    assert manifest.class_names == ("pushing left", "waving")
+    good = [record for record in manifest.records if record.verdict == "ok"]
+    assert [(r.path.name, r.label, r.num_frames) for r in good] == [
+        ("video_11.mp4", 0, 11),
+        ("video_13.mp4", 0, 13),
+        ("video_17.mp4", 0, 17),
+        ("video_14.mp4", 1, 14),
+        ("video_19.mp4", 1, 19),
+    ]
+    assert good[0].path == tmp_path / "new" / "pushing left" / "video_11.mp4"
+    numbers = [read_number(p.numpy()) for p in read_frames(good[2].path, [0, 5, 16])]
+    assert numbers == [0, 5, 16]
+    bad = next(record for record in manifest.records if record.verdict != "ok")
+    assert (bad.path, bad.verdict) == (root / "waving" / "words.mp4", "not a video")
+    assert {path: path.read_bytes() for path in sorted(root.rglob("*.mp4"))} == before
+    printed = capsys.readouterr().out
+    assert f"{bad.path}: not a video\n5 of 6 videos prepared: 74 frames, " in printed
+
+
+def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monkeypatch):
+    (root / "waving" / "words.mp4").unlink()
+    new = tmp_path / "new"
+    data_prepare(root, new, num_workers=2)
+    asked = []
+
+    def run_killable(function, jobs, **how):
+        asked.append([job.source.name for job in jobs])
+        return iter(())
+
+    monkeypatch.setattr(command, "run_killable", run_killable)
+    data_prepare(root, new)
+    (new / "waving" / "video_14.mp4").unlink()
+    data_prepare(root, new)
+    shutil.copy(root / "waving" / "video_19.mp4", root / "pushing left" / "video_11.mp4")
+    data_prepare(root, new)
+    data_prepare(root, new, encode=EncodeSettings(crf=30))
+    assert asked[:2] == [[], ["video_14.mp4"]]
+    assert asked[2] == ["video_11.mp4", "video_14.mp4"]
+    assert len(asked[3]) == 5
+
+
+def test_the_summary_is_written_as_json(root, tmp_path):
+    data_prepare(root, tmp_path / "new", num_workers=2, json=tmp_path / "out.json")
+    summary = json.loads((tmp_path / "out.json").read_text())
+    assert summary["videos"]["num_ok"] == 5
+    assert summary["videos"]["verdicts"] == {"ok": 5, "not a video": 1}
+    sizes = [path.stat().st_size for path in (tmp_path / "new").rglob("*.mp4")]
+    assert summary["prepared_mib"] == round(sum(sizes) / 2**20, 3)
+
+
+def test_sources_that_differ_in_their_suffix_keep_it(tmp_path):
+    sources = [tmp_path / "x" / name for name in ("a.avi", "a.mp4", "b.mkv")]
+    targets = prepared_paths(sources, tmp_path, tmp_path / "new")
+    places = [str(target.relative_to(tmp_path / "new")) for target in targets.values()]
+    assert places == ["x/a.avi.mp4", "x/a.mp4.mp4", "x/b.mp4"]
+
+
+def test_sources_outside_the_folder_of_the_manifest_share_another_one(tmp_path):
+    sources = [tmp_path / "disk" / "x" / "a.mp4", tmp_path / "disk" / "y" / "a.mp4"]
+    targets = prepared_paths(sources, tmp_path / "lists", tmp_path / "new")
+    assert list(targets.values()) == [tmp_path / "new/x/a.mp4", tmp_path / "new/y/a.mp4"]
+
+
+def test_a_source_is_never_overwritten(root):
+    with pytest.raises(DatasetError) as caught:
+        data_prepare(root, root)
+    assert str(caught.value) == (
+        f"preparing into {root} would overwrite {root / 'pushing left' / 'video_11.mp4'};"
+        " choose another output folder"
+    )

@@ -1,0 +1,91 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stvit_video.commands import data_scan as command
+from stvit_video.commands.data_scan import data_scan
+from stvit_video.datasets.manifest import read_manifest
+from stvit_video.errors import ConfigError, MissingFileError
+
+
+@pytest.fixture
+def root(tmp_path, class_folder_root):
+    root = tmp_path / "videos"
+    shutil.copytree(class_folder_root, root)
+    (root / "waving" / "words.mp4").write_text("no pictures " * 50)
+    return root
+
+
+def test_a_folder_is_scanned_into_a_manifest(root, capsys):
+    data_scan(root, num_workers=2)
+    records = {r.path.name: r for r in read_manifest(root / "manifest.csv").records}
+    assert {name: record.num_frames for name, record in records.items()} == {
+        "video_11.mp4": 11,
+        "video_13.mp4": 13,
+        "video_17.mp4": 17,
+        "video_14.mp4": 14,
+        "video_19.mp4": 19,
+        "words.mp4": -1,
+    }
+    good = records["video_17.mp4"]
+    assert (good.fps, good.width, good.height, good.codec) == (25.0, 96, 64, "h264")
+    assert (good.gop, good.verdict, good.backend) == ("closed", "ok", "decord")
+    assert records["words.mp4"].verdict == "not a video"
+    bad = root / "waving" / "words.mp4"
+    assert (root / "manifest.bad.txt").read_text() == f"{bad}\tnot a video\t\n"
+    printed = capsys.readouterr().out
+    assert f"{bad}: not a video\n" in printed
+    assert "5 of 6 videos are ok: 74 frames, 0.00 hours; written to" in printed
+
+
+def test_a_stopped_scan_goes_on_where_it_was(root, monkeypatch):
+    data_scan(root, num_workers=1)
+    asked = []
+
+    def run_killable(function, items, **how):
+        asked.extend(path.name for path in items)
+        return iter(())
+
+    monkeypatch.setattr(command, "run_killable", run_killable)
+    data_scan(root / "manifest.csv")
+    assert asked == []
+    (root / "waving" / "words.mp4").write_text("other words " * 50)
+    data_scan(root / "manifest.csv")
+    assert asked == ["words.mp4"]
+    data_scan(root / "manifest.csv", fresh=True)
+    assert len(asked) == 1 + 6
+
+
+def test_a_video_that_hangs_is_noted_and_tried_again_next_time(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "pipe.mp4")
+    monkeypatch.setattr(command, "scan_video", Path.read_bytes)  # waits for ever on a pipe
+    for _ in range(2):
+        data_scan(tmp_path, num_workers=1, timeout_seconds=0.2)
+        record = read_manifest(tmp_path / "manifest.csv").records[0]
+        assert (record.verdict, record.num_frames) == ("time limit", -1)
+    assert len((tmp_path / "manifest.scan.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_summary_is_written_as_json(root, tmp_path):
+    data_scan(root, num_workers=2, json=tmp_path / "scan.json")
+    summary = json.loads((tmp_path / "scan.json").read_text())
+    assert (summary["num_videos"], summary["num_ok"], summary["num_frames"]) == (6, 5, 74)
+    assert summary["verdicts"] == {"ok": 5, "not a video": 1}
+    assert summary["backends"] == {"decord": 5}
+    assert summary["bad_videos"][0]["verdict"] == "not a video"
+
+
+def test_settings_and_paths_that_cannot_work_are_named(tmp_path):
+    with pytest.raises(MissingFileError) as caught:
+        data_scan(tmp_path / "no.csv")
+    assert str(caught.value) == (
+        f"manifest {tmp_path / 'no.csv'} does not exist; write one with `stvit-video data manifest`"
+    )
+    with pytest.raises(ConfigError, match=r"num_workers \(-1\) must be at least 0; 0 takes"):
+        data_scan(tmp_path, num_workers=-1)
+    with pytest.raises(ConfigError, match=r"timeout_seconds \(0.0\) must be more than 0"):
+        data_scan(tmp_path, timeout_seconds=0.0)
