@@ -254,8 +254,6 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _check_least("optimizer", self, min_lr=0, warmup_epochs=0, weight_decay=0)
-        if self.lr <= self.min_lr:
-            raise ConfigError(f"optimizer.lr ({self.lr}) must be above min_lr ({self.min_lr})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +274,8 @@ class TrainConfig:
     """GPUs of this machine, gradients averaged over them; `auto` takes all, or the CPU."""
     seed: int = 0
     """Of weights, order, clips and augmentation."""
+    resume: bool = False
+    """Go on from `last.ckpt` in the run folder."""
 
     def __post_init__(self) -> None:
         _check_least("train", self, epochs=1, batch_size=1, accumulate_steps=1, clips_per_video=1)

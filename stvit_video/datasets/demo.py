@@ -25,12 +25,12 @@ MOTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 """Motion name -> direction along height and width."""
 SPLITS = ("train", "val", "test")
 
-NUM_FRAMES = 32
-FRAMES_PER_SECOND = 16
+NUM_FRAMES = 24
+FRAMES_PER_SECOND = 12
 HEIGHT, WIDTH = 64, 80
 DIGIT_SIZE = (28, 36)
 """Smallest and largest height of a digit, in pixels."""
-SPEED = (1.5, 2.5)
+SPEED = (3.0, 5.0)
 """Slowest and fastest motion, in pixels per frame."""
 
 
@@ -39,7 +39,7 @@ class DemoSizes:
     """Videos per class in each split."""
 
     train: int = 90
-    val: int = 20
+    val: int = 15
     test: int = 50
 
 
@@ -88,8 +88,8 @@ def render_video(
 
 
 def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Encode RGB frames (T, H, W, 3) as H.264 without B-frames, a key frame every 16."""
-    options = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "16", "threads": "1"}
+    """Encode RGB frames (T, H, W, 3) as H.264 without B-frames, a key frame every 8."""
+    options = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "8", "threads": "1"}
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
         stream.width, stream.height = frames.shape[2], frames.shape[1]

@@ -134,7 +134,7 @@ def read_views(
 
 
 def _classify(model: nn.Module, clips: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """On the model's device, in batches of 16: uint8 (R, C, T, H, W) -> logits (R, K) on the CPU."""
+    """In batches of 16 on the model's device: uint8 (R, C, T, H, W) -> logits (R, K)."""
     device = next(model.parameters()).device
     return torch.cat(
         [

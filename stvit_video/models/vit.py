@@ -129,7 +129,7 @@ def drop_path_rates(last: float, depth: int) -> list[float]:
 
 _IMAGE = Preprocessing(num_frames=1, frame_stride=1, image_size=224)
 _VIDEOMAE = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
-_DEMO = Preprocessing(num_frames=8, frame_stride=2, image_size=64)
+_DEMO = Preprocessing(num_frames=8, frame_stride=1, image_size=64)
 
 _deit = partial(
     VitVariant,

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from stvit_video.report.files import write_file
 
 
 def write_json(result: Any, destination: Path | None) -> None:
@@ -17,14 +18,11 @@ def write_json(result: Any, destination: Path | None) -> None:
     """
     if destination is None:
         return
-    text = json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(as_plain(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if str(destination) == "-":
         sys.stdout.write(text)
-        return
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = destination.with_name(f".{destination.name}.{os.getpid()}")
-    partial_path.write_text(text, encoding="utf-8")
-    os.replace(partial_path, destination)
+    else:
+        write_file(destination, text)
 
 
 def result_console(destination: Path | None = None) -> Console:
@@ -32,11 +30,12 @@ def result_console(destination: Path | None = None) -> Console:
     return Console(stderr=str(destination) == "-", highlight=False)
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """Turn dataclasses, tuples and paths into dictionaries, lists and text, all the way down."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): as_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,63 @@
+"""`stvit-video evaluate`: measure the accuracy of a trained model."""
+
+from pathlib import Path
+
+
+def evaluate(  # noqa: PLR0913 this is a command line
+    checkpoint: Path,
+    videos: Path,
+    *,
+    num_clips: int | None = None,
+    num_crops: int | None = None,
+    combine: str | None = None,
+    batch_size: int = 16,
+    num_workers: int = 2,
+    backend: str = "auto",
+    device: str = "auto",
+    predictions: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Measure the accuracy of a trained model over several views of each video.
+
+    Args:
+        checkpoint: Run folder of `train`.
+        videos: Folder of class folders, or a manifest.
+        num_clips: Clips of each video; by default as in the settings of the training.
+        num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
+        combine: mean_probability or mean_logit; by default as in the settings of the training.
+        batch_size: Views per forward pass.
+        num_workers: Processes that decode.
+        backend: What decodes: auto, decord, pyav or torchcodec.
+        device: auto, cpu, cuda or cuda:1.
+        predictions: Write the best classes of every video to this JSON file.
+        json: Write the result here; `-` is standard output.
+    """
+    from stvit_video.commands.assembly import choose_device, read_checkpoint, settings_of
+    from stvit_video.commands.evaluation_run import run_evaluation
+    from stvit_video.report.json_file import result_console, write_json
+
+    model = read_checkpoint(checkpoint)
+    data, views = settings_of(
+        checkpoint,
+        views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine},
+        data={"num_workers": num_workers, "backend": backend},
+    )
+    console = result_console(json)
+    report = run_evaluation(
+        model,
+        videos,
+        data=data,
+        views=views,
+        device=choose_device(device),
+        batch_size=batch_size,
+        predictions=predictions,
+        progress=(console, "evaluating"),
+    )
+    console.print(
+        f"top-1 {100 * report.top1:.2f} %, top-5 {100 * report.top5:.2f} %,"
+        f" mean over classes {100 * report.mean_class:.2f} % on {report.coverage},"
+        f" {report.num_clips} clips x {report.num_crops} crops, {report.combine}"
+    )
+    for error in report.failed:
+        console.print(f"does not decode: {error}")
+    write_json(report, json)

@@ -1,0 +1,63 @@
+"""`stvit-video models`: list the models."""
+
+from pathlib import Path
+from typing import Any
+
+
+def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None = None) -> None:
+    """List the models: size, input, tokens, source and licence of the published weights.
+
+    Args:
+        pattern: Shell pattern of names, as in `videomae*`.
+        semantic: Setting such as 8x4x4@4, to see what it makes of them.
+        json: Write the list here; `-` is standard output.
+    """
+    from stvit_video.errors import ConfigError
+    from stvit_video.models.registry import list_models
+    from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.tables import Column, make_table, rich_table
+
+    names = list_models(pattern)
+    if not names:
+        raise ConfigError(f"pattern ({pattern}) matches no model; stvit-video models lists all")
+    rows = [describe_model(name, semantic) for name in names]
+    table = make_table(
+        "models" if semantic is None else f"models with {semantic}",
+        [
+            *("name", Column(title="parameters (M)", format=".1f"), "frames x stride", "size"),
+            *("tokens", "semantic", "weights", "licence of weights"),
+        ],
+        [
+            [
+                *(row["name"], row["parameters"] / 1e6),
+                *(f"{row['num_frames']}x{row['frame_stride']}", row["image_size"]),
+                *(row["tokens"], row["semantic_tokens"], row["source"], row["license"]),
+            ]
+            for row in rows
+        ],
+    )
+    result_console(json).print(rich_table(table))
+    write_json(rows, json)
+
+
+def describe_model(name: str, semantic: str | None) -> dict[str, Any]:
+    """Say what a model is; it is built on the meta device, so size costs nothing."""
+    import torch
+
+    from stvit_video.models.registry import create_model, find_variant
+
+    variant = find_variant(name)
+    with torch.device("meta"):
+        model: Any = create_model(name, semantic=semantic)
+    counts = model.token_counts()
+    return {
+        "name": name,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "num_frames": model.preprocessing.num_frames,
+        "frame_stride": model.preprocessing.frame_stride,
+        "image_size": model.preprocessing.image_size,
+        "tokens": counts["input"],
+        "semantic_tokens": counts["semantic"],
+        "source": variant.source,
+        "license": variant.license,
+    }

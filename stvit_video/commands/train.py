@@ -1,0 +1,65 @@
+"""`stvit-video train`: train a model on videos, leave a run folder."""
+
+from pathlib import Path
+
+from stvit_video.config import (
+    AugmentationConfig,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    TrainConfig,
+    ViewConfig,
+)
+
+_AUGMENTATION = AugmentationConfig()
+_VIEWS = ViewConfig()
+_OPTIMIZER = OptimizerConfig()
+_TRAIN = TrainConfig()
+
+
+def train_(
+    *,
+    model: ModelConfig,
+    data: DataConfig,
+    augmentation: AugmentationConfig = _AUGMENTATION,
+    views: ViewConfig = _VIEWS,
+    optimizer: OptimizerConfig = _OPTIMIZER,
+    train: TrainConfig = _TRAIN,
+    output_dir: Path,
+    json: Path | None = None,
+) -> None:
+    """Train a model on a folder of class folders or on a manifest.
+
+    Args:
+        model: Which network.
+        data: Where the videos are.
+        augmentation: What training does to the pixels.
+        views: Views of each video that `evaluate` and `predict` take where nothing else is said.
+        optimizer: How fast it learns.
+        train: How long and on what.
+        output_dir: Run folder, for the model, the settings, the metrics and a file to resume from.
+        json: Write the metrics here as well; `-` is standard output.
+    """
+    from stvit_video.commands.training_run import run_training
+    from stvit_video.report.json_file import result_console, write_json
+
+    run = RunConfig(
+        model=model,
+        data=data,
+        augmentation=augmentation,
+        views=views,
+        optimizer=optimizer,
+        train=train,
+    )
+    console = result_console(json)
+    report = run_training(run, output_dir, console=console, label=model.name)
+    last = report.epochs[-1]
+    accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"
+    console.print(
+        f"{output_dir}: {len(report.epochs)} epochs in {last.elapsed_seconds:.0f} s{accuracy},"
+        f" {100 * report.data_wait_share:.0f} % of the training time spent waiting for data"
+    )
+    if report.failed:
+        console.print(f"{len(report.failed)} videos were skipped; metrics.json lists them")
+    write_json(report, json)

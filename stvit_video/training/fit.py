@@ -1,0 +1,119 @@
+"""Run the training: the only place that makes a Lightning Trainer."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+
+from stvit_video.config import TrainConfig
+from stvit_video.errors import CheckpointError
+from stvit_video.training.callbacks import EpochLog, EpochReport, ExportBest, TrainingProgress
+from stvit_video.training.classifier import VideoClassifier
+
+RESUME_FILE = "last.ckpt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitReport:
+    """What a training run did."""
+
+    epochs: tuple[EpochReport, ...]
+    """One report an epoch, those before a resume included."""
+    failed: tuple[str, ...]
+    """Errors of the training videos that did not decode and were skipped."""
+
+    @property
+    def data_wait_share(self) -> float:
+        """Share of the training time in which the device waited for batches."""
+        total = sum(epoch.train_seconds for epoch in self.epochs)
+        return sum(epoch.data_wait_seconds for epoch in self.epochs) / total if total else 0.0
+
+
+def fit(
+    classifier: VideoClassifier,
+    train_loader: Iterable[Any],
+    val_loader: Iterable[Any] | None,
+    *,
+    settings: TrainConfig,
+    run_dir: Path,
+    progress: tuple[Console, str],
+    write: Callable[[FitReport], object],
+    export: Callable[[], object],
+) -> FitReport:
+    """Train, and leave `last.ckpt` in `run_dir`; with `settings.resume` go on from there.
+
+    `progress` is where it is shown, and the label of the bar. `write` is called with the report of
+    all epochs so far after each one, `export` whenever the model is at least as good as ever on
+    `val_loader`, both in the first process only.
+
+    Raises:
+        CheckpointError: there is nothing to resume.
+        DatasetError: too many videos do not decode.
+    """
+    resume_path = run_dir / RESUME_FILE
+    if settings.resume and not resume_path.is_file():
+        raise CheckpointError(f"{resume_path} does not exist; start without --train.resume")
+
+    def report() -> FitReport:
+        return FitReport(
+            epochs=tuple(log.epochs), failed=tuple(sorted(classifier.failures.values()))
+        )
+
+    log = EpochLog(lambda _: write(report()))
+    callbacks = [
+        log,
+        ExportBest(export),
+        TrainingProgress(*progress),
+        ModelCheckpoint(dirpath=run_dir, filename="last", enable_version_counter=False),
+    ]
+    with _quiet_lightning():
+        trainer = Trainer(
+            accelerator=_accelerator(settings.devices),
+            devices=1 if settings.devices == "cpu" else settings.devices,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=settings.epochs,
+            accumulate_grad_batches=settings.accumulate_steps,
+            gradient_clip_val=classifier.optimizer_settings.clip_grad_norm,
+            callbacks=callbacks,
+            default_root_dir=run_dir,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(
+            classifier,
+            train_loader,
+            val_loader,
+            ckpt_path=resume_path if settings.resume else None,
+            weights_only=True,
+        )
+    return report()
+
+
+def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
+    if devices == "cpu":
+        return "cpu"
+    return "auto" if devices == "auto" else "gpu"
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave out Lightning's remarks on workers, loggers and devices; its errors stay."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        logger.setLevel(level)
