@@ -4,8 +4,6 @@ An item of one epoch is fully named by its key. Keys depend on the seed, the epo
 alone, so an epoch does not depend on the number of workers and can be taken up in its middle.
 """
 
-import hashlib
-import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from stvit_video.errors import DatasetError
+from stvit_video.video.seeded import mix_seed
 
 
 class ItemKey(NamedTuple):
@@ -98,12 +97,6 @@ class EpochKeys(Iterator[ItemKey]):
     def _go_to_epoch(self, epoch: int) -> None:
         """Never back: the user may have chosen a later one."""
         self.sampler.set_epoch(max(self.sampler.epoch, epoch))
-
-
-def mix_seed(*numbers: int) -> int:
-    """Make one seed (63 bits) of several numbers; neighbouring numbers give unrelated seeds."""
-    packed = struct.pack(f"<{len(numbers)}q", *numbers)
-    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little") >> 1
 
 
 def _rank_and_size() -> tuple[int, int]:

@@ -15,9 +15,6 @@ from stvit_video.datasets.annotations import (
 )
 from stvit_video.errors import DatasetError, MissingFileError
 
-FLIP_PAIRS = ((86, 87), (93, 94), (166, 167))
-"""Classes that a mirror turns into each other: pulling, pushing and turning the camera to the
-left or to the right. Indices of the official labels.json."""
 _LABEL_FILES = ("something-something-v2-labels.json", "labels.json")
 _ANSWER_FILES = ("test-answers.csv", "something-something-v2-test-answers.csv")
 

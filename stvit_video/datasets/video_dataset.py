@@ -3,8 +3,7 @@
 Legend: V clips of a video, T H W frames and pixels, C colours.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -15,6 +14,7 @@ from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
 from stvit_video.video.decode import has_backend, open_video
+from stvit_video.video.seeded import seeded
 from stvit_video.video.transform import ClipTransform
 
 OnDecodeError = Literal["raise", "report"]
@@ -111,7 +111,7 @@ class VideoDataset(Dataset[Item]):
             video_index, view = divmod(index, self.num_views)
             views = range(view, view + 1)
         try:
-            with _seeded(seed):
+            with seeded(seed):
                 samples = self._read_views(video_index, views)
         except VideoDecodeError as error:
             return FailedVideo(video_index, error)
@@ -141,14 +141,3 @@ class VideoDataset(Dataset[Item]):
         if self.backend == "auto" and record.backend and has_backend(record.backend):
             return record.backend
         return self.backend
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw from a known state of torch's CPU generator; leave the caller's state as it was."""
-    state = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(state)

@@ -32,9 +32,9 @@ def build_transform(
     """Return the transform for training (with an `augmentation`) or for evaluation (without).
 
     Evaluation brings the short side to the image size and takes crop `i` of `num_crops` along the
-    long side: 1 is the centre, 3 are left, centre, right or top, centre, bottom. Training crops and
-    flips at random. With `normalize=False` clips stay uint8 and RGB; the rest of the augmentation
-    and the normalisation then run on whole batches, on the device.
+    long side: 1 is the centre, 3 are left, centre, right or top, centre, bottom. Training crops at
+    random. With `normalize=False` clips stay uint8 and RGB; the rest of the augmentation and the
+    normalisation then run on whole batches, on the device (see `BatchTransform`).
     """
     if num_crops not in (1, 3):
         raise ConfigError(f"num_crops ({num_crops}) must be 1 or 3")
@@ -81,15 +81,14 @@ class EvaluationCrop:
 
 
 class TrainingCrop:
-    """A random part of the frames as a square, flipped or not."""
+    """A random part of the frames, as a square."""
 
     def __init__(self, augmentation: AugmentationConfig, *, size: int) -> None:
-        flip = v2.RandomHorizontalFlip(augmentation.flip)
-        self.augment = v2.Compose([*_crops(augmentation, size), flip])
+        self.crop = v2.Compose(_crops(augmentation, size))
 
     def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
         """Crop: uint8 (T, C, H, W) -> uint8 (T, C, size, size); the index plays no part."""
-        return self.augment(frames)
+        return self.crop(frames)
 
 
 def _crops(augmentation: AugmentationConfig, size: int) -> list[Callable[[Tensor], Tensor]]:

@@ -89,20 +89,6 @@ def test_a_random_crop_is_the_same_for_all_frames_and_repeats_with_the_seed(crop
     assert not (torch.equal(clips[1], clips[2]) and torch.equal(clips[2], clips[3]))
 
 
-def test_a_flip_is_drawn_with_its_probability_and_mirrors_the_clip():
-    always, never = (
-        build_transform(
-            PREPROCESSING,
-            augmentation=AugmentationConfig(crop="center", flip=probability),
-            normalize=False,
-        )
-        for probability in (1.0, 0.0)
-    )
-    frames = _columns(8, 18)
-    assert torch.equal(always(frames, 0), never(frames, 0).flip(-1))
-    assert not torch.equal(always(frames, 0), never(frames, 0))
-
-
 def test_another_number_of_crops_is_refused():
     with pytest.raises(ConfigError, match=r"^num_crops \(2\) must be 1 or 3$"):
         build_transform(PREPROCESSING, num_crops=2)
