@@ -5,7 +5,6 @@ Legend: H W pixels, C colours.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,38 +14,14 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType
 
-from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.errors import VideoDecodeError
 from stvit_video.video.container import read_extent
+from stvit_video.video.encode_settings import EncodeSettings
 from stvit_video.video.pyav_backend import PyavDecoder
 from stvit_video.video.scan import ScanResult, scan_video
 from stvit_video.video.stream import open_stream
 
 NOT_WRITTEN = "not written"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodeSettings:
-    """How the new videos are encoded, in H.264."""
-
-    short_side: int = 256
-    """Pixels of the shorter side; smaller videos keep their size."""
-    gop: int = 16
-    """Frames from one key frame to the next: the most that are decoded to reach any frame."""
-    crf: int = 20
-    """Quality, from 0 (lossless) to 51; a lower number makes larger files."""
-    preset: str = "fast"
-    """x264's trade of encoding time for file size."""
-    tune: str = "fastdecode"
-    """x264's tuning; this one leaves out what is slow to decode."""
-
-    def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("short_side", self.short_side, 16, 8192),
-            ("gop", self.gop, 1, 1000),
-            ("crf", self.crf, 0, 51),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(f"encode.{name} ({value}) must be in {low}..{high}")
 
 
 class ReencodeJob(NamedTuple):

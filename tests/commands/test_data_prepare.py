@@ -3,14 +3,15 @@ import shutil
 
 import pytest
 
-from stvit_video.commands import data_prepare as command
+from stvit_video.cli import main
+from stvit_video.commands import prepare_run as command
 from stvit_video.commands.data_prepare import data_prepare
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.prepared import prepared_paths
 from stvit_video.errors import DatasetError
 from stvit_video.video.decode import read_frames
+from stvit_video.video.encode_settings import EncodeSettings
 from stvit_video.video.numbered import read_number
-from stvit_video.video.reencode import EncodeSettings
 
 
 @pytest.fixture
@@ -95,3 +96,13 @@ def test_a_source_is_never_overwritten(root):
         f"preparing into {root} would overwrite {root / 'pushing left' / 'video_11.mp4'};"
         " choose another output folder"
     )
+
+
+def test_the_command_line_sets_the_encoder_and_names_what_is_wrong(root, tmp_path, capsys):
+    words = ["data", "prepare", str(root), str(tmp_path / "new"), "--num_workers", "1"]
+    assert main([*words, "--encode.short_side", "32"]) == 0
+    assert read_manifest(tmp_path / "new" / "manifest.csv").records[0].height == 32
+    capsys.readouterr()
+    assert main([*words, "--encode.gop", "0"]) == 2
+    error = capsys.readouterr().err
+    assert error == "stvit-video data prepare: encode.gop (0) must be in 1..1000\n"

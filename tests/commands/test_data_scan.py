@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stvit_video.commands import data_scan as command
+from stvit_video.commands import scan_run as command
 from stvit_video.commands.data_scan import data_scan
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.errors import ConfigError, MissingFileError

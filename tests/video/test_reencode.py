@@ -5,8 +5,9 @@ import torch
 
 from stvit_video.errors import ConfigError
 from stvit_video.video.decode import probe_video, read_frames
+from stvit_video.video.encode_settings import EncodeSettings
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
-from stvit_video.video.reencode import EncodeSettings, ReencodeJob, reencode_video, scaled_size
+from stvit_video.video.reencode import ReencodeJob, reencode_video, scaled_size
 
 
 def _reencode(source, target, **settings):
