@@ -9,8 +9,15 @@ from typing import Literal
 from stvit_video.errors import ConfigError
 
 Preset = Literal[
-    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
-    *("medium", "slow", "slower", "veryslow"),
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
 ]
 Tune = Literal["fastdecode", "film", "animation", "grain", "stillimage"]
 
