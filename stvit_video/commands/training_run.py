@@ -23,6 +23,7 @@ from stvit_video.report.files import write_file
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, fit
+from stvit_video.video.batch_transform import BatchTransform
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
@@ -54,7 +55,9 @@ def run_training(run: RunConfig, run_dir: Path, *, console: Console, label: str)
         num_classes=videos.num_classes,
         num_videos=len(videos.records),
         optimizer=run.optimizer,
-        label_smoothing=run.augmentation.label_smoothing,
+        augment=BatchTransform(
+            model.preprocessing, run.augmentation, class_names=videos.class_names
+        ),
         max_failed_share=run.data.max_failed_share,
     )
     settings = as_plain(run)

@@ -14,6 +14,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from stvit_video.config import OptimizerConfig, Preprocessing
 from stvit_video.errors import DatasetError
 from stvit_video.training.optimizer import build_optimizer, build_schedule
+from stvit_video.video.batch_transform import BatchTransform
+from stvit_video.video.seeded import mix_seed
 from stvit_video.video.transform import normalize_clip
 
 
@@ -28,14 +30,14 @@ class VideoClassifier(LightningModule):
         num_classes: int,
         num_videos: int,
         optimizer: OptimizerConfig,
-        label_smoothing: float = 0.0,
+        augment: BatchTransform,
         max_failed_share: float = 0.01,
     ) -> None:
         super().__init__()
         self.model = model
         self.preprocessing = preprocessing
         self.optimizer_settings = optimizer
-        self.label_smoothing = label_smoothing
+        self.augment = augment
         self.num_videos = num_videos
         self.max_failed_share = max_failed_share
         self.failures: dict[int, str] = {}
@@ -50,8 +52,13 @@ class VideoClassifier(LightningModule):
         self._count_failures(batch.failures)
         if not len(batch.label):  # keep step with the other processes
             return torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
-        logits = self(batch.clip)  # (B, K)
-        loss = F.cross_entropy(logits, batch.label, label_smoothing=self.label_smoothing)
+        seed = mix_seed(
+            torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
+        )
+        clip, target = self.augment(batch.clip, batch.label, seed=seed)
+        logits = self.model(clip)  # (B, K)
+        smoothing = self.augment.augmentation.label_smoothing
+        loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(logits))
         return loss
 
