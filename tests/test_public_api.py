@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+import stvit_video
+from stvit_video.commands.predict import predict_video
+from stvit_video.models.registry import create_model, list_models
+
+
+def test_public_names_are_those_of_their_homes():
+    assert stvit_video.create_model is create_model
+    assert stvit_video.list_models is list_models
+    assert stvit_video.predict_video is predict_video
+    assert {name: callable(getattr(stvit_video, name)) for name in stvit_video.__all__} == {
+        "create_model": True,
+        "list_models": True,
+        "load_model": True,
+        "predict_video": True,
+        "sparsify": True,
+        "write_checkpoint": True,
+    }
+
+
+def test_dir_lists_public_names():
+    assert set(stvit_video.__all__) <= set(dir(stvit_video))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'stvit_video' has no attribute 'creat_model'"):
+        _ = stvit_video.creat_model
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, stvit_video; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False False\n"
