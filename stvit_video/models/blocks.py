@@ -59,8 +59,8 @@ class Block(nn.Module):
         replaces the tokens instead of being added to them. `mask` is that of `Attention`.
         """
         normed = None if context is None else self.norm1(context)
-        attended = self.drop_path(self.scale1(self.attn(self.norm1(tokens), normed, mask)))
-        return self.feed_forward(tokens + attended if shortcut else attended)
+        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask))
+        return self.feed_forward(tokens + self.drop_path(attended) if shortcut else attended)
 
     def feed_forward(self, tokens: Tensor) -> Tensor:
         """Add the MLP branch: (B, N, D) -> (B, N, D)."""

@@ -18,6 +18,19 @@ Positions = Literal["learned", "sinusoid"]
 Resizing = Literal["smooth", "nearest"]
 
 
+def check_clip(clip: Tensor, num_channels: int) -> None:
+    """Refuse what is no clip (B, C, T, H, W).
+
+    Raises:
+        ConfigError: the clip has other axes.
+    """
+    if clip.ndim != 5 or clip.shape[1] != num_channels:
+        seen = f"axis 1 has {clip.shape[1]}" if clip.ndim == 5 else f"it has {clip.ndim} axes"
+        raise ConfigError(
+            f"clip {tuple(clip.shape)} must be (B, C, T, H, W) with C = {num_channels}; {seen}"
+        )
+
+
 class PatchEmbed(nn.Module):
     """Projects tubelets as a reshape and one linear layer.
 
@@ -56,12 +69,7 @@ class PatchEmbed(nn.Module):
         Raises:
             ConfigError: the clip has other axes.
         """
-        if clip.ndim != 5 or clip.shape[1] != self.num_channels:
-            seen = f"axis 1 has {clip.shape[1]}" if clip.ndim == 5 else f"it has {clip.ndim} axes"
-            raise ConfigError(
-                f"clip {tuple(clip.shape)} must be (B, C, T, H, W) with C = {self.num_channels};"
-                f" {seen}"
-            )
+        check_clip(clip, self.num_channels)
         grid = self.grid(*clip.shape[2:])
         t, h, w = self.tubelet_size
         tubelets = rearrange(

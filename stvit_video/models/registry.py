@@ -8,12 +8,17 @@ from torch import nn
 
 from stvit_video.config import Preprocessing, SemanticConfig, parse_semantic
 from stvit_video.errors import ConfigError, did_you_mean
-from stvit_video.models import timesformer, vit, vivit
+from stvit_video.models import swin, timesformer, vit, vivit
 from stvit_video.models.pretrained.load import load_pretrained, read_pretrained
 from stvit_video.models.variant import BuildOptions, Recipe, Variant, build
 from stvit_video.tokens.rivals.setting import parse_reduction
 
-VARIANTS: dict[str, Variant] = {**vit.VARIANTS, **timesformer.VARIANTS, **vivit.VARIANTS}
+VARIANTS: dict[str, Variant] = {
+    **vit.VARIANTS,
+    **timesformer.VARIANTS,
+    **vivit.VARIANTS,
+    **swin.VARIANTS,
+}
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -6,7 +6,7 @@ it hands every stage its own run of them.
 Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from stvit_video.config import SemanticConfig
 from stvit_video.errors import ConfigError
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.recovery import TokenRecovery
-from stvit_video.tokens.semantic import SemanticTokenGenerator, check_scope
+from stvit_video.tokens.semantic import Layer, SemanticTokenGenerator, check_scope
 from stvit_video.tokens.windows import check_windows
 
 
@@ -57,13 +57,22 @@ class SemanticStage(nn.Module):
     ) -> tuple[Tensor, Grid]:
         """(B, P + N, D) -> (B, P + S, D) on the semantic grid, or (B, P + N, D) recovered."""
         num_layers = self.generator.setting.layers
-        semantic, semantic_grid = self.generator(tokens, grid, blocks[:num_layers])
+        semantic, semantic_grid = self.generator(tokens, grid, self.layers(grid, blocks))
         stop = len(blocks) if self.recovery is None else len(blocks) - 1
         for block in blocks[num_layers:stop]:
             semantic = block(semantic, semantic_grid)  # (B, P + S, D)
         if self.recovery is None:
             return semantic, semantic_grid
-        return self.recovery(tokens, semantic, grid, semantic_grid, blocks[-1]), grid
+        layer = self.recovery_layer(grid, semantic_grid, blocks)
+        return self.recovery(tokens, semantic, grid, semantic_grid, layer), grid
+
+    def layers(self, grid: Grid, blocks: Sequence[nn.Module]) -> Sequence[Layer]:
+        """Return the layers of the generator: the first of the blocks."""
+        return blocks[: self.generator.setting.layers]
+
+    def recovery_layer(self, grid: Grid, semantic_grid: Grid, blocks: Sequence[nn.Module]) -> Layer:
+        """Return the layer of the recovery: the last of the blocks."""
+        return blocks[-1]
 
 
 class Run(NamedTuple):
@@ -73,8 +82,19 @@ class Run(NamedTuple):
     blocks: range
 
 
+def build_semantic_stage(dim: int, setting: SemanticConfig) -> SemanticStage:
+    """Make the stage of a setting, with a recovery where it says so."""
+    recovery = None if setting.until is None else TokenRecovery()
+    return SemanticStage(SemanticTokenGenerator(dim, setting), recovery)
+
+
 def plan_stages(
-    settings: Sequence[SemanticConfig], *, depth: int, dim: int, grid: Grid
+    settings: Sequence[SemanticConfig],
+    *,
+    depth: int,
+    dim: int,
+    grid: Grid,
+    build_stage: Callable[[int, SemanticConfig], nn.Module] = build_semantic_stage,
 ) -> list[Run]:
     """Lay `settings` over `depth` blocks: runs of plain blocks with semantic stages between them.
 
@@ -87,10 +107,8 @@ def plan_stages(
         check_setting(setting, depth=depth, start=start, grid=grid)
         if setting.after > start:
             runs.append(Run(BlockStage(), range(start, setting.after)))
-        recovery = None if setting.until is None else TokenRecovery()
         stop = depth if setting.until is None else setting.until
-        stage = SemanticStage(SemanticTokenGenerator(dim, setting), recovery)
-        runs.append(Run(stage, range(setting.after, stop)))
+        runs.append(Run(build_stage(dim, setting), range(setting.after, stop)))
         start = stop
     if start < depth:
         runs.append(Run(BlockStage(), range(start, depth)))

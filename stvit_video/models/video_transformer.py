@@ -13,9 +13,11 @@ from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
 from stvit_video.models.embed import ClipEmbed, FrameEmbed
 from stvit_video.models.stages import Run, SemanticStage
+from stvit_video.models.swin_embed import ConvEmbed, SwinEmbed
 from stvit_video.tokens.grid import Grid, split_class_token
 
-Pool = Literal["class", "mean"]
+Pool = Literal["class", "mean", "mean_of_normed"]
+"""What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
 
 
 class VideoTransformer(nn.Module):
@@ -24,7 +26,7 @@ class VideoTransformer(nn.Module):
     def __init__(
         self,
         *,
-        embed: ClipEmbed | FrameEmbed,
+        embed: ClipEmbed | FrameEmbed | SwinEmbed | ConvEmbed,
         blocks: Sequence[nn.Module],
         runs: Sequence[Run],
         norm: nn.Module,
@@ -63,7 +65,9 @@ class VideoTransformer(nn.Module):
         cls, patches = split_class_token(tokens, grid)
         if self.pool == "class":
             return self.norm(cls).squeeze(1)
-        return self.norm(patches.mean(dim=1))
+        if self.pool == "mean":
+            return self.norm(patches.mean(dim=1))
+        return self.norm(patches).mean(dim=1)
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Describe every place: clip (B, C, T, H, W) -> normed (B, D, t, h, w) on the last grid.
@@ -90,8 +94,7 @@ class VideoTransformer(nn.Module):
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             blocks = [self.blocks[i] for i in numbers]
             if isinstance(stage, SemanticStage):
-                layers = blocks[: stage.generator.setting.layers]
-                return stage.generator.assignments(tokens, grid, layers)
+                return stage.generator.assignments(tokens, grid, stage.layers(grid, blocks))
             tokens, grid = stage(tokens, grid, blocks)
         raise ConfigError("the model has no semantic tokens; create it with semantic='8x4x4@4'")
 
@@ -102,6 +105,10 @@ class VideoTransformer(nn.Module):
         """
         size = self.preprocessing.image_size
         grid = self.embed.patch.grid(*(clip_size or (self.preprocessing.num_frames, size, size)))
+        return self.count_on_grid(grid)
+
+    def count_on_grid(self, grid: Grid) -> dict[str, int | None]:
+        """Count the tokens of a grid, and what the first semantic stage makes of them."""
         generators = [s.generator for s in self.stages if isinstance(s, SemanticStage)]
         semantic = generators[0].semantic_grid(grid).size if generators else None
         return {"input": grid.size, "semantic": semantic}

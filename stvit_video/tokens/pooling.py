@@ -83,6 +83,9 @@ def _pool(tokens: Tensor, grid: Grid, semantic_grid: Grid, reduce: Callable[...,
         return reduce(cells, dim=(2, 4, 6)).flatten(1, 3)  # (B, S, D)
     volume = tokens.unflatten(1, grid)  # (B, t, h, w, D)
     for axis, (length, num_windows) in enumerate(zip(grid, semantic_grid, strict=True), start=1):
+        if length % num_windows == 0:
+            volume = reduce(volume.unflatten(axis, (num_windows, -1)), dim=axis + 1)
+            continue
         windows = [
             reduce(volume.narrow(axis, start, stop - start), dim=axis, keepdim=True)
             for start, stop in window_bounds(length, num_windows)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.semantic import Layer
 
 
 class TokenRecovery(nn.Module):
@@ -22,7 +23,7 @@ class TokenRecovery(nn.Module):
         semantic: Tensor,
         grid: Grid,
         semantic_grid: Grid,
-        layer: nn.Module,
+        layer: Layer,
     ) -> Tensor:
         """Recover: tokens (B, P + N, D), semantic (B, P + S, D) -> (B, P + N, D)."""
         _, patches = split_class_token(tokens, grid)

@@ -4,7 +4,7 @@ Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D w
 (1 for scope `clip`, one per tube or frame otherwise), M tokens that a region reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -16,6 +16,10 @@ from stvit_video.errors import ConfigError
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.pooling import build_pooling
 from stvit_video.tokens.regions import TimeRegions
+from stvit_video.tokens.windows import window_bounds
+
+Layer = Callable[..., Tensor]
+"""A block, or a block that was told where queries and context sit."""
 
 
 class GeneratorLayer(Protocol):
@@ -35,6 +39,21 @@ class LayerInput(NamedTuple):
     shortcut: bool  # whether the attention is added to the queries or replaces them
 
 
+class PerWindow(NamedTuple):
+    """What windowed attention keeps of a window: its sides in patch and in semantic tokens."""
+
+    window: Grid
+    tokens: Grid
+
+    def semantic_grid(self, grid: Grid) -> Grid:
+        """Count the semantic tokens of all windows, never more than there are patch tokens."""
+        t, h, w = (
+            min(n, -(-n // side) * kept)
+            for n, side, kept in zip(grid, self.window, self.tokens, strict=True)
+        )
+        return Grid(t, h, w)
+
+
 class SemanticTokenGenerator(nn.Module):
     """Makes S cluster centres from N patch tokens, S << N.
 
@@ -47,34 +66,43 @@ class SemanticTokenGenerator(nn.Module):
     The layers are the backbone's own blocks, handed in by the network, so a pretrained backbone
     initialises them. Class tokens go along as further queries and keys; under the scopes `tube`
     and `frame` every region has its copy, and the copies are averaged afterwards.
+
+    The semantic grid is the setting's for any input, but `per_window` it grows with the input.
     """
 
-    def __init__(self, dim: int, setting: SemanticConfig) -> None:
+    def __init__(
+        self, dim: int, setting: SemanticConfig, per_window: PerWindow | None = None
+    ) -> None:
         super().__init__()
         self.setting = setting
+        self.per_window = per_window
         self.pool = build_pooling(setting.pool, dim)
         self.global_centers: nn.Parameter | None = None
         if setting.use_global:
-            t, h, w = setting.grid
-            num_centers = h * w if setting.scope == "frame" else t * h * w
-            self.global_centers = nn.Parameter(torch.empty(1, num_centers, dim))
+            self.global_centers = nn.Parameter(torch.empty(1, self._global_grid().size, dim))
             nn.init.trunc_normal_(self.global_centers, std=0.02)
 
     def semantic_grid(self, grid: Grid) -> Grid:
         """Return the grid of the semantic tokens; scope `frame` keeps every frame of the clip."""
-        t, h, w = self.setting.grid
-        return Grid(grid.t if self.setting.scope == "frame" else t, h, w)
+        semantic_grid = Grid(*self.setting.grid)
+        if self.per_window is not None:
+            semantic_grid = self.per_window.semantic_grid(grid)
+        return semantic_grid._replace(t=grid.t) if self.setting.scope == "frame" else semantic_grid
 
-    def forward(
-        self, tokens: Tensor, grid: Grid, layers: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
+    def region_grids(self, grid: Grid) -> tuple[Grid, Grid]:
+        """Return what one region holds: its semantic grid, and its patch grid."""
+        num_regions, semantic_grid = self._regions(grid).num_regions, self.semantic_grid(grid)
+        longest = max(stop - start for start, stop in window_bounds(grid.t, num_regions))
+        return semantic_grid._replace(t=semantic_grid.t // num_regions), grid._replace(t=longest)
+
+    def forward(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> tuple[Tensor, Grid]:
         """Cluster: tokens (B, P + N, D) on `grid` -> (B, P + S, D) on the semantic grid."""
         regions = self._regions(grid)
         (cls, centers), _ = self._cluster(tokens, grid, layers)
         tokens = torch.cat([regions.average(cls), regions.unfold(centers)], dim=1)
         return tokens, self.semantic_grid(grid)
 
-    def assignments(self, tokens: Tensor, grid: Grid, layers: Sequence[nn.Module]) -> Tensor:
+    def assignments(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> Tensor:
         """Say what each centre is made of: tokens (B, P + N, D) -> weights (B, S, N).
 
         The attention of the last layer over the patch tokens, mean over heads; the weight on
@@ -91,7 +119,7 @@ class SemanticTokenGenerator(nn.Module):
         return regions.merge_weights(weights[:, cls.shape[1] :, -num_patches:])
 
     def _cluster(
-        self, tokens: Tensor, grid: Grid, layers: Sequence[nn.Module]
+        self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]
     ) -> tuple[tuple[Tensor, Tensor], LayerInput]:
         """Run the layers: -> class tokens and centres per region, and the last layer's input."""
         regions = self._regions(grid)
@@ -103,7 +131,7 @@ class SemanticTokenGenerator(nn.Module):
             read = [cls, patches] if i == 0 else [cls, centers, patches]
             context = torch.cat(read, dim=1)  # (B*R, M, D)
             if i == min(1, len(layers) - 1):
-                centers = self._add_global_centers(centers, regions)
+                centers = self._add_global_centers(centers, regions, self.semantic_grid(grid))
             queries = torch.cat([cls, centers], dim=1)  # (B*R, P + S/R, D)
             shortcut = self.setting.shortcut or i > 0
             inputs = LayerInput(queries, context, _key_mask(inside, context), shortcut)
@@ -111,16 +139,35 @@ class SemanticTokenGenerator(nn.Module):
             cls, centers = out.split([cls.shape[1], centers.shape[1]], dim=1)
         return (cls, centers), inputs
 
-    def _add_global_centers(self, centers: Tensor, regions: TimeRegions) -> Tensor:
+    def _add_global_centers(
+        self, centers: Tensor, regions: TimeRegions, semantic_grid: Grid
+    ) -> Tensor:
         if self.global_centers is None:
             return centers
+        native = self._global_grid()
         if self.setting.scope == "frame":
-            return centers + self.global_centers
-        return regions.fold(regions.unfold(centers) + self.global_centers)
+            wanted = semantic_grid._replace(t=1)
+            return centers + _resize_centers(self.global_centers, native, wanted)
+        added = _resize_centers(self.global_centers, native, semantic_grid)
+        return regions.fold(regions.unfold(centers) + added)
+
+    def _global_grid(self) -> Grid:
+        """Return the grid of G; frames share theirs under scope `frame`."""
+        grid = Grid(*self.setting.grid)
+        return grid._replace(t=1) if self.setting.scope == "frame" else grid
 
     def _regions(self, grid: Grid) -> TimeRegions:
         semantic_grid = self.semantic_grid(grid)
         return TimeRegions(grid, 1 if self.setting.scope == "clip" else semantic_grid.t)
+
+
+def _resize_centers(centers: Tensor, native: Grid, grid: Grid) -> Tensor:
+    """Interpolate (1, S, D) from its native grid to another one."""
+    if native == grid:
+        return centers
+    volume = centers.transpose(1, 2).unflatten(2, native).float()  # (1, D, t, h, w)
+    resized = F.interpolate(volume, size=grid, mode="trilinear", align_corners=False)
+    return resized.flatten(2).transpose(1, 2).to(centers.dtype)
 
 
 def check_scope(setting: SemanticConfig, grid: Grid) -> None:
