@@ -26,7 +26,7 @@ def build_step(
 
     A training step is forward, cross-entropy against fixed labels, backward and AdamW.
     """
-    run = model if compile_mode == "off" else torch.compile(model, mode=_compile_mode(compile_mode))
+    run = compiled(model, compile_mode)
     autocast = torch.autocast(
         clips.device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None
     )
@@ -61,8 +61,21 @@ def build_step(
     return train, resident_bytes
 
 
-def _compile_mode(compile_mode: str) -> str | None:
-    return None if compile_mode == "default" else compile_mode
+def compiled(model: nn.Module, mode: str) -> Callable[[Tensor], Tensor]:
+    """Compile for static shapes: `off`, `blocks` (each of `model.blocks` alone), or torch's modes.
+
+    `blocks` compiles once for all blocks of a shape, in a tenth of the time of the whole network.
+    """
+    if mode == "off":
+        return model
+    # Many models share the code of a layer: past the limit torch would quietly run them eagerly.
+    torch._dynamo.config.recompile_limit = 1000
+    torch._dynamo.config.accumulated_recompile_limit = 10000
+    if mode == "blocks":
+        for block in model.blocks:  # type: ignore[union-attr]
+            block.compile(dynamic=False)
+        return model
+    return torch.compile(model, mode=None if mode == "default" else mode, dynamic=False)
 
 
 def _bytes_of(tensors: Sequence[Tensor]) -> int:

@@ -5,7 +5,7 @@ Legend: B clips in a batch.
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -47,7 +47,7 @@ class ThroughputReport:
     steps_per_round: int
     mode: Mode
     compile_mode: str
-    """`off`, or the mode given to torch.compile."""
+    """How it was compiled: one of `measure.steps.compiled`."""
     device: str
     num_threads: int
     """Threads of one operator on the CPU."""
@@ -83,14 +83,14 @@ def compare_throughput(
     num_rounds: int = 20,
     steps_per_round: int = 1,
     num_warmup_steps: int = 3,
-    compile_mode: str = "off",
+    compile_mode: str | Mapping[str, str] = "off",
     autocast_dtype: torch.dtype | None = None,
 ) -> dict[str, ThroughputReport]:
     """Time models in turns: every round runs each of them once, so drift of the machine is shared.
 
     `clips` (B, C, T, H, W) are on the models' device, for all models or by name. Ratios are to the
     first model. Leaves every model in the train or eval mode it came in; a training step updates
-    the weights. `compile_mode` other than `off` passes each model through torch.compile.
+    the weights. `compile_mode`, for all or by name, is one of `measure.steps.compiled`.
 
     Raises:
         ValueError: no model, or fewer than one round or step.
@@ -98,10 +98,13 @@ def compare_throughput(
     _check_counts(num_models=len(models), num_rounds=num_rounds, steps_per_round=steps_per_round)
     by_name = {name: clips if isinstance(clips, Tensor) else clips[name] for name in models}
     was_training = {name: model.training for name, model in models.items()}
-    build = partial(build_step, mode=mode, compile_mode=compile_mode, autocast_dtype=autocast_dtype)
+    how = _by_name(compile_mode, models)
+    build = partial(build_step, mode=mode, autocast_dtype=autocast_dtype)
     try:
         runs = {
-            name: _prepare(build(model, by_name[name]), by_name[name], num_warmup_steps)
+            name: _prepare(
+                build(model, by_name[name], compile_mode=how[name]), by_name[name], num_warmup_steps
+            )
             for name, model in models.items()
         }
         seconds = time_in_turns(
@@ -121,10 +124,14 @@ def compare_throughput(
             ratios=_ratios(seconds[first], seconds[name], len(by_name[first]), len(by_name[name])),
             clips=by_name[name],
             steps_per_round=steps_per_round,
-            labels=(mode, compile_mode, _dtype_name(models[name], autocast_dtype)),
+            labels=(mode, how[name], _dtype_name(models[name], autocast_dtype)),
         )
         for name in models
     }
+
+
+def _by_name(value: str | Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else value[name] for name in names}
 
 
 def _check_counts(**counts: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stvit_video.measure import throughput
-from stvit_video.measure.steps import build_step
+from stvit_video.measure.steps import build_step, compiled
 from stvit_video.measure.throughput import (
     compare_throughput,
     measure_throughput,
@@ -110,11 +110,30 @@ def test_inference_leaves_the_weights_alone():
     assert resident_bytes() == 4 * (18 + 10)
 
 
-def test_a_compiled_step_gives_the_same_numbers():
+@pytest.mark.parametrize("compile_mode", ["default", "blocks"])
+def test_a_compiled_step_gives_the_same_numbers(compile_mode):
     model = nn.Linear(5, 3)
+    model.blocks = nn.ModuleList()
     clips = torch.rand(2, 5)
-    step, _ = build_step(model, clips, mode="inference", compile_mode="default")
+    step, _ = build_step(model, clips, mode="inference", compile_mode=compile_mode)
     torch.testing.assert_close(step(), model(clips).detach())
+
+
+def test_blocks_are_compiled_each_on_its_own(monkeypatch):
+    calls = []
+    model = nn.Linear(5, 3)
+    model.blocks = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 2)])
+    monkeypatch.setattr(nn.Linear, "compile", lambda self, **how: calls.append((self, how)))
+    assert compiled(model, "blocks") is model
+    assert calls == [(block, {"dynamic": False}) for block in model.blocks]
+
+
+def test_compile_modes_may_differ_between_models(clock):
+    models = {"a": _Sleeper(clock, [2.0]), "b": _Sleeper(clock, [2.0])}
+    models["b"].blocks = nn.ModuleList()
+    how = {"a": "off", "b": "blocks"}
+    reports = compare_throughput(models, torch.rand(2, 3), num_rounds=1, compile_mode=how)
+    assert {name: report.compile_mode for name, report in reports.items()} == how
 
 
 def test_autocast_is_named_beside_the_dtype_of_the_weights():

@@ -1,0 +1,32 @@
+"""The GPU script runs where little is installed, and every case that it names can be built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TOOLS = Path(__file__).parents[2] / "tools"
+PROGRAM = """
+import sys
+for name in ("decord", "av", "jsonargparse", "fvcore", "lightning", "pytorchvideo", "rich"):
+    sys.modules[name] = None
+sys.path.insert(0, sys.argv[1])
+import benchmark_gpu, gpu_cases
+from stvit_video.models.spec import build_spec, parse_spec
+import torch
+cases = [case for group in gpu_cases.COMPARISONS.values() for one in group for case in one.cases]
+names = {case.model for case in cases} | {*gpu_cases.SWEPT, *gpu_cases.PROFILED}
+for name in sorted(names):
+    spec = parse_spec(name)
+    if not name.startswith("hf:"):  # importing transformers takes longer than all the rest
+        with torch.device("meta"):
+            build_spec(spec)
+print(len(names))
+"""
+
+
+def test_it_imports_without_decoders_and_every_case_can_be_built():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(TOOLS)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 30
