@@ -241,19 +241,19 @@ class OptimizerConfig:
 
     lr: float = 1e-3
     """Highest learning rate, for the whole batch as given."""
-    min_lr: float = 1e-6
-    """Learning rate at the last step."""
     warmup_epochs: float = 5.0
     """Epochs until the highest learning rate, linear from zero."""
     weight_decay: float = 0.05
     """Of weight matrices; norms, biases and positions have none."""
+    beta2: float = 0.999
+    """Memory of AdamW for squared gradients; less of it suits short runs."""
     layer_decay: float | None = None
     """Factor by which the learning rate falls from block to block towards the input."""
     clip_grad_norm: float | None = None
     """Largest norm of a gradient; None clips nothing."""
 
     def __post_init__(self) -> None:
-        _check_least("optimizer", self, min_lr=0, warmup_epochs=0, weight_decay=0)
+        _check_least("optimizer", self, lr=0, warmup_epochs=0, weight_decay=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ SPLITS = ("train", "val", "test")
 NUM_FRAMES = 24
 FRAMES_PER_SECOND = 12
 HEIGHT, WIDTH = 64, 80
-DIGIT_SIZE = (28, 36)
+DIGIT_SIZE = (32, 44)
 """Smallest and largest height of a digit, in pixels."""
 SPEED = (3.0, 5.0)
 """Slowest and fastest motion, in pixels per frame."""
@@ -39,7 +39,7 @@ class DemoSizes:
     """Videos per class in each split."""
 
     train: int = 90
-    val: int = 15
+    val: int = 10
     test: int = 50
 
 

@@ -9,26 +9,17 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from stvit_video.config import OptimizerConfig
-from stvit_video.errors import ConfigError
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerConfig) -> AdamW:
-    """Return AdamW over the groups of `parameter_groups`.
-
-    Raises:
-        ConfigError: the learning rates cross.
-    """
-    if settings.lr <= settings.min_lr:
-        raise ConfigError(
-            f"optimizer.lr ({settings.lr}) must be above optimizer.min_lr ({settings.min_lr})"
-        )
+    """Return AdamW over the groups of `parameter_groups`."""
     groups = parameter_groups(
         model,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         layer_decay=settings.layer_decay,
     )
-    return AdamW(groups, lr=settings.lr)
+    return AdamW(groups, lr=settings.lr, betas=(0.9, settings.beta2))
 
 
 def parameter_groups(
@@ -61,25 +52,20 @@ def build_schedule(
     warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), num_steps)
 
     def factor(step: int) -> float:
-        return cosine_factor(
-            step,
-            num_steps=num_steps,
-            warmup_steps=warmup_steps,
-            least=settings.min_lr / settings.lr,
-        )
+        return cosine_factor(step, num_steps=num_steps, warmup_steps=warmup_steps)
 
     return LambdaLR(optimizer, factor)
 
 
-def cosine_factor(step: int, *, num_steps: int, warmup_steps: int, least: float) -> float:
+def cosine_factor(step: int, *, num_steps: int, warmup_steps: int) -> float:
     """Share of the highest learning rate at `step`, counted from 0.
 
-    Linear up to 1 over the warm-up, then half a cosine down to `least` at the last step.
+    Linear up to 1 over the warm-up, then half a cosine that would reach 0 after the last step.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(num_steps - 1 - warmup_steps, 1)
-    return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def _block_number(name: str) -> int:

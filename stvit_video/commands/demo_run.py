@@ -1,0 +1,222 @@
+"""The steps of the demo: data, two trainings, evaluation, speed, one prediction, one picture."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from stvit_video.commands.assembly import read_checkpoint, read_videos, sampling_scheme
+from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
+from stvit_video.commands.evaluation_run import run_evaluation
+from stvit_video.commands.training_run import run_training
+from stvit_video.config import RunConfig, ViewConfig
+from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
+from stvit_video.errors import ConfigError
+from stvit_video.evaluation.predict import VideoPrediction, predict_file, read_views
+from stvit_video.measure.flops import count_flops
+from stvit_video.measure.throughput import compare_throughput
+from stvit_video.report.clusters import draw_clusters
+from stvit_video.report.files import write_file
+from stvit_video.report.json_file import write_json
+from stvit_video.report.page import Picture, Section, write_page
+from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.video.transform import normalize_clip
+
+_SPEED_BATCH = 8
+_CPU = torch.device("cpu")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DemoRow:
+    """What the demo found out about one model."""
+
+    model: str
+    semantic: str | None
+    num_parameters: int
+    macs_per_view: int
+    macs_per_video: int
+    """All views of one video."""
+    clips_per_second: float
+    """Views per second, both models in turns, in batches of 8 on the CPU."""
+    speedup: float
+    """Over the dense model: median of the ratio over rounds."""
+    top1: float
+    """Share of the test videos, in 0..1, over all views of each."""
+
+
+def run_demo(
+    run_dir: Path, *, epochs: int, seed: int, num_videos: int, console: Console
+) -> list[DemoRow]:
+    """Go the whole way and leave everything in `run_dir`, which must be new or empty.
+
+    Raises:
+        ConfigError: the folder holds something already.
+    """
+    if run_dir.exists() and any(run_dir.iterdir()):
+        raise ConfigError(f"output_dir ({run_dir}) is not empty; choose a new folder")
+    start = time.perf_counter()
+    data_dir = run_dir / "data"
+    sizes = DemoSizes(train=num_videos)
+    with console.status("writing videos"):
+        write_demo_dataset(data_dir, sizes=sizes, seed=seed)
+    test_videos = read_videos(data_dir / "test")
+    console.print(f"videos in {data_dir}: {sizes} for each of {test_videos.num_classes} classes")
+    runs = {
+        "dense": demo_settings(data_dir, semantic=None, epochs=epochs, seed=seed),
+        "semantic": demo_settings(data_dir, semantic=SEMANTIC, epochs=epochs, seed=seed),
+    }
+    for name, run in runs.items():
+        run_training(run, run_dir / name, console=console, label=f"training {name}")
+    models = {name: read_checkpoint(run_dir / name) for name in runs}
+    top1 = _test(models, run_dir, runs["dense"], console)
+    with console.status("timing both models side by side"):
+        rows = _compare(models, runs["dense"].views, top1)
+    example = test_videos.records[0].path
+    prediction = _predict(models["semantic"], example, runs["semantic"])
+    picture = _draw(models["semantic"], example, runs["semantic"], prediction)
+    table = comparison_table(rows, runs["dense"].views, num_videos=len(test_videos.records))
+    _write_results(run_dir, rows, prediction, picture, table)
+    print_table(console, table)
+    best = prediction.topk[0]
+    console.print(f"{example.name} shows: {best['label']} (score {best['score']:.2f})")
+    console.print(f"clusters: {run_dir / picture.name}, report: {run_dir / 'report.html'}")
+    console.print(f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
+    return rows
+
+
+def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int) -> Table:
+    """Show the models below each other, costs against the first."""
+    dense = rows[0]
+    return make_table(
+        "dense against semantic tokens",
+        [
+            "model",
+            Column(title="params (M)", format=".2f"),
+            Column(title="GMACs/view", format=".3f"),
+            Column(title="GMACs/video", format=".2f"),
+            Column(title="fewer MACs (%)", format=".0f"),
+            Column(title="clips/s", format=".0f"),
+            Column(title="faster (x)", format=".2f"),
+            Column(title="top-1 (%)", format=".1f"),
+        ],
+        [
+            [
+                row.model if row.semantic is None else f"{row.model}, {row.semantic}",
+                row.num_parameters / 1e6,
+                row.macs_per_view / 1e9,
+                row.macs_per_video / 1e9,
+                100 * (1 - row.macs_per_view / dense.macs_per_view),
+                row.clips_per_second,
+                row.speedup,
+                100 * row.top1,
+            ]
+            for row in rows
+        ],
+        note=f"{num_videos} test videos, {views.num_clips} clips x {views.num_crops}"
+        f" crops; clips/s on {torch.get_num_threads()} CPU threads, batches of {_SPEED_BATCH},"
+        " both models in turns",
+    )
+
+
+def _test(
+    models: dict[str, Any], run_dir: Path, run: RunConfig, console: Console
+) -> dict[str, float]:
+    """Measure top-1 on the test videos, by model; write what each video was taken for."""
+    files = {"semantic": "predictions.json", "dense": "dense/predictions.json"}
+    reports = {
+        name: run_evaluation(
+            model,
+            run_dir / "data" / "test",
+            data=run.data,
+            views=run.views,
+            device=_CPU,
+            batch_size=24,
+            predictions=run_dir / files[name],
+            progress=(console, f"testing {name}"),
+        )
+        for name, model in models.items()
+    }
+    return {name: report.top1 for name, report in reports.items()}
+
+
+def _compare(models: dict[str, Any], views: ViewConfig, top1: dict[str, float]) -> list[DemoRow]:
+    """Count and time the models, the dense one first."""
+    like = next(iter(models.values())).preprocessing
+    shape = (3, like.num_frames, like.image_size, like.image_size)
+    clips = torch.randn(_SPEED_BATCH, *shape, generator=torch.Generator().manual_seed(0))
+    speed = compare_throughput(models, clips, num_rounds=15)
+    rows = []
+    for name, model in models.items():
+        cost = count_flops(model, clips[:1], num_views=views.num_views)
+        rows.append(
+            DemoRow(
+                model=name,
+                semantic=SEMANTIC if name == "semantic" else None,
+                num_parameters=cost.num_parameters,
+                macs_per_view=cost.macs,
+                macs_per_video=cost.macs_per_video,
+                clips_per_second=speed[name].clips_per_second,
+                speedup=speed[name].ratio,
+                top1=top1[name],
+            )
+        )
+    return rows
+
+
+def _predict(model: Any, video: Path, run: RunConfig) -> VideoPrediction:
+    return predict_file(
+        model,
+        video,
+        model_name=f"{run.model.name} {run.model.semantic}",
+        class_names=model.labels,
+        sample=sampling_scheme(model.preprocessing, run.data, num_clips=run.views.num_clips),
+        views=run.views,
+    )
+
+
+def _draw(model: Any, video: Path, run: RunConfig, prediction: VideoPrediction) -> Picture:
+    sample = sampling_scheme(model.preprocessing, run.data, num_clips=1)
+    _, clips = read_views(
+        video, preprocessing=model.preprocessing, sample=sample, views=ViewConfig()
+    )
+    with torch.inference_mode():
+        weights = model.forward_assignments(normalize_clip(clips, model.preprocessing))[0]
+    frames = clips[0].permute(1, 2, 3, 0).numpy()  # (T, H, W, 3)
+    best = prediction.topk[0]
+    title = f"{video.parent.name}: read as {best['label']} ({best['score']:.2f})"
+    caption = (
+        f"Above: frames of a test video. Below: each patch in the colour of the one of"
+        f" {len(weights)} semantic tokens that attends to it most, stronger where more of its"
+        " attention lies."
+    )
+    content = draw_clusters(frames, weights.numpy(), title=title)
+    return Picture(name="clusters.png", content=content, caption=caption)
+
+
+def _write_results(
+    run_dir: Path,
+    rows: list[DemoRow],
+    prediction: VideoPrediction,
+    picture: Picture,
+    table: Table,
+) -> None:
+    write_json(rows, run_dir / "metrics.json")
+    write_json(prediction.as_json(), run_dir / "prediction.json")
+    write_file(run_dir / picture.name, picture.content)
+    answer = make_table(
+        f"{Path(prediction.video).name}",
+        ["rank", "label", Column(title="score", format=".3f")],
+        [[entry["rank"], entry["label"], entry["score"]] for entry in prediction.topk],
+    )
+    text = (
+        "Real handwritten digits move over clutter; a class is a digit group and a motion. The"
+        " test videos show handwriting that training never saw."
+    )
+    sections = (
+        Section(title="Result", text=text, tables=(table,)),
+        Section(title="One video", tables=(answer,), pictures=(picture,)),
+    )
+    write_page(run_dir, "stvit-video demo", sections)

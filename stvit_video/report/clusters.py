@@ -1,0 +1,62 @@
+"""Draw what semantic tokens read: the frames of a clip, and the same frames coloured by token.
+
+Legend: T frames, H W pixels, C colours, S semantic tokens, (t, h, w) patch grid.
+"""
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+
+def draw_clusters(
+    frames: NDArray[np.uint8], assignments: NDArray[np.float32], *, title: str
+) -> bytes:
+    """Draw a clip (T, H, W, 3) and who reads it, weights (S, t, h, w), as a PNG picture.
+
+    Every patch takes the colour of the semantic token that attends to it most, the stronger the
+    more of that token's attention it has. The first frame of each of the t time steps is shown.
+    """
+    num_steps = assignments.shape[1]
+    every = len(frames) // num_steps
+    shown = frames[::every][:num_steps]  # (t, H, W, 3)
+    coloured = colour_patches(shown, assignments)  # (t, H, W, 3)
+    figure = Figure(figsize=(1.7 * num_steps + 0.3, 3.9), dpi=110, layout="constrained")
+    axes = figure.subplots(2, num_steps, squeeze=False)
+    for step in range(num_steps):
+        axes[0, step].imshow(shown[step], interpolation="nearest")
+        axes[0, step].set_title(f"frame {step * every + 1}", fontsize=9)
+        axes[1, step].imshow(coloured[step], interpolation="nearest")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=10)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def colour_patches(
+    frames: NDArray[np.uint8], assignments: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> 0..1 (t, H, W, 3)."""
+    owner = assignments.argmax(axis=0)  # (t, h, w)
+    strength = assignments.max(axis=0)  # (t, h, w)
+    strength = strength / np.quantile(strength, 0.98)
+    colours = token_colours(len(assignments))[owner]  # (t, h, w, 3)
+    alpha = (0.15 + 0.6 * strength.clip(0, 1))[..., None]  # (t, h, w, 1)
+    height, width = (frames.shape[i + 1] // owner.shape[i + 1] for i in (0, 1))
+    grown = [values.repeat(height, axis=1).repeat(width, axis=2) for values in (alpha, colours)]
+    grey = frames.mean(axis=-1, keepdims=True) / 255  # (t, H, W, 1)
+    return (grey * (1 - grown[0]) + grown[1] * grown[0]).astype(np.float32)
+
+
+def token_colours(num_tokens: int) -> NDArray[np.float32]:
+    """Return one colour per semantic token, as different as can be: (S, 3) in 0..1."""
+    if num_tokens <= 20:
+        table = matplotlib.colormaps["tab20"](np.arange(num_tokens))
+    else:
+        hue = (np.arange(num_tokens) * 0.618) % 1  # steps of the golden ratio never meet again
+        table = matplotlib.colormaps["hsv"](hue)
+    return table[:, :3].astype(np.float32)
