@@ -79,10 +79,12 @@ def print_table(console: Console, table: Table) -> None:
         console.print(drawn)
         return
     drawn.caption = None
-    width = Measurement.get(console, console.options.update(max_width=9999), drawn).maximum
-    console.print(drawn, width=width, crop=False, soft_wrap=True)
+    folded_width = console.width
+    console.width = Measurement.get(console, console.options.update(max_width=9999), drawn).maximum
+    console.print(drawn)
+    console.width = folded_width
     if table.note:
-        console.print(table.note)
+        console.print(table.note, soft_wrap=True, markup=False)
 
 
 def csv_text(table: Table) -> str:

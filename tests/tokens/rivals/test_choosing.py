@@ -114,6 +114,12 @@ def test_changed_tubelets_agree_with_the_reference(tubelet):
     assert 0 < want[:, 1:].float().mean() < 1
 
 
+def test_a_clip_of_one_step_keeps_all():
+    changed = changed_tubelets(torch.zeros(2, 3, 2, 4, 6), tubelet_size=(2, 2, 3), threshold=0.1)
+    assert changed.shape == (2, 1, 2, 2)
+    assert changed.all()
+
+
 def test_runs_list_where_each_begins_and_how_long_it_lasts():
     changed = torch.tensor([[[1, 1], [0, 1], [0, 0], [1, 0]], [[1, 1], [0, 0], [0, 0], [0, 0]]])
     runs = find_runs(changed.bool()[:, :, None])
