@@ -62,8 +62,11 @@ class DecordDecoder:
 
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
-            return from_dlpack(self._reader.get_batch(targets).to_dlpack())
+            pictures = self._reader.get_batch(targets)
         except (decord.DECORDError, RuntimeError) as error:
             raise VideoDecodeError(
                 self.path, backend="decord", stage="decode", reason="corrupt"
             ) from error
+        if isinstance(pictures, Tensor):  # another package, such as PyTorchVideo, set the bridge
+            return pictures
+        return from_dlpack(pictures.to_dlpack())

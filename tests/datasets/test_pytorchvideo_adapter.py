@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, SequentialSampler
 
 from stvit_video.datasets.manifest import Manifest, VideoRecord
+from stvit_video.video.decode import read_frames
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 with warnings.catch_warnings():
@@ -72,3 +73,16 @@ def test_it_runs_in_the_workers_of_a_loader(manifest):
     )
     batches = list(DataLoader(dataset, batch_size=6, num_workers=1))
     assert sorted(batches[0][1].tolist()) == [0, 0, 0, 1, 1, 1]
+
+
+def test_pytorchvideos_decord_in_the_same_process_does_not_disturb_ours(manifest):
+    theirs = LabeledVideoDataset(
+        [(str(manifest.records[0].path), {"label": 0})],
+        make_clip_sampler("uniform", 1.0),
+        video_sampler=SequentialSampler,
+        decode_audio=False,
+        decoder="decord",  # turns what decord returns into torch tensors, for all its users
+    )
+    expected = next(iter(theirs))["video"]
+    ours = read_frames(manifest.records[0].path, range(5), backend="decord")
+    assert torch.equal(ours.permute(3, 0, 1, 2).float(), expected)
