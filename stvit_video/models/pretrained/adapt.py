@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.models.embed import PatchEmbed, Resizing, resize_positions
+from stvit_video.models.pretrained.inflate import fit_swin
 from stvit_video.models.pretrained.names import UNUSED, Weights
 from stvit_video.tokens.grid import Grid
 
@@ -49,6 +50,7 @@ def adapt(
     """
     adapted, report = dict(weights), KeyReport()
     target = model.state_dict()
+    report.dropped.update(fit_swin(adapted, model, report.changed))
     _inflate_patches(adapted, model, report)
     _drop_class_token(adapted, target, report)
     _fit_positions(adapted, model, target, source_grid, report)
@@ -172,18 +174,17 @@ def _block_of(key: str) -> str:
     return key.partition(".temporal_")[0]
 
 
-_DROPPED = (
-    (r"unused\.", "no part of the classifier"),
-    (r"stages\.", "semantic tokens of another setting"),
-    (r"blocks\.\d+\.temporal_", "layers of a generator or a recovery have no attention along time"),
-)
-
-
 def _drop_unused(weights: Weights, target: Weights, report: KeyReport) -> None:
-    for key in [key for key in weights if key not in target]:
-        for pattern, reason in _DROPPED:
-            has_blocks = ".temporal_" not in key or any(".temporal_" in name for name in target)
-            if re.match(pattern, key) and has_blocks:
-                del weights[key]
-                report.dropped[key.removeprefix(UNUSED)] = reason
-                break
+    """Drop what the model has no use for, where there is a reason for it."""
+    has_time = any(".temporal_" in key for key in target)
+    for key, value in list(weights.items()):
+        reason = None
+        if key.startswith(UNUSED):
+            reason = "no part of the classifier"
+        elif ".generator." in key and (key not in target or value.shape != target[key].shape):
+            reason = "semantic tokens of another setting"
+        elif key not in target and has_time and re.match(r"blocks\.\d+\.temporal_", key):
+            reason = "layers of a generator or a recovery have no attention along time"
+        if reason is not None:
+            del weights[key]
+            report.dropped[key.removeprefix(UNUSED)] = reason
