@@ -10,12 +10,12 @@ Legend: T frames, H W pixels.
 import string
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+
+from stvit_video.video.numbered import write_pictures
 
 Image = NDArray[np.float32]
 
@@ -32,6 +32,8 @@ DIGIT_SIZE = (32, 44)
 """Smallest and largest height of a digit, in pixels."""
 SPEED = (3.0, 5.0)
 """Slowest and fastest motion, in pixels per frame."""
+_H264 = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "8"}
+"""Near lossless, no B-frames, a key frame every 8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +68,8 @@ def write_demo_dataset(root: Path, *, sizes: DemoSizes | None = None, seed: int 
                 start = int(rng.integers(0, 290))
                 seconds = NUM_FRAMES // FRAMES_PER_SECOND
                 stem = f"{_video_id(rng)}_{start:06d}_{start + seconds:06d}"
-                write_mp4(folder / f"{stem}.mp4", frames)
+                path = folder / f"{stem}.mp4"
+                write_pictures(path, frames, fps=FRAMES_PER_SECOND, options=_H264)
 
 
 def render_video(
@@ -85,18 +88,6 @@ def render_video(
     frames = background + moved * (colour - background)  # (T, H, W, 3)
     noise = rng.integers(-6, 7, moved.shape, dtype=np.int8)  # (T, H, W, 1): grey
     return (frames * 255 + noise).clip(0, 255).astype(np.uint8)
-
-
-def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Encode RGB frames (T, H, W, 3) as H.264 without B-frames, a key frame every 8."""
-    options = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "8", "threads": "1"}
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
-        stream.width, stream.height = frames.shape[2], frames.shape[1]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def _digits_of_split(split_index: int) -> dict[int, list[Image]]:
