@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.errors import DatasetError, VideoDecodeError
@@ -30,6 +31,21 @@ class Coverage:
             else f"{name:<10} {count:>7}  {100 * count / self.annotated:6.2f} %"
             for name, count in counts.items()
         ]
+
+
+def missing_path(manifest_path: Path) -> Path:
+    """Return where the annotated videos without a file are listed: `NAME.missing.txt`."""
+    return manifest_path.with_name(f"{manifest_path.stem}.missing.txt")
+
+
+def read_coverage(manifest_path: Path, *, found: int, failed: int) -> Coverage:
+    """Return the coverage of a data set of `found` videos, of which `failed` did not decode.
+
+    `data manifest` lists the missing videos beside its manifest; a folder of classes has none.
+    """
+    listed = missing_path(manifest_path)
+    missing = len(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else 0
+    return Coverage(annotated=found + missing, found=found, decodable=found - failed)
 
 
 def open_videos(records: Sequence[VideoRecord], *, num_workers: int) -> Iterator[VideoRecord]:

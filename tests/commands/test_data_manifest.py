@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from stvit_video.cli import main
+from stvit_video.datasets.coverage import Coverage, read_coverage
 from stvit_video.datasets.kinetics import kinetics400_class_names
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.video.numbered import numbered_picture, write_pictures
@@ -51,6 +52,8 @@ def test_a_kinetics_copy_becomes_a_manifest_with_its_coverage(copy, capsys):
         f"manifest: {output}",
     ]
     assert (copy / "out" / "val.missing.txt").read_text() == "gone0000000_000001_000011\n"
+    counts = read_coverage(output, found=3, failed=2)
+    assert counts == Coverage(annotated=4, found=3, decodable=1)
     manifest = read_manifest(output)
     assert manifest.class_names == kinetics400_class_names()
     good = manifest.records[0]
@@ -59,7 +62,7 @@ def test_a_kinetics_copy_becomes_a_manifest_with_its_coverage(copy, capsys):
     assert good.backend in ("decord", "pyav")
     assert [record.verdict for record in manifest.records] == ["", "empty", "not a video"]
     result = json.loads((copy / "out.json").read_text())
-    assert (result["annotated"], result["found"], result["decodable"]) == (4, 3, 1)
+    assert result["coverage"] == {"annotated": 4, "found": 3, "decodable": 1}
     assert result["missing"] == ["gone0000000_000001_000011"]
     assert list(result["broken"].values()) == ["empty", "not a video"]
 
@@ -68,7 +71,8 @@ def test_the_counts_alone_can_be_printed_as_json(copy, capsys):
     arguments = ("kinetics400", copy / "videos", "--annotations", copy / "val.csv")
     assert _run(*arguments, "--output", copy / "m.csv", "--num_workers", 0, "--json", "-") == 0
     result = json.loads(capsys.readouterr().out)
-    assert (result["found"], result["decodable"], result["classes"]) == (3, None, 400)
+    assert result["coverage"] == {"annotated": 4, "found": 3, "decodable": None}
+    assert (result["layout"], result["num_classes"]) == ("kinetics400", 400)
 
 
 def test_files_are_not_opened_when_nobody_is_to_open_them(copy, capsys):
