@@ -71,10 +71,17 @@ class StagePlan:
         )
 
     def semantic(self, number: int, setting: SemanticConfig) -> WindowPlan:
-        """Plan a block on semantic tokens: the windows of the patches, in fewer tokens."""
+        """Plan a block on semantic tokens: the windows of the patches, in fewer tokens.
+
+        A window has at least two tokens a side, or what it holds would never meet the rest.
+        """
         kept = self.per_window(setting)
         frames = 1 if setting.scope == "frame" else kept.window.t
-        window = (max(1, self.window[0] // frames), kept.tokens.h, kept.tokens.w)
+        window = (
+            max(2, self.window[0] // frames),
+            max(2, kept.tokens.h),
+            max(2, kept.tokens.w),
+        )
         extent: Extent = window
         shift = (window[0] // 2, window[1] // 2, window[2] // 2) if number % 2 else NO_SHIFT
         if self.style.alternate:

@@ -27,6 +27,17 @@ class SwinTransformer(VideoTransformer):
         levels.append(_volume(self.norm(tokens), grid))
         return levels
 
+    def forward_assignments(self, clip: Tensor) -> Tensor:
+        """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
+
+        The grid is that of stage 3, which clusters.
+
+        Raises:
+            ConfigError: the model has no semantic tokens.
+        """
+        tokens, grid = self.embed(clip)
+        return self.assign_tokens(tokens, grid).unflatten(2, stage_grid(grid, 2))
+
     def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:
         """Count patch tokens, and semantic tokens, in stage 3, which clusters, of one clip.
 

@@ -113,7 +113,7 @@ class SemanticTokenGenerator(nn.Module):
         weights = cast(GeneratorLayer, layers[-1]).attention_weights(
             last.queries, last.context, last.mask
         )
-        num_patches = weights.shape[-1] - cls.shape[1]
+        num_patches = last.context.shape[1] - cls.shape[1]
         if len(layers) > 1:
             num_patches -= centers.shape[1]
         return regions.merge_weights(weights[:, cls.shape[1] :, -num_patches:])

@@ -162,12 +162,23 @@ def _vivit_sizes(config: Json) -> dict[str, Any]:
     return {**_vit_sizes(config), "tubelet_size": tuple(config["tubelet_size"])}
 
 
+def _swin_sizes(config: Json) -> dict[str, Any]:
+    window = config["window_size"]
+    return {
+        "dim": config["embed_dim"],
+        "depths": tuple(config["depths"]),
+        "num_heads": tuple(config["num_heads"]),
+        "window_size": (1, window, window),
+    }
+
+
 _HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
     "vit": _frame_vit_sizes,
     "deit": _frame_vit_sizes,
     "videomae": _videomae_sizes,
     "timesformer": _timesformer_sizes,
     "vivit": _vivit_sizes,
+    "swin": _swin_sizes,
 }
 
 

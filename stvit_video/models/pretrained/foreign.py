@@ -18,6 +18,8 @@ _TEMPLATES = {
     "divided": "timesformer_base_patch16_224",
     "joint": "timesformer_base_joint_patch16_224",
     "space": "timesformer_base_space_patch16_224",
+    "swin": "swin_base_patch4_window7_224",
+    "video_swin": "video_swin_base_patch2x4x4_224",
 }
 """The row whose structure a network has, by HF's model type or by the attention of TimeSformer."""
 
@@ -38,7 +40,8 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     if template not in _TEMPLATES:
         raise ConfigError(
             f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
-            " ViViT and TimeSformer, and timm's VisionTransformer"
+            " ViViT, TimeSformer and Swin, timm's VisionTransformer and SwinTransformer, and"
+            " torchvision's SwinTransformer3d"
         )
     name = _find_row(rows, _TEMPLATES[template], structure)
     row = rows[name]
@@ -78,6 +81,10 @@ def _describe(model: nn.Module, source: str) -> Description:
         return describe_config(cast(Any, model).config.to_dict(), source)
     if library == "timm" and type(model).__name__ == "VisionTransformer":
         return _describe_timm_vit(model)
+    if library == "timm" and type(model).__name__ == "SwinTransformer":
+        return _describe_timm_swin(model)
+    if library == "torchvision" and type(model).__name__ == "SwinTransformer3d":
+        return _describe_video_swin(model)
     return Description()
 
 
@@ -107,4 +114,35 @@ def _describe_timm_vit(model: Any) -> Description:
         },
         details=details,
         preprocessing={"image_size": height, **colours},
+    )
+
+
+def _describe_timm_swin(model: Any) -> Description:
+    blocks = [layer.blocks[0] for layer in model.layers]
+    return Description(
+        model_type="swin",
+        structure={
+            "dim": model.embed_dim,
+            "depths": tuple(len(layer.blocks) for layer in model.layers),
+            "num_heads": tuple(block.attn.num_heads for block in blocks),
+            "window_size": (1, *blocks[0].attn.window_size),
+        },
+        preprocessing={"image_size": model.patch_embed.img_size[0]},
+    )
+
+
+def _describe_video_swin(model: Any) -> Description:
+    stages = list(model.features)[::2]
+    tubelet = model.patch_embed.tuple_patch_size
+    if tubelet[1:] != (4, 4):
+        raise CheckpointError(f"torchvision SwinTransformer3d has patches of {tubelet}, not 2x4x4")
+    return Description(
+        model_type="video_swin",
+        structure={
+            "dim": model.patch_embed.proj.out_channels,
+            "depths": tuple(len(stage) for stage in stages),
+            "num_heads": tuple(stage[0].attn.num_heads for stage in stages),
+            "window_size": tuple(stages[0][0].attn.window_size),
+            "tubelet_frames": tubelet[0],
+        },
     )
