@@ -1,0 +1,210 @@
+"""Turn the raw JSON of `tools/benchmark_gpu.py` into a page with tables, targets and plots.
+
+python tools/write_gpu_results.py raw docs/results/h200.md
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from gpu_cases import MAE
+from gpu_targets import TARGETS, Raw, cost_of, utilisation
+
+from stvit_video.report.files import write_file
+from stvit_video.report.page import Picture, Section, markdown_page
+from stvit_video.report.plots import Axes, line_plot, point_plot
+from stvit_video.report.tables import Cell, Column, Table, make_table
+
+TITLES = {
+    "joint": "Joint attention, VideoMAE-B 16x224x224",
+    "rivals": "Rivals on the same backbone",
+    "training": "Training step (forward, backward, AdamW; float32 weights, bf16 autocast)",
+    "timesformer": "TimeSformer-B 8x224x224, divided attention",
+    "vivit": "ViViT-B/16x2, 32 frames",
+    "swin": "Video Swin-T, 32x224x224",
+    "latency": "Batch 1",
+    "scaling": "Longer and larger clips",
+    "sweep": "Batch sizes",
+}
+
+
+def main() -> None:
+    """Read the folder of raw files, write the page and its pictures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("raw", type=Path, help="folder of the JSON files")
+    parser.add_argument("page", type=Path, help="Markdown file to write; plots go beside it")
+    arguments = parser.parse_args()
+    raw: Raw = {p.stem: json.loads(p.read_text()) for p in sorted(arguments.raw.glob("*.json"))}
+    sections = page_sections(raw)
+    for picture in (picture for section in sections for picture in section.pictures):
+        write_file(arguments.page.parent / picture.name, picture.content)
+    device = next(iter(raw.values()))["environment"]["device"]
+    write_file(arguments.page, markdown_page(f"Speed on one {device}", sections))
+
+
+def page_sections(raw: Raw) -> list[Section]:
+    """Lay out the page: conditions, targets, then one section of every raw file."""
+    sections = [conditions(raw), Section(title="Targets", tables=(target_table(raw),))]
+    for name, title in TITLES.items():
+        if name in raw:
+            table = speed_table(raw[name], title)
+            sections.append(Section(title=title, tables=(table,), pictures=_pictures(name, raw)))
+    if "profile" in raw:
+        sections.append(Section(title="Where the time goes", tables=profile_tables(raw["profile"])))
+    return sections
+
+
+def conditions(raw: Raw) -> Section:
+    """Say where, when and with what everything was measured."""
+    lines = []
+    for name, part in raw.items():
+        here, ceiling = part["environment"], part["matmul_ceiling"]
+        versions = ", ".join(f"{key} {value}" for key, value in here["versions"].items())
+        lines.append(
+            f"- {name}: {here['date']}, {here['device']}, CUDA {here['cuda']}, {versions};"
+            f" matmul ceiling {ceiling['flops_per_second'] / 1e12:.0f} TFLOP/s"
+            f" ({ceiling['dtype']}, {ceiling['size']}); took {part['seconds']:.0f} s"
+        )
+    text = (
+        "Random weights and random clips, already on the device. Models of a table had their turns"
+        " in the same rounds on one GPU; figures are medians over rounds. Written by"
+        " tools/write_gpu_results.py from the raw JSON of tools/benchmark_gpu.py.\n\n"
+    )
+    return Section(title="Conditions", text=text + "\n".join(lines))
+
+
+def speed_table(part: dict[str, Any], title: str) -> Table:
+    """One row a measured case."""
+    columns: list[Column | str] = [
+        "model",
+        "clip",
+        "compile",
+        "batch",
+        Column(title="GMACs", format=".1f"),
+        Column(title="clips/s", format=".1f"),
+        Column(title="ratio", format=".2f"),
+        "10-90 %",
+        Column(title="p50 ms", format=".2f"),
+        Column(title="p90 ms", format=".2f"),
+        Column(title="spread %", format=".1f"),
+        Column(title="memory GiB", format=".2f"),
+        Column(title="of ceiling %", format=".0f"),
+        Column(title="compile s", format=".0f"),
+    ]
+    rows = [_speed_row(record, part) for record in part["results"]]
+    note = (
+        "ratio: speed over that of the first model of the same comparison, with its first and last"
+        " decile over rounds. GMACs per clip. of ceiling: 2 x MACs x clips/s over the measured"
+        " matmul rate, three passes for a training step."
+    )
+    return make_table(title, columns, rows, note=note)
+
+
+def target_table(raw: Raw) -> Table:
+    """Compare what was asked for with what was measured; a section that is absent shows `-`."""
+    rows: list[list[Cell]] = []
+    for target in TARGETS:
+        sign = "<=" if target.at_most else ">="
+        try:
+            value = target.value(raw)
+        except (KeyError, ValueError):  # the section or the case was not measured
+            rows.append([target.text, f"{sign} {target.limit}", None, "not measured"])
+            continue
+        met = value <= target.limit if target.at_most else value >= target.limit
+        rows.append([target.text, f"{sign} {target.limit}", value, "met" if met else "missed"])
+    columns: list[Column | str] = ["what", "target", Column(title="measured", format=".2f"), ""]
+    return make_table("Targets", columns, rows)
+
+
+def profile_tables(part: dict[str, Any]) -> tuple[Table, ...]:
+    """List the costliest kernels of each profiled model."""
+    columns: list[Column | str] = [
+        "kernel",
+        Column(title="calls", format=".0f"),
+        Column(title="ms", format=".2f"),
+        Column(title="%", format=".0f"),
+    ]
+    tables = []
+    for record in part["results"]:
+        total = sum(kernel["milliseconds_per_step"] for kernel in record["kernels"])
+        rows = [
+            [
+                kernel["kernel"][:80],
+                kernel["calls_per_step"],
+                kernel["milliseconds_per_step"],
+                100 * kernel["milliseconds_per_step"] / total,
+            ]
+            for kernel in record["kernels"][:10]
+        ]
+        title = f"{record['model']}, batch {record['batch_size']}: {total:.1f} ms in kernels a step"
+        tables.append(make_table(title, columns, rows))
+    return tuple(tables)
+
+
+def _speed_row(record: dict[str, Any], part: dict[str, Any]) -> list[Cell]:
+    head: list[Cell] = [
+        record["model"],
+        record.get("clip"),
+        record["compile_mode"],
+        record["batch_size"],
+    ]
+    if "error" in record:
+        return [*head, None, None, None, record["error"][:60], *[None] * 6]
+    memory = record["peak_memory_mib"]
+    return [
+        *head,
+        cost_of(record["model"]).flops.macs / 1e9,
+        record["clips_per_second"],
+        record["ratio"],
+        f"{record['ratio_low']:.2f}-{record['ratio_high']:.2f}",
+        1e3 * record["median_step_seconds"],
+        1e3 * record["p90_step_seconds"],
+        100 * record["spread"],
+        memory and memory / 1024,
+        100 * utilisation(record, part),
+        record["compile_seconds"],
+    ]
+
+
+def _pictures(name: str, raw: Raw) -> tuple[Picture, ...]:
+    records = [record for record in raw[name]["results"] if "error" not in record]
+    if name in ("joint", "rivals"):
+        points = {
+            f"{r['model'].removeprefix(MAE + ':')} ({r['compile_mode']})": (
+                cost_of(r["model"]).flops.macs / 1e9,
+                r["clips_per_second"],
+            )
+            for r in records
+        }
+        axes = Axes(x="GMACs per clip", y="clips/s")
+        return (point_plot(f"h200_{name}.png", f"{TITLES[name]}: speed and cost", points, axes),)
+    if name == "scaling":
+        return _scaling_pictures(records)
+    if name == "sweep":
+        series: dict[str, list[tuple[float, float]]] = {}
+        for r in records:
+            series.setdefault(r["model"], []).append((r["batch_size"], r["clips_per_second"]))
+        axes = Axes(x="batch size", y="clips/s", log_x=True)
+        return (line_plot("h200_sweep.png", "Speed and batch size", series, axes),)
+    return ()
+
+
+def _scaling_pictures(records: list[dict[str, Any]]) -> tuple[Picture, ...]:
+    pictures = []
+    for key, label in (("frames", "frames of a clip"), ("size", "pixels of a side")):
+        series: dict[str, list[tuple[float, float]]] = {"dense": [], "semantic, after block 2": []}
+        for record in records:
+            *_, last = record["model"].split(":")
+            if last.startswith(f"{key}="):
+                line = "semantic, after block 2" if "@2" in record["model"] else "dense"
+                milliseconds = 1e3 * record["median_step_seconds"] / record["batch_size"]
+                series[line].append((int(last.partition("=")[2]), milliseconds))
+        axes = Axes(x=label, y="milliseconds per clip")
+        caption = f"Time of a clip against {label}"
+        pictures.append(line_plot(f"h200_scaling_{key}.png", caption, series, axes))
+    return tuple(pictures)
+
+
+if __name__ == "__main__":
+    main()
