@@ -144,6 +144,12 @@ def load_pretrained(model: nn.Module, checkpoint: Pretrained) -> nn.Module:
     return model
 
 
+def key_report_of(model: nn.Module) -> KeyReport:
+    """Return what became of the keys when the model was loaded; empty for random weights."""
+    report = getattr(model, "key_report", None)
+    return report if isinstance(report, KeyReport) else KeyReport()
+
+
 def fill(model: nn.Module, weights: Weights, source: str, source_grid: Grid | None) -> KeyReport:
     """Load renamed weights; every key is loaded, or explained in the report that comes back.
 

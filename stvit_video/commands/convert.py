@@ -1,0 +1,69 @@
+"""`stvit-video convert`: turn published weights into a checkpoint folder."""
+
+from pathlib import Path
+
+
+def convert(
+    source: str,
+    *,
+    model: str,
+    output: Path,
+    semantic: str | None = None,
+    labels: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Turn published weights into a folder with model.safetensors and model.json.
+
+    Args:
+        source: File, folder or hub id, as in MCG-NJU/videomae-base-finetuned-kinetics.
+        model: Name of the model that they belong to; stvit-video models lists all.
+        output: Folder to write.
+        semantic: Setting such as 8x4x4@4, to begin a semantic model from dense weights.
+        labels: Text file with one class name a line, where the source names none.
+        json: Write what was done here; `-` is standard output.
+    """
+    from stvit_video.models.checkpoint import write_checkpoint
+    from stvit_video.models.pretrained.load import key_report_of
+    from stvit_video.models.registry import create_model
+    from stvit_video.models.variant import recipe_of
+    from stvit_video.report.json_file import result_console, write_json
+
+    network = create_model(model, pretrained=source, semantic=semantic)
+    names = None if labels is None else read_labels(labels)
+    path = write_checkpoint(network, output, labels=names, source=source)
+    recipe, report = recipe_of(network), key_report_of(network)
+    console = result_console(json)
+    for line in report.lines():
+        console.print(line, soft_wrap=True)
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    license_name = "unknown" if recipe is None else recipe.variant.license
+    console.print(
+        f"{path}: {model}, {num_parameters / 1e6:.1f} M parameters, licence {license_name}",
+        soft_wrap=True,
+    )
+    write_json(
+        {
+            "weights": path,
+            "model": model,
+            "semantic": semantic,
+            "source": source,
+            "license": license_name,
+            "parameters": num_parameters,
+            "labels": names if names is not None else network.labels,
+            "keys": report,
+        },
+        json,
+    )
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read one class name a line, in the order of the classes.
+
+    Raises:
+        MissingFileError: there is no such file.
+    """
+    from stvit_video.errors import MissingFileError
+
+    if not path.is_file():
+        raise MissingFileError(f"labels {path} does not exist; give one class name a line")
+    return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line)
