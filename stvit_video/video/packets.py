@@ -28,6 +28,7 @@ class _Packet(NamedTuple):
     duration: int
     is_shown: bool
     is_entry: bool
+    is_reference: bool
     is_corrupt: bool
 
 
@@ -52,6 +53,8 @@ class PacketTable:
     positions: NDArray[np.int64]
     """Where the packet of each shown picture stands among all packets of the file."""
     entries: Sequence[EntryPoint]
+    droppable: frozenset[int]
+    """Timestamps of the pictures that no other picture refers to."""
     last_duration: int
     num_packets: int
     num_whole: int
@@ -111,6 +114,7 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
                 duration=packet.duration or 0,
                 is_shown=is_shown,
                 is_entry=facts.is_entry,
+                is_reference=facts.is_reference,
                 is_corrupt=packet.is_corrupt,
             )
         )
@@ -146,6 +150,7 @@ def _make_table(
         pts=pts,
         positions=np.array([place for _, place in shown], dtype=np.int64),
         entries=entries,
+        droppable=frozenset(p.pts for p in packets if p.pts is not None and not p.is_reference),
         last_duration=packets[shown[-1][1]].duration if shown else 0,
         num_packets=len(packets),
         num_whole=sum(not p.is_corrupt for p in packets),

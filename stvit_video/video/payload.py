@@ -17,6 +17,8 @@ class PacketFacts(NamedTuple):
     """Nothing before this packet is needed to decode it and what follows it on screen."""
     is_sound: bool
     """The bytes look as the codec demands; otherwise only decoding tells what comes out."""
+    is_reference: bool = True
+    """Other pictures may be predicted from it; where not, it can be left out at no harm."""
 
 
 _BROKEN_NAL = memoryview(b"\xff")
@@ -49,7 +51,8 @@ def _h264_facts(
 
     `parameter_sets` grows by those that stand among the pictures; empty means that all may exist.
     """
-    for nal in _nals(payload, length_size):
+    nals = _nals(payload, length_size)
+    for nal in nals:
         if nal[0] & 0x80:
             return _DAMAGED
         kind = nal[0] & 0x1F
@@ -63,7 +66,10 @@ def _h264_facts(
                 return _DAMAGED
             is_intra = values[1] in (2, 4, 7, 9)
             return PacketFacts(
-                shows_picture=True, is_entry=is_key and (kind == 5 or is_intra), is_sound=True
+                shows_picture=True,
+                is_entry=is_key and (kind == 5 or is_intra),
+                is_sound=True,
+                is_reference=bool(nal[0] & 0x60) or any(other[0] & 0x60 for other in nals),
             )
     return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
 

@@ -38,7 +38,7 @@ class PyavDecoder:
         self.path = path
         self._backend = backend
         self._process = os.getpid()
-        self._extent = check_file(path, backend=backend)
+        self.extent = check_file(path, backend=backend)
         self._container: Any = None
         self._open()
         self.stored_size: tuple[int, int] = (
@@ -119,29 +119,33 @@ class PyavDecoder:
 
     def _open(self) -> None:
         self.close()
-        self._container, self._stream = open_stream(self.path, self._extent, backend=self._backend)
+        self._container, self._stream = open_stream(self.path, self.extent, backend=self._backend)
 
     def _read_table(self) -> PacketTable:
         try:
             table = read_packet_table(self._container, self._stream)
         except FFmpegError as error:
             raise self._fault("index", "corrupt", "its packets cannot be read") from error
-        num_promised = self._num_promised(table)
-        if self._extent.is_cut or num_promised > table.num_packets:
-            detail = f"header says {num_promised} frames, {table.num_whole} decodable"
-            raise self._fault("open", "truncated", detail)
+        self._check_whole(table)
         if not table.num_packets:
             raise self._fault("open", "no frames")
         return table
 
-    def _num_promised(self, table: PacketTable) -> int:
-        """Frames according to the header, before any packet is looked at."""
-        if self._stream.frames:
-            return int(self._stream.frames)
-        if not self._extent.is_cut or not self._container.duration:
-            return 0
-        seconds = self._container.duration / av.time_base
-        return max(round(seconds * float(self._stream.average_rate or 0)), table.num_packets)
+    def _check_whole(self, table: PacketTable) -> None:
+        """Refuse a video that lacks frames of which its header tells."""
+        num_promised = int(self._stream.frames)
+        if not num_promised and self.extent.is_cut and self._container.duration:
+            seconds = self._container.duration / av.time_base
+            num_promised = round(seconds * float(self._stream.average_rate or 0))
+        num_there = table.num_whole if self.extent.is_cut else table.num_packets
+        if num_promised > num_there:
+            detail = f"header says {num_promised} frames, {num_there} decodable"
+            raise self._fault("open", "truncated", detail)
+        if self.extent.is_cut and not num_promised:
+            detail = (
+                f"header says {self.extent.declared_bytes} bytes, {self.extent.num_bytes} are there"
+            )
+            raise self._fault("open", "truncated", detail)
 
     def _duration_seconds(self) -> float:
         if not len(self.table.pts):
@@ -192,14 +196,18 @@ class PyavDecoder:
         return pictures
 
     def _seek_and_decode(self, targets: Sequence[int]) -> Iterator[Any]:
-        """Frames at `targets`, seeking only where a key frame lies between two of them."""
+        """Frames at `targets`, seeking only where a key frame lies between two of them.
+
+        Pictures that nobody asked for and no other picture refers to are not decoded.
+        """
+        skipped = self.table.droppable - set(self.table.pts[list(targets)].tolist())
         pictures: Iterator[tuple[int, Any]] = iter(())
         reached = -2
         for target in targets:
             entry = self.table.entry_for(target)
             first = int(np.searchsorted(self.table.pts, entry.pts))
             if first > reached + 1 or reached < 0:
-                pictures = self._decode_from(entry, first)
+                pictures = self._decode_from(entry, first, skipped)
             for reached, frame in pictures:
                 if reached == target:
                     yield frame
@@ -207,16 +215,21 @@ class PyavDecoder:
             else:
                 raise _TableMismatchError
 
-    def _decode_from(self, entry: EntryPoint, first: int) -> Iterator[tuple[int, Any]]:
+    def _decode_from(
+        self, entry: EntryPoint, first: int, skipped: frozenset[int]
+    ) -> Iterator[tuple[int, Any]]:
         """Decode from an entry point on, checking each picture's time against the table."""
+        times = self.table.pts
         expected = first
         for packet in self._packets_from(entry):
-            if not packet.size and packet.dts is not None:
+            if packet.pts in skipped or (not packet.size and packet.dts is not None):
                 continue
             for frame in self._decode(packet):
                 if frame.pts is not None and frame.pts < entry.pts:
                     continue  # shown before the entry point: what it refers to was not decoded
-                if expected >= len(self.table.pts) or frame.pts != self.table.pts[expected]:
+                while expected < len(times) and int(times[expected]) in skipped:
+                    expected += 1
+                if expected >= len(times) or frame.pts != times[expected]:
                     raise _TableMismatchError
                 yield expected, frame
                 expected += 1

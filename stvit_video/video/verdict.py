@@ -21,6 +21,7 @@ def doubt_of_decord(decoder: PyavDecoder) -> str:
         f"pictures turned by {decoder.rotation} degrees in {table.format_name}": (
             decoder.rotation > 0 and table.format_name != "mov"
         ),
+        "the file is cut off behind its last frame": decoder.extent.is_cut,
         "no length in the header": not decoder.has_declared_duration,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

@@ -23,6 +23,12 @@ def faststart_video(tmp_path_factory, write_numbered):
     return write_numbered(path, 60, container_options={"movflags": "faststart"})
 
 
+@pytest.fixture(scope="module")
+def vp9_video(tmp_path_factory, write_numbered):
+    path = tmp_path_factory.mktemp("vp9") / "a.webm"
+    return write_numbered(path, 40, codec="libvpx-vp9", options={"g": "12", "cpu-used": "8"})
+
+
 @pytest.fixture
 def audio_file(tmp_path):
     path = tmp_path / "speech.mp4"
@@ -142,6 +148,48 @@ def test_a_video_cut_before_its_index_says_how_much_is_left(tmp_path, numbered_v
         open_video(path, backend=backend)
     expected = f"truncated: header says {media_end} bytes, 900 are there ({backend}, open)"
     assert str(caught.value) == f"{path}: {expected}"
+
+
+def test_a_cut_webm_counts_by_the_length_in_its_header(tmp_path, vp9_video):
+    path = tmp_path / "cut.webm"
+    data = vp9_video.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with av.open(str(path)) as container:
+        num_whole = sum(p.size > 0 and not p.is_corrupt for p in container.demux(video=0))
+    assert 0 < num_whole < 40
+    with pytest.raises(VideoDecodeError) as caught:
+        open_video(path)
+    expected = f"truncated: header says 40 frames, {num_whole} decodable (auto, open)"
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+def test_a_video_that_lacks_only_what_follows_its_frames_is_whole(tmp_path, vp9_video):
+    path = tmp_path / "cut.webm"
+    path.write_bytes(vp9_video.read_bytes()[:-5])
+    assert probe_video(path).backend == "pyav"
+    assert _numbers(read_frames(path, [0, 39])) == [0, 39]
+
+
+def test_a_cut_fragmented_video_is_not_taken_for_a_shorter_one(tmp_path, write_numbered):
+    flags = {"movflags": "frag_keyframe+empty_moov"}
+    path = write_numbered(tmp_path / "a.mp4", 60, container_options=flags)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"mdat") + 50])
+    with pytest.raises(VideoDecodeError) as caught:
+        open_video(path)
+    expected = "truncated: header says 60 frames, 48 decodable (auto, open)"
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+def test_a_cut_video_whose_header_counts_nothing_says_how_many_bytes_are_left(tmp_path, vp9_video):
+    path = tmp_path / "cut.webm"
+    data = vp9_video.read_bytes()
+    without_duration = data.replace(b"\x44\x89\x88", b"\xec\x89\x00")  # Void, as long
+    path.write_bytes(without_duration[: len(data) // 2])
+    with pytest.raises(VideoDecodeError) as caught:
+        open_video(path)
+    expected = f"header says {len(data)} bytes, {len(data) // 2} are there (auto, open)"
+    assert str(caught.value) == f"{path}: truncated: {expected}"
 
 
 def test_damaged_headers_are_corrupt(tmp_path, numbered_video):

@@ -10,6 +10,7 @@ import torch
 
 from stvit_video.video.decode import open_video, probe_video, read_frames
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
+from stvit_video.video.pyav_backend import PyavDecoder
 
 NUM_PICTURES = 60
 NUM_CLIPS = 60
@@ -189,6 +190,20 @@ def test_both_decoders_give_equal_pixels_where_both_are_exact(video_of_kind, nam
     indices = torch.arange(0, NUM_PICTURES, 7)
     by_decord, by_pyav = (read_frames(path, indices, backend=b) for b in ("decord", "pyav"))
     assert torch.equal(by_decord, by_pyav)
+
+
+@pytest.mark.parametrize(
+    "name", ["closed.mp4", "open.mp4", "hevc.mp4", "edit_list.mp4", "av1.webm"]
+)
+def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, monkeypatch):
+    def refuse(decoder):
+        raise AssertionError("the whole video was decoded")
+
+    monkeypatch.setattr(PyavDecoder, "_count_decodable", refuse)
+    with open_video(video_of_kind(name), backend="pyav") as decoder:
+        numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
+        for index in range(decoder.num_frames):
+            assert read_number(decoder.frames([index])[0].numpy()) == numbers[index]
 
 
 def test_many_clips_in_one_pass_equal_one_open_each(video_of_kind):
