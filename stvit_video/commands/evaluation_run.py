@@ -1,6 +1,7 @@
 """One evaluation: a model, the videos of a data set, several views of each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,13 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stvit_video.commands.assembly import build_evaluation_loader, read_videos
+from stvit_video.commands.assembly import (
+    build_evaluation_loader,
+    read_videos,
+    sampling_scheme,
+)
 from stvit_video.config import DataConfig, ViewConfig
+from stvit_video.datasets.coverage import read_coverage
 from stvit_video.datasets.manifest import check_labels
 from stvit_video.evaluation.evaluate import EvaluationReport, evaluate_model, list_predictions
 from stvit_video.report.json_file import write_json
@@ -51,6 +57,12 @@ def run_evaluation(
             batch_size=batch_size,
             advance=advance,
         )
+    coverage = read_coverage(videos, found=len(manifest.records), failed=len(report.failed))
+    report = replace(
+        report,
+        num_annotated=coverage.annotated,
+        sampling=sampling_scheme(model.preprocessing, data, num_clips=views.num_clips),
+    )
     if predictions is not None:
         paths = [record.path for record in manifest.records]
         write_json(list_predictions(result, paths, manifest.class_names), predictions)

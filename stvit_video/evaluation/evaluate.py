@@ -16,6 +16,7 @@ from stvit_video.config import Preprocessing, ViewConfig
 from stvit_video.errors import DatasetError
 from stvit_video.evaluation.metrics import Accuracy, measure_accuracy
 from stvit_video.evaluation.views import combine_views
+from stvit_video.video.scheme import SamplingScheme
 from stvit_video.video.transform import normalize_clip
 
 
@@ -54,7 +55,9 @@ class EvaluationReport:
     top5: float
     mean_class: float
     num_annotated: int
-    """Videos that the data set names."""
+    """Videos that the annotation names; those without a file included, where they are known."""
+    num_found: int
+    """Videos that have a file."""
     num_decoded: int
     """Videos that the accuracy is over."""
     failed: tuple[str, ...]
@@ -65,11 +68,14 @@ class EvaluationReport:
     device: str
     elapsed_seconds: float
     """Decoding included."""
+    sampling: SamplingScheme | None = None
+    """How the clips were chosen; None where the loader was not built here."""
 
     @property
     def coverage(self) -> str:
-        """Say what the accuracy is over: `240 of 240 videos`."""
-        return f"{self.num_decoded} of {self.num_annotated} videos"
+        """Say what the accuracy is over: `240 of 240 videos`, with those found if not all were."""
+        found = "" if self.num_found == self.num_annotated else f" ({self.num_found} found)"
+        return f"{self.num_decoded} of {self.num_annotated} videos{found}"
 
 
 @torch.inference_mode()
@@ -138,6 +144,7 @@ def evaluate_model(
         top5=accuracy.top5,
         mean_class=accuracy.mean_class,
         num_annotated=accuracy.num_videos + len(result.failures),
+        num_found=accuracy.num_videos + len(result.failures),
         num_decoded=accuracy.num_videos,
         failed=tuple(error for _, error in result.failures),
         num_clips=views.num_clips,
