@@ -134,6 +134,10 @@ def test_assignments_of_semantic_tokens_lie_on_the_token_grid(name):
     assert (weights.sum((2, 3, 4)) <= 1 + 1e-5).all()
     if KINDS[name] is IN_FRAMES:
         assert num_semantic == 4 * 6
+        clip = clip_for(model, batch=3)
+        step = clip.shape[2] // 4
+        alone = model.forward_assignments(clip[:, :, 2 * step : 3 * step])  # (B, 6, 1, h, w)
+        torch.testing.assert_close(weights[:, 12:18, 2:3], alone)
         of_frame = weights.unflatten(1, (4, 6)).sum((2, 4, 5))  # (B, t of the token, t read)
         assert not (of_frame * (1 - torch.eye(4))).any()
         assert (of_frame.diagonal(dim1=1, dim2=2) > 0.1).all()
@@ -151,10 +155,15 @@ def test_layers_of_generator_and_recovery_carry_no_weights_for_a_second_axis(nam
     assert new == {"stages.1.generator.global_centers"}
 
 
+def rates_of(blocks):
+    return [getattr(block.drop_path, "drop_prob", 0.0) for block in blocks]
+
+
 def test_stochastic_depth_grows_over_the_blocks_and_rests_in_evaluation():
     model = build("timesformer_base_patch16_224", drop_path=0.4)
-    rates = [getattr(block.drop_path, "drop_prob", 0.0) for block in model.blocks]
-    assert rates == pytest.approx([0, 0.08, 0.16, 0.24, 0.32, 0.4])
+    assert rates_of(model.blocks) == pytest.approx([0, 0.08, 0.16, 0.24, 0.32, 0.4])
+    encoders = build("vivit_base_fe_patch16x2_224", drop_path=0.4)
+    assert rates_of(encoders.temporal.blocks) == pytest.approx([0, 0.4])
     clip = clip_for(model)
     assert not torch.equal(model.train()(clip), model(clip))
     assert torch.equal(model.eval()(clip), model(clip))
