@@ -78,6 +78,26 @@ def stage_macs(model: nn.Module, by_module: Mapping[str, int], clip: Tensor) -> 
     return {**parts, "other": other} if other else parts
 
 
+def stage_parts(model: nn.Module) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Name the parts of a network of stages: label -> module, and modules in it that are parts too.
+
+    Empty for other networks, and for those whose stages never run.
+    """
+    if not hasattr(model, "block_ranges") or isinstance(model, RunLengthTransformer):
+        return {}
+    modules = {name for name, _ in model.named_modules()}
+    parts: dict[str, tuple[str, tuple[str, ...]]] = {"embed": ("embed", ())}
+    for number, blocks in enumerate(model.block_ranges):  # type: ignore[arg-type]
+        stage, label = f"stages.{number}", f"blocks {blocks.start + 1}-{blocks.stop}"
+        clustering = sorted(n for n in modules if n.startswith(stage) and CLUSTERING.search(n))
+        for name in clustering:
+            suffix = "" if len(clustering) == 1 else f" {name.rpartition('.')[2]}"
+            parts[f"{label}: clustering{suffix}"] = (name, ())
+        parts[label] = (stage, tuple(clustering))
+    parts["head"] = ("head", ())
+    return {label: part for label, part in parts.items() if part[0] in modules}
+
+
 def _network_parts(model: nn.Module, by_module: Mapping[str, int]) -> Iterable[tuple[str, int]]:
     yield "embed", by_module.get("embed", 0)
     for number, blocks in enumerate(model.block_ranges):  # type: ignore[arg-type]

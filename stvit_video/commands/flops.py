@@ -1,12 +1,12 @@
 """`stvit-video flops`: count the arithmetic of models, side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stvit_video.report.json_file import result_console, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stvit_video.commands.cost import ModelCost
     from stvit_video.report.tables import Table
@@ -108,7 +108,7 @@ def part_table(costs: "Sequence[ModelCost]", kind: Literal["stages", "operators"
     from stvit_video.report.tables import Column, make_table
 
     parts = [cost.stages if kind == "stages" else cost.flops.by_operator for cost in costs]
-    names = list(dict.fromkeys(name for part in parts for name in part))
+    names = part_names(parts)
     rows = [
         [name, *[part[name] / _GIGA if name in part else None for part in parts]] for name in names
     ]
@@ -116,6 +116,12 @@ def part_table(costs: "Sequence[ModelCost]", kind: Literal["stages", "operators"
     columns = [Column(title=cost.model, format=".3f") for cost in costs]
     title = "GMACs per view by stage" if kind == "stages" else "GMACs per view by operator type"
     return make_table(title, [Column(title=kind[:-1]), *columns], rows)
+
+
+def part_names(parts: "Sequence[Mapping[str, Any]]") -> list[str]:
+    """Merge the names of parts of several models, in the order of the data, the head last."""
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    return sorted(names, key=lambda name: name in ("head", "other"))
 
 
 def token_range(tokens: "Sequence[int]") -> str | None:

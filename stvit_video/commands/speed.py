@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.commands.assembly import build_evaluation_loader, choose_device, read_videos
-from stvit_video.commands.cost import ModelCost
+from stvit_video.commands.cost import ModelCost, stage_parts
 from stvit_video.config import DataConfig, Preprocessing, ViewConfig
 from stvit_video.measure.ceiling import MatmulCeiling, measure_matmul_ceiling
+from stvit_video.measure.stage_time import time_modules
 from stvit_video.measure.sweep import sweep_batches
 from stvit_video.measure.throughput import ThroughputReport, compare_throughput
 from stvit_video.models.reduction import RunLengthTransformer
@@ -46,6 +47,7 @@ class SpeedRecord:
     model: str
     clip: str
     """Frames x height x width."""
+    mode: Literal["inference", "training"]
     batch_size: int
     report: ThroughputReport | None
     """None where the memory did not suffice."""
@@ -154,6 +156,27 @@ def measure_from_files(
     return records
 
 
+def measure_stages(
+    costs: Sequence[ModelCost], settings: SpeedSettings
+) -> dict[str, dict[str, float]]:
+    """Seconds of each part of one forward pass, uncompiled, of the models made of our stages."""
+    device = choose_device(settings.device)
+    dtype = torch.float32 if settings.mode == "training" else getattr(torch, settings.dtype)
+    seconds = {}
+    for cost in costs:
+        model = build_spec(parse_spec(cost.model)).to(device, dtype)
+        parts = stage_parts(model)
+        if parts:
+            clips = example_clips(model, settings.batch_sizes[0]).to(device, dtype)
+            names = [name for whole, inner in parts.values() for name in (whole, *inner)]
+            found = time_modules(model, clips, names, num_rounds=settings.num_rounds)
+            seconds[cost.model] = {
+                label: found[whole] - sum(found[name] for name in inner)
+                for label, (whole, inner) in parts.items()
+            }
+    return seconds
+
+
 def _record(
     cost: ModelCost,
     batch_size: int,
@@ -167,6 +190,7 @@ def _record(
     return SpeedRecord(
         model=cost.model,
         clip=cost.clip,
+        mode=settings.mode,
         batch_size=batch_size,
         report=report,
         utilisation=utilisation,

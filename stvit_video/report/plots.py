@@ -1,11 +1,13 @@
 """Plots as picture files in memory: points, lines and stacked bars, one look for all of them."""
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from stvit_video.report.page import Picture
@@ -48,11 +50,12 @@ def stacked_bars(
     """Draw one horizontal bar for each name, of parts in their order."""
     figure, drawn = _begin(Axes(x=axis, y=""), height=0.5 * len(bars) + 2.5)
     parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
+    colours = [mpl.colormaps["tab20"](number) for number in range(20)]
     labels = list(bars)[::-1]
     left = [0.0] * len(labels)
-    for part in parts:
+    for part, colour in zip(parts, itertools.cycle(colours), strict=False):
         widths = [bars[label].get(part, 0.0) for label in labels]
-        drawn.barh(labels, widths, left=left, label=part, height=0.6)
+        drawn.barh(labels, widths, left=left, label=part, height=0.6, color=colour)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     return _finish(name, caption, figure)
 

@@ -1,0 +1,116 @@
+"""`stvit-video report`: write a page of tables and plots that compares models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from stvit_video.commands.cost import ModelCost
+
+_BATCH_SIZES = [1, 4]
+
+
+def report(  # noqa: PLR0913 its parameters are its command line
+    models: list[str],
+    *,
+    output: Path,
+    title: str = "Video models side by side",
+    views: int = 1,
+    mode: Literal["inference", "training", "both"] = "inference",
+    batch_sizes: list[int] = _BATCH_SIZES,
+    device: str = "auto",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    compile: Literal["off", "blocks", "default", "reduce-overhead", "max-autotune"] = "off",
+    rounds: int = 5,
+    accuracy: dict[str, float] | None = None,
+    pretrained: Path | None = None,
+    agreement_clips: int = 16,
+) -> None:
+    """Write a page of tables and plots that compares models.
+
+    Args:
+        models: Models with their settings, as for `stvit-video flops`, peers among them; the first
+            is the measure of the others. Usually a list in a --config file.
+        output: Folder for report.html (one file, no network), report.md, its pictures, report.json.
+        title: Heading of the page.
+        views: Views of a video, for the costs per video.
+        mode: Time forward passes, training steps, or both.
+        batch_sizes: Clips of a batch, as in `[1, 8, 32]`.
+        device: auto, cpu, cuda or cuda:1.
+        dtype: Of weights and clips; in training of the autocast.
+        compile: `blocks` compiles each block alone, quickly; the others are modes of torch.compile.
+        rounds: Times that every model has its turn.
+        accuracy: Top-1 in percent of models, measured elsewhere, for the plot against cost.
+        pretrained: Weights that all models of the first one's network share.
+        agreement_clips: Clips on which top-1 is compared with the first model; 0 leaves it out.
+    """
+    from stvit_video.commands.quality import agreement_with_first, check_accuracy
+    from stvit_video.commands.report_sections import Findings, report_sections
+    from stvit_video.commands.speed import (
+        SpeedSettings,
+        measure_ceiling,
+        measure_speed,
+        measure_stages,
+    )
+    from stvit_video.errors import ConfigError
+    from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.page import write_page
+
+    for name, least in (("rounds", rounds), ("batch_sizes", min(batch_sizes, default=0))):
+        if least < 1:
+            raise ConfigError(f"{name} ({least}) must be at least 1")
+    check_accuracy(accuracy or {}, models)
+    costs, absent = _count(models, views)
+    present = [cost.model for cost in costs]
+    modes: list[Literal["inference", "training"]] = (
+        ["inference", "training"] if mode == "both" else [mode]
+    )
+    settings = [
+        SpeedSettings(
+            mode=each,
+            batch_sizes=tuple(batch_sizes),
+            device=device,
+            dtype=dtype,
+            compile=compile,
+            num_rounds=rounds,
+        )
+        for each in modes
+    ]
+    ceiling = measure_ceiling(settings[0])
+    agreement: dict[str, float] = {}
+    if agreement_clips:
+        agreement = agreement_with_first(present, pretrained=pretrained, num_clips=agreement_clips)
+    findings = Findings(
+        costs=tuple(costs),
+        speed=tuple(r for each in settings for r in measure_speed(costs, each, ceiling)),
+        ceiling=ceiling,
+        stage_seconds=measure_stages(costs, settings[0]),
+        accuracy=accuracy or {},
+        agreement=agreement,
+        pretrained=None if pretrained is None else str(pretrained),
+        absent=absent,
+    )
+    write_json(findings.record(), output / "report.json")
+    page = write_page(output, title, report_sections(findings))
+    result_console().print(f"wrote {page}", soft_wrap=True)
+
+
+def _count(models: list[str], views: int) -> "tuple[list[ModelCost], dict[str, str]]":
+    """Count every model that can be built here; say of the others what they need.
+
+    Raises:
+        ConfigError: a model is unknown, or the first one cannot be built.
+    """
+    from stvit_video.commands.cost import model_cost
+    from stvit_video.errors import ConfigError
+    from stvit_video.models.spec import parse_spec
+
+    costs, absent = [], {}
+    for model in models:
+        spec = parse_spec(model)
+        try:
+            costs.append(model_cost(model, num_views=views, allow_uncounted=True))
+        except ConfigError as error:
+            if model == models[0] or not isinstance(error.__cause__, ImportError):
+                raise
+            absent[spec.text] = str(error)
+    return costs, absent
