@@ -57,14 +57,16 @@ def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monke
 
     monkeypatch.setattr(command, "run_killable", run_killable)
     data_prepare(root, new)
+    (new / "waving" / "video_14.mp4").write_bytes(b"cut short")
+    data_prepare(root, new)
     (new / "waving" / "video_14.mp4").unlink()
     data_prepare(root, new)
     shutil.copy(root / "waving" / "video_19.mp4", root / "pushing left" / "video_11.mp4")
     data_prepare(root, new)
     data_prepare(root, new, encode=EncodeSettings(crf=30))
-    assert asked[:2] == [[], ["video_14.mp4"]]
-    assert asked[2] == ["video_11.mp4", "video_14.mp4"]
-    assert len(asked[3]) == 5
+    assert asked[:3] == [[], ["video_14.mp4"], ["video_14.mp4"]]
+    assert asked[3] == ["video_11.mp4", "video_14.mp4"]
+    assert len(asked[4]) == 5
 
 
 def test_the_summary_is_written_as_json(root, tmp_path):

@@ -206,6 +206,19 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
             assert read_number(decoder.frames([index])[0].numpy()) == numbers[index]
 
 
+def test_one_pass_seeks_only_where_a_key_frame_lies_between(video_of_kind, monkeypatch):
+    starts = []
+    seek = PyavDecoder._packets_from
+    monkeypatch.setattr(
+        PyavDecoder, "_packets_from", lambda d, entry: starts.append(entry.pts) or seek(d, entry)
+    )
+    with open_video(video_of_kind("closed.mp4"), backend="pyav") as decoder:
+        decoder.frames([11, 3, 0, 7, 11])
+        assert len(starts) == 1
+        decoder.frames([0, 12, 13, 59])  # frame 12 follows on frame 0 only through a key frame
+        assert len(starts) == 1 + 3
+
+
 def test_many_clips_in_one_pass_equal_one_open_each(video_of_kind):
     path = video_of_kind("open.mp4")
     clips = torch.stack([_random_clip(random.Random(i), NUM_PICTURES) for i in range(7)])

@@ -8,6 +8,7 @@ from stvit_video.video.decode import probe_video, read_frames
 from stvit_video.video.encode_settings import EncodeSettings
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.reencode import ReencodeJob, reencode_video, scaled_size
+from stvit_video.video.scan import ScanResult
 
 
 def _reencode(source, target, **settings):
@@ -93,6 +94,17 @@ def test_a_source_that_is_no_video_says_so_and_leaves_nothing(tmp_path):
     source = tmp_path / "a.mp4"
     source.write_text("words " * 99)
     assert _reencode(source, tmp_path / "new" / "a.mp4").verdict == "not a video"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_new_file_that_lacks_a_frame_is_thrown_away(tmp_path, numbered_video, monkeypatch):
+    scanned = ScanResult(verdict="ok", num_frames=59)
+    monkeypatch.setattr("stvit_video.video.reencode.scan_video", lambda path: scanned)
+    result = _reencode(numbered_video, tmp_path / "new" / "a.mp4")
+    assert (result.verdict, result.detail) == (
+        "not written",
+        "60 frames read, 59 in the new file, ok",
+    )
     assert list((tmp_path / "new").iterdir()) == []
 
 

@@ -1,3 +1,6 @@
+import re
+
+import av
 import pytest
 
 from stvit_video.video.scan import ScanResult, scan_video
@@ -24,16 +27,17 @@ def test_a_video_that_decord_misreads_is_given_to_pyav_with_the_reason(tmp_path,
     assert (result.backend, result.detail) == ("pyav", "open groups of pictures")
 
 
-def test_a_damaged_picture_is_found(tmp_path, numbered_video):
+def test_a_picture_whose_damage_the_decoder_conceals_is_found(tmp_path, numbered_video):
     path = tmp_path / "a.mp4"
+    with av.open(str(numbered_video)) as container:
+        key = [p for p in container.demux(video=0) if p.is_keyframe][1]
+        start, end = key.pos + key.size // 2, key.pos + key.size
     data = bytearray(numbered_video.read_bytes())
-    start = data.index(b"mdat") + 900
-    data[start : start + 40] = bytes(255 - byte for byte in data[start : start + 40])
+    data[start:end] = bytes(255 - byte for byte in data[start:end])
     path.write_bytes(data)
     result = scan_video(path)
-    assert result.verdict == "corrupt"
-    assert result.backend == "pyav"
-    assert result.detail.startswith("faults: ")
+    assert (result.verdict, result.num_frames, result.backend) == ("corrupt", 60, "pyav")
+    assert re.fullmatch(r"faults: [1-9]\d*, decodable frames: 60", result.detail)
 
 
 @pytest.mark.parametrize(
