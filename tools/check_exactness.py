@@ -1,0 +1,96 @@
+"""Count wrong frames of every backend on every kind of file, by pictures that carry their number.
+
+    python tools/check_exactness.py --output docs/results/decoder_exactness.md
+
+The files are those of tests/video/test_exactness.py.
+"""
+
+import argparse
+import importlib.util
+import random
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decode import open_video, probe_video
+from stvit_video.video.numbered import read_number
+
+KINDS_PATH = Path(__file__).parents[1] / "tests" / "video" / "test_exactness.py"
+NUM_CLIPS = 60
+
+
+def load_kinds() -> Any:
+    """Import the test file that knows how to write each kind."""
+    spec = importlib.util.spec_from_file_location("exactness_kinds", KINDS_PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def count_wrong_clips(kinds: Any, path: Path, backend: str) -> str:
+    """Read 60 random clips of 5 frames, each with a fresh reader; count those with a wrong one."""
+    expected = kinds._shown_numbers(path)
+    turned = kinds.TURNED.get(path.name, 0)
+    randomness = random.Random(path.name)
+    num_wrong = num_errors = 0
+    for _ in range(NUM_CLIPS):
+        indices = kinds._random_clip(randomness, len(expected))
+        try:
+            with open_video(path, backend=backend) as decoder:
+                pictures = np.rot90(decoder.frames(indices).numpy(), k=-turned // 90, axes=(1, 2))
+        except VideoDecodeError:
+            num_errors += 1
+            continue
+        numbers = [read_number(picture) for picture in pictures]
+        num_wrong += numbers != [expected[i] for i in indices.tolist()]
+    if num_errors == NUM_CLIPS:
+        return "error"
+    return f"{num_wrong}" + (f" + {num_errors} errors" if num_errors else "")
+
+
+def main() -> int:
+    """Write the files, count, report; 1 where `auto` served a wrong frame."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    kinds = load_kinds()
+    backends = ["auto", "pyav", "decord", "torchcodec"]
+    lines = [
+        "# Frame exactness",
+        "",
+        f"Clips of {NUM_CLIPS} random ones (5 frames each, a fresh reader per clip) that hold a"
+        " wrong frame, by the number drawn into each picture.",
+        f"Made by `python tools/check_exactness.py` on {date.today().isoformat()}.",
+        "",
+        f"| file | `auto` takes | {' | '.join(backends)} |",
+        "|---" * (2 + len(backends)) + "|",
+    ]
+    is_exact = True
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (_, write) in kinds.KINDS.items():
+            path = Path(folder) / name
+            write(path)
+            cells = []
+            for backend in backends:
+                try:
+                    cells.append(count_wrong_clips(kinds, path, backend))
+                except ConfigError:
+                    cells.append("not installed")
+            is_exact = is_exact and cells[0] == "0"
+            lines.append(f"| {name} | {probe_video(path).backend} | {' | '.join(cells)} |")
+            print(lines[-1])
+    text = "\n".join(lines) + "\n"
+    if options.output is not None:
+        options.output.write_text(text)
+    return 0 if is_exact else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
