@@ -91,8 +91,15 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
     lists = _list_positions(function)
     for position in lists:  # jsonargparse would want '[a, b]'
         parser.add_argument(position, nargs="+", type=str, help=_argument_help(function, position))
-    if positions - lists:
-        skipped = options | lists
+    optional = {
+        p for p in positions - lists if parameters[str(p)].default is not inspect.Parameter.empty
+    }
+    for position in optional:  # jsonargparse would make options of them
+        default = parameters[str(position)].default
+        text = _argument_help(function, position)
+        parser.add_argument(position, nargs="?", default=default, type=str, help=text)
+    if positions - lists - optional:
+        skipped = options | lists | optional
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     parser.add_function_arguments(function, as_group=False, skip=positions)
     return parser

@@ -1,0 +1,109 @@
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+from stvit_video.config import Preprocessing, ViewConfig
+from stvit_video.errors import DatasetError
+from stvit_video.evaluation.evaluate import evaluate_model, list_predictions, score_videos
+
+PREPROCESSING = Preprocessing(num_frames=2, frame_stride=1, image_size=4)
+VIEWS = ViewConfig(num_clips=2)
+CPU = torch.device("cpu")
+
+
+class Batch(NamedTuple):
+    clip: torch.Tensor
+    label: torch.Tensor
+    video_index: torch.Tensor
+    failures: tuple = ()
+
+
+class Brightness(nn.Module):
+    """Says class 1 the surer, the brighter the clip."""
+
+    def forward(self, clip):
+        mean = clip.mean(dim=(1, 2, 3, 4))
+        return torch.stack([-mean, mean], dim=1)
+
+
+def batch(rows):
+    """Make a batch of (video, label, grey) views."""
+    clip = torch.stack([torch.full((3, 2, 4, 4), grey, dtype=torch.uint8) for _, _, grey in rows])
+    columns = torch.tensor([(label, video) for video, label, _ in rows]).T
+    return Batch(clip, columns[0], columns[1])
+
+
+LOADER = [
+    batch([(3, 1, 250), (0, 0, 20), (3, 1, 90)]),
+    batch([(0, 0, 10), (5, 1, 30), (5, 1, 100)]),
+]
+
+
+def evaluate(loader, **how):
+    return evaluate_model(
+        Brightness(), loader, preprocessing=PREPROCESSING, views=VIEWS, device=CPU, **how
+    )
+
+
+def test_views_of_a_video_are_combined_across_batches():
+    report, result = evaluate(LOADER)
+    assert result.video_index.tolist() == [0, 3, 5]
+    assert result.labels.tolist() == [0, 1, 1]
+    assert result.scores.argmax(dim=1).tolist() == [0, 1, 0]
+    assert report.top1 == pytest.approx(2 / 3)
+    assert report.mean_class == pytest.approx((1 + 1 / 2) / 2)
+
+
+def test_the_size_of_the_forward_passes_changes_nothing():
+    one, two = (evaluate(LOADER, batch_size=size)[1].scores for size in (1, 7))
+    torch.testing.assert_close(one, two)
+
+
+def test_progress_counts_videos_failed_ones_included():
+    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
+    told = []
+    evaluate([batch([(2, 1, 9), (2, 1, 8), (4, 0, 3), (4, 0, 1)]), failed], advance=told.append)
+    assert told == [2, 1]
+
+
+def test_videos_that_do_not_decode_are_reported_beside_the_accuracy():
+    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
+    report, _ = evaluate([*LOADER, failed])
+    assert report.failed == ("broken",)
+    assert report.coverage == "3 of 4 videos"
+
+
+def test_no_video_that_decodes_is_an_error():
+    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
+    with pytest.raises(DatasetError, match=r"^none of the 1 videos decodes: broken$"):
+        evaluate([failed])
+
+
+def test_clips_are_normalised_before_the_model_sees_them():
+    seen = []
+
+    class Spy(Brightness):
+        def forward(self, clip):
+            seen.append(clip)
+            return super().forward(clip)
+
+    half = dataclasses.replace(PREPROCESSING, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    score_videos(Spy(), LOADER, preprocessing=half, views=VIEWS, device=CPU, batch_size=9)
+    assert seen[0][0, 0, 0, 0, 0] == pytest.approx((250 / 255 - 0.5) / 0.25, abs=1e-5)
+
+
+def test_predictions_name_files_labels_and_ranks():
+    _, result = evaluate(LOADER)
+    paths = [Path(f"{i}.mp4") for i in range(6)]
+    listed = list_predictions(result, paths, ("dark", "bright"), top_k=1)
+    assert [entry["video"] for entry in listed] == ["0.mp4", "3.mp4", "5.mp4"]
+    assert [entry["label"] for entry in listed] == ["dark", "bright", "bright"]
+    assert [entry["topk"][0]["label"] for entry in listed] == ["dark", "bright", "dark"]
+    score = float(result.scores[1, 1])
+    assert listed[1]["topk"] == [
+        {"rank": 1, "index": 1, "label": "bright", "score": round(score, 6)}
+    ]
