@@ -45,38 +45,23 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
         format: How to print the tables.
         json: Write the result here; `-` is standard output.
     """
+    from stvit_video.commands import speed
     from stvit_video.commands.cost import model_cost
-    from stvit_video.commands.speed import (
-        SpeedSettings,
-        measure_ceiling,
-        measure_from_files,
-        measure_speed,
-    )
-    from stvit_video.errors import ConfigError
 
-    for name, least in (("rounds", rounds), ("batch_sizes", min(batch_sizes, default=0))):
-        if least < 1:
-            raise ConfigError(f"{name} ({least}) must be at least 1")
-    costs = [model_cost(model, allow_uncounted=True) for model in models]
-    modes: list[Literal["inference", "training"]] = (
-        ["inference", "training"] if mode == "both" else [mode]
+    settings = speed.plan_timing(
+        mode,
+        batch_sizes=batch_sizes,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        num_rounds=rounds,
     )
-    settings = [
-        SpeedSettings(
-            mode=each,
-            batch_sizes=tuple(batch_sizes),
-            device=device,
-            dtype=dtype,
-            compile=compile,
-            num_rounds=rounds,
-        )
-        for each in modes
-    ]
-    ceiling = measure_ceiling(settings[0])
-    records = [record for each in settings for record in measure_speed(costs, each, ceiling)]
+    costs = [model_cost(model, allow_uncounted=True) for model in models]
+    ceiling = speed.measure_ceiling(settings[0])
+    records = [record for each in settings for record in speed.measure_speed(costs, each, ceiling)]
     from_files: list[FileRecord] = []
     if videos is not None:
-        from_files = measure_from_files(costs, videos, settings[0], num_workers=num_workers)
+        from_files = speed.measure_from_files(costs, videos, settings[0], num_workers=num_workers)
     tables = [speed_table(records, ceiling)]
     if from_files:
         tables.append(file_table(from_files))

@@ -31,8 +31,10 @@ def agreement_with_first(
 
     Only models of the first one's network, with the same weights: random ones, or `pretrained`.
     Clips are noise with a moving square, so with random weights this tells how much a method
-    changes the features, and nothing about accuracy.
+    changes the features, and nothing about accuracy. No clips, no answer.
     """
+    if num_clips < 1:
+        return {}
     specs = [parse_spec(model) for model in models]
     reference = _build(specs[0], pretrained)
     clips = example_clips(reference, num_clips)

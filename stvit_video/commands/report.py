@@ -43,49 +43,32 @@ def report(  # noqa: PLR0913 its parameters are its command line
         pretrained: Weights that all models of the first one's network share.
         agreement_clips: Clips on which top-1 is compared with the first model; 0 leaves it out.
     """
+    from stvit_video.commands import speed
     from stvit_video.commands.quality import agreement_with_first, check_accuracy
     from stvit_video.commands.report_sections import Findings, report_sections
-    from stvit_video.commands.speed import (
-        SpeedSettings,
-        measure_ceiling,
-        measure_speed,
-        measure_stages,
-    )
-    from stvit_video.errors import ConfigError
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.page import write_page
 
-    for name, least in (("rounds", rounds), ("batch_sizes", min(batch_sizes, default=0))):
-        if least < 1:
-            raise ConfigError(f"{name} ({least}) must be at least 1")
+    settings = speed.plan_timing(
+        mode,
+        batch_sizes=batch_sizes,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        num_rounds=rounds,
+    )
     check_accuracy(accuracy or {}, models)
     costs, absent = _count(models, views)
-    present = [cost.model for cost in costs]
-    modes: list[Literal["inference", "training"]] = (
-        ["inference", "training"] if mode == "both" else [mode]
-    )
-    settings = [
-        SpeedSettings(
-            mode=each,
-            batch_sizes=tuple(batch_sizes),
-            device=device,
-            dtype=dtype,
-            compile=compile,
-            num_rounds=rounds,
-        )
-        for each in modes
-    ]
-    ceiling = measure_ceiling(settings[0])
-    agreement: dict[str, float] = {}
-    if agreement_clips:
-        agreement = agreement_with_first(present, pretrained=pretrained, num_clips=agreement_clips)
+    ceiling = speed.measure_ceiling(settings[0])
     findings = Findings(
         costs=tuple(costs),
-        speed=tuple(r for each in settings for r in measure_speed(costs, each, ceiling)),
+        speed=tuple(r for each in settings for r in speed.measure_speed(costs, each, ceiling)),
         ceiling=ceiling,
-        stage_seconds=measure_stages(costs, settings[0]),
+        stage_seconds=speed.measure_stages(costs, settings[0]),
         accuracy=accuracy or {},
-        agreement=agreement,
+        agreement=agreement_with_first(
+            [cost.model for cost in costs], pretrained=pretrained, num_clips=agreement_clips
+        ),
         pretrained=None if pretrained is None else str(pretrained),
         absent=absent,
     )

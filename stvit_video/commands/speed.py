@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stvit_video.commands.assembly import build_evaluation_loader, choose_device, read_videos
 from stvit_video.commands.cost import ModelCost, stage_parts
 from stvit_video.config import DataConfig, Preprocessing, ViewConfig
+from stvit_video.errors import ConfigError
 from stvit_video.measure.ceiling import MatmulCeiling, measure_matmul_ceiling
 from stvit_video.measure.stage_time import time_modules
 from stvit_video.measure.sweep import sweep_batches
@@ -70,6 +71,39 @@ class FileRecord:
     batch_size: int
     num_workers: int
     device: str
+
+
+def plan_timing(
+    mode: Literal["inference", "training", "both"],
+    *,
+    batch_sizes: Sequence[int],
+    device: str,
+    dtype: DtypeName,
+    compile: CompileMode,
+    num_rounds: int,
+) -> list[SpeedSettings]:
+    """Turn what a user asked for into settings, one for each mode.
+
+    Raises:
+        ConfigError: fewer than one round, or no clip in a batch.
+    """
+    for name, least in (("rounds", num_rounds), ("batch_sizes", min(batch_sizes, default=0))):
+        if least < 1:
+            raise ConfigError(f"{name} ({least}) must be at least 1")
+    modes: Sequence[Literal["inference", "training"]] = (
+        ("inference", "training") if mode == "both" else (mode,)
+    )
+    return [
+        SpeedSettings(
+            mode=each,
+            batch_sizes=tuple(batch_sizes),
+            device=device,
+            dtype=dtype,
+            compile=compile,
+            num_rounds=num_rounds,
+        )
+        for each in modes
+    ]
 
 
 def measure_ceiling(settings: SpeedSettings) -> MatmulCeiling:
