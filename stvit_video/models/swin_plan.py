@@ -28,8 +28,9 @@ class SemanticStyle:
     overlap: int = 3
     """Patches by which a window of keys is larger than its window of queries, both sides."""
     key_windows: tuple[int | None, int | None] = (None, None)
-    """Patches around a window that later layers read, and semantic tokens that the recovery
-    reads; None is all of them. The detection release has overlap 7, and 21 and 27 here."""
+    """Sides of the windows of patches that later layers read, beside the centres of their window,
+    and of semantic tokens that the recovery reads; None is all of them. The detection release has
+    21 and 27 here, and overlap 7."""
 
 
 PLAIN = SemanticStyle()
