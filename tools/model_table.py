@@ -1,0 +1,128 @@
+"""Write docs/models.md: every model of the registry with its parameters, arithmetic and licence.
+
+Run by hand when a row changes: `.venv/bin/python tools/model_table.py`. Counts run on the meta
+device, so size costs nothing; a test compares the file with what this writes.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from stvit_video.commands.cost import model_cost
+from stvit_video.models.frame_transformer import FrameTransformer
+from stvit_video.models.registry import create_model, find_variant, list_models
+from stvit_video.models.swin import StvitRVariant, SwinVariant
+
+PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+HEAD = """# Models
+
+Written by `tools/model_table.py` from the registry; do not edit.
+
+Frames x stride x size is what the published weights were trained on; any other input works too.
+GMACs are multiply-add pairs of one view, in units of 10^9: what papers print as "GFLOPs". The
+semantic setting is an example that fits the model: any other goes into
+`create_model(name, semantic=...)`. STViT-R networks are semantic as released. Licence is that of
+the published weights, which are not part of this project.
+
+"""
+COLUMNS = (
+    *("model", "parameters (M)", "frames x stride x size", "tokens", "GMACs"),
+    *("semantic setting", "semantic tokens", "semantic GMACs", "source", "licence of weights"),
+)
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    millions: float
+    clip: str
+    tokens: int
+    macs: int
+    semantic: str
+    semantic_tokens: int | None
+    semantic_macs: int | None
+    source: str
+    license: str
+
+    def __str__(self) -> str:
+        """Write it in Markdown."""
+        macs = "-" if self.semantic_macs is None else f"{self.semantic_macs / 1e9:.1f}"
+        return (
+            f"| `{self.name}` | {self.millions:.1f} | {self.clip} | {self.tokens}"
+            f" | {self.macs / 1e9:.1f} | {f'`{self.semantic}`' if self.semantic else '-'}"
+            f" | {self.semantic_tokens or '-'} | {macs} | {self.source} | {self.license} |"
+        )
+
+
+def example_setting(name: str, model: Any) -> str:
+    """Choose a setting that fits the model: after a third of the blocks, about 4x4 tokens a step.
+
+    Networks that see one step at a time, and windowed ones, cluster every step on its own. STViT-R
+    brings its own setting, and has no dense form.
+    """
+    variant = find_variant(name)
+    size = model.preprocessing
+    steps, height, _ = model.embed.patch.grid(size.num_frames, size.image_size, size.image_size)
+    scope = "" if steps == 1 else ",scope=frame"
+    if isinstance(variant, StvitRVariant):
+        return ""
+    if isinstance(variant, SwinVariant):
+        return f"{steps}x6x6@2{scope}"
+    side = 4 * height // 14
+    after = len(model.blocks) // 3
+    if isinstance(model, FrameTransformer):
+        return f"{steps}x{side}x{side}@{after}{scope}"
+    return f"{max(1, steps // 2)}x{side}x{side}@{after}"
+
+
+def make_row(name: str) -> Row:
+    """Build and count one model."""
+    with torch.device("meta"):
+        model: Any = create_model(name)
+    semantic, variant, size = example_setting(name, model), find_variant(name), model.preprocessing
+    tokens = model.token_counts()
+    cost = None
+    if semantic:
+        cost = model_cost(f"{name}:{semantic}").flops.macs
+        with torch.device("meta"):
+            sparse: Any = create_model(name, semantic=semantic)
+        tokens = sparse.token_counts()
+    return Row(
+        name=name,
+        millions=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        clip=f"{size.num_frames} x {size.frame_stride} x {size.image_size}",
+        tokens=tokens["input"],
+        macs=model_cost(name).flops.macs,
+        semantic=semantic,
+        semantic_tokens=tokens["semantic"],
+        semantic_macs=cost,
+        source=variant.source,
+        license=variant.license,
+    )
+
+
+def make_page(names: list[str]) -> str:
+    """Write the whole page."""
+    head = f"{HEAD}| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+    return head + "".join(f"{make_row(name)}\n" for name in names)
+
+
+def main() -> None:
+    """Write the page, or its rows of some models to the terminal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pattern", nargs="?", help="print the rows of these models instead")
+    pattern = parser.parse_args().pattern
+    if pattern is not None:
+        print(make_page(list_models(pattern)), end="")
+        return
+    partial = PAGE.with_name(f".{PAGE.name}.{os.getpid()}")
+    partial.write_text(make_page(list_models()))
+    os.replace(partial, PAGE)
+
+
+if __name__ == "__main__":
+    main()
