@@ -27,6 +27,7 @@ class _Packet(NamedTuple):
     dts: int | None
     duration: int
     is_shown: bool
+    is_key: bool
     is_entry: bool
     is_reference: bool
     is_corrupt: bool
@@ -63,6 +64,8 @@ class PacketTable:
     """Packets that show no picture: discarded by an edit list, hidden references, empty ones."""
     num_leading: int
     """Pictures shown before the key frame that precedes them in the file."""
+    num_false_keys: int
+    """Pictures that the container calls key frames, but which need earlier pictures."""
     doubt: str
     """Why the table may not tell which pictures are shown; empty where it does."""
 
@@ -76,7 +79,7 @@ class PacketTable:
         """Closed: every group of pictures can be decoded without the one before it."""
         if not self.entries:
             return "unknown"
-        return "open" if self.num_leading else "closed"
+        return "open" if self.num_leading or self.num_false_keys else "closed"
 
     @cached_property
     def position_of_pts(self) -> dict[int, int]:
@@ -113,6 +116,7 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
                 dts=packet.dts,
                 duration=packet.duration or 0,
                 is_shown=is_shown,
+                is_key=packet.is_keyframe,
                 is_entry=facts.is_entry,
                 is_reference=facts.is_reference,
                 is_corrupt=packet.is_corrupt,
@@ -155,6 +159,7 @@ def _make_table(
         num_packets=len(packets),
         num_whole=sum(not p.is_corrupt for p in packets),
         num_hidden=sum(not p.is_shown for p in packets),
+        num_false_keys=sum(p.is_key and not p.is_entry for p in packets),
         num_leading=_count_leading(packets),
         doubt=doubt,
     )

@@ -49,13 +49,17 @@ def _h264_facts(
 ) -> PacketFacts:
     """Judge by the first slice: its first block is 0, its type and parameter set exist.
 
-    `parameter_sets` grows by those that stand among the pictures; empty means that all may exist.
+    Decoding may start at a key frame that resets the decoder (IDR), and at an intra picture ahead
+    of which the encoder says that all is well from here on. `parameter_sets` grows by those that
+    stand among the pictures; empty means that all may exist.
     """
+    is_recovery_point = False
     nals = _nals(payload, length_size)
     for nal in nals:
         if nal[0] & 0x80:
             return _DAMAGED
         kind = nal[0] & 0x1F
+        is_recovery_point = is_recovery_point or (kind == 6 and _is_recovery_point(nal))
         if kind == 8 and parameter_sets:
             parameter_sets.update(_golomb_values(nal[1:6], 1))
         if kind in (1, 2, 5):
@@ -64,14 +68,34 @@ def _h264_facts(
                 return _DAMAGED
             if parameter_sets and values[2] not in parameter_sets:
                 return _DAMAGED
-            is_intra = values[1] in (2, 4, 7, 9)
+            is_safe = kind == 5 or (is_recovery_point and values[1] in (2, 4, 7, 9))
             return PacketFacts(
                 shows_picture=True,
-                is_entry=is_key and (kind == 5 or is_intra),
+                is_entry=is_key and is_safe,
                 is_sound=True,
                 is_reference=bool(nal[0] & 0x60) or any(other[0] & 0x60 for other in nals),
             )
     return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
+
+
+def _is_recovery_point(nal: memoryview) -> bool:
+    """Find, among the messages of a NAL unit, one that says: exact from this picture on."""
+    start = 1
+    while start + 2 < len(nal):
+        numbers = [
+            0,
+            0,
+        ]  # kind and size: each the sum of its bytes, of which only the last is < 255
+        for i in range(2):
+            while start < len(nal) - 1 and nal[start] == 255:
+                numbers[i] += 255
+                start += 1
+            numbers[i] += nal[start]
+            start += 1
+        if numbers[0] == 6:
+            return _golomb_values(nal[start : start + 5], 1) == [0]
+        start += numbers[1]
+    return False
 
 
 def _h264_parameter_sets(extradata: bytes) -> set[int]:

@@ -16,6 +16,7 @@ NUM_PICTURES = 60
 NUM_CLIPS = 60
 X264 = {"g": "12", "bf": "2", "x264-params": "log=-1"}
 OPEN_GOP = "keyint=12:min-keyint=1:open-gop=1:bframes=3:b-adapt=0:scenecut=0:log=-1"
+REFRESH = "intra-refresh=1:keyint=12:log=-1"
 X265 = {"x265-params": "keyint=12:min-keyint=1:bframes=3:b-adapt=0:pools=none:log-level=none"}
 VPX = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
 AV1 = {"preset": "8", "crf": "20", "g": "16", "svtav1-params": "lp=1"}
@@ -74,6 +75,7 @@ KINDS = {
     "closed.mp4": ("decord", partial(_encode)),
     "closed.mkv": ("decord", partial(_encode)),
     "open.mp4": ("pyav", partial(_encode, options={"x264-params": OPEN_GOP})),
+    "refresh.mp4": ("pyav", partial(_encode, options={"x264-params": REFRESH})),
     "hevc.mp4": ("pyav", partial(_encode, codec="libx265", options=X265)),
     "hevc10.mp4": (
         "pyav",

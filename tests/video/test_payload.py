@@ -7,6 +7,10 @@ ANNEX_B = b"\0\0\1"
 P_SLICE = bytes([0b10011010, 0x80])
 # slice_type 7 (I) = `0001000`
 I_SLICE = bytes([0b10001000, 0b10000000])
+# messages: kind 6 (recovery point), 1 byte: exact after 0 = `1`, or 3 = `00100`, pictures
+RECOVERY = ANNEX_B + bytes([6, 6, 1, 0b10000000, 0x80])
+SLOW_RECOVERY = ANNEX_B + bytes([6, 6, 1, 0b00100000, 0x80])
+OTHER_MESSAGE = ANNEX_B + bytes([6, 5, 255, 2, *[6] * 257, 0x80])
 
 
 def _h264(payload, *, is_key=False):
@@ -32,13 +36,20 @@ def test_h264_a_picture_that_nothing_refers_to_can_be_left_out():
     assert _h264(ANNEX_B + unused + ANNEX_B + used).is_reference
 
 
-def test_h264_decoding_may_start_at_an_intra_picture_that_is_marked_as_key():
-    idr, intra, inter = (
-        ANNEX_B + bytes([kind]) + slice_
-        for kind, slice_ in ((0x65, I_SLICE), (0x41, I_SLICE), (0x41, P_SLICE))
-    )
-    assert [_h264(p, is_key=True).is_entry for p in (idr, intra, inter)] == [True, True, False]
-    assert not _h264(intra).is_entry
+@pytest.mark.parametrize(
+    ("packet", "is_entry"),
+    [
+        (ANNEX_B + bytes([0x65]) + I_SLICE, True),  # IDR
+        (RECOVERY + ANNEX_B + bytes([0x41]) + I_SLICE, True),
+        (OTHER_MESSAGE + RECOVERY + ANNEX_B + bytes([0x41]) + I_SLICE, True),
+        (ANNEX_B + bytes([0x41]) + I_SLICE, False),  # later pictures may refer to earlier ones
+        (SLOW_RECOVERY + ANNEX_B + bytes([0x41]) + I_SLICE, False),
+        (RECOVERY + ANNEX_B + bytes([0x41]) + P_SLICE, False),
+    ],
+)
+def test_h264_decoding_may_start_where_nothing_refers_back(packet, is_entry):
+    assert _h264(packet, is_key=True).is_entry == is_entry
+    assert not _h264(packet).is_entry
 
 
 def test_h264_a_packet_without_a_slice_shows_nothing():
