@@ -2,16 +2,20 @@
 
 import functools
 import http.server
+import inspect
 import json
 import re
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
+import yaml
 
-from stvit_video.cli import main
+from stvit_video.cli import load_command, main
 from stvit_video.models import peers
+from stvit_video.models.spec import parse_spec
 
 TINY = "demo_tiny:frames=4:size=32"
 MODELS = [TINY, f"{TINY}:1x2x2@2", f"{TINY}:tome:r=3", f"{TINY}:rlt", "timm:gone"]
@@ -138,3 +142,10 @@ def test_the_first_model_must_be_there_and_accuracies_must_belong(capsys, tmp_pa
         f"stvit-video report: accuracy of {TINY} (300.0) must be from 0 to 100 percent\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_in_the_documents_name_models_and_options_that_exist():
+    path = Path(__file__).parents[2] / "docs" / "report.yaml"
+    settings = yaml.safe_load(path.read_text())
+    assert len({parse_spec(model) for model in settings["models"]}) == len(settings["models"])
+    assert settings.keys() <= inspect.signature(load_command("report")).parameters.keys()
