@@ -53,7 +53,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown section {', '.join(sorted(unknown))}; known: {', '.join(sections)}")
     settings = Settings(
-        num_rounds=4 if arguments.quick else 15,
+        num_rounds=8 if arguments.quick else 15,
         device=torch.device("cpu" if arguments.cpu else "cuda"),
         dtype=torch.float32 if arguments.cpu else torch.bfloat16,
     )

@@ -76,7 +76,6 @@ COMPARISONS: dict[str, list[Comparison]] = {
                 Case(f"{VIVIT}:16x4x4@3", batch_size=32),
                 Case(f"{VIVIT}:8x4x4@2", batch_size=32),
                 Case("hf:vivit_base", "off", 32),
-                Case("hf:vivit_base", batch_size=32),
             ]
         )
     ],
@@ -87,7 +86,6 @@ COMPARISONS: dict[str, list[Comparison]] = {
                 Case(f"{SWIN}:16x6x6@2", batch_size=32),
                 Case(f"{SWIN}:8x6x6@2", batch_size=32),
                 Case("torchvision:swin3d_t", batch_size=32),
-                Case("torchvision:swin3d_t", "off", 32),
             ]
         )
     ],
