@@ -79,7 +79,10 @@ class PatchEmbed(nn.Module):
 
 
 class ClipEmbed(nn.Module):
-    """Patch embedding, class token where there is one, and positions over the whole grid."""
+    """Patch embedding, class token where there is one, and positions over the whole grid.
+
+    Distilled DeiTs have two class tokens, kept as one parameter.
+    """
 
     def __init__(
         self,
@@ -89,20 +92,24 @@ class ClipEmbed(nn.Module):
         native_size: tuple[int, int, int],
         has_class_token: bool,
         positions: Positions,
+        num_class_tokens: int = 1,
     ) -> None:
         super().__init__()
         self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
         self.native_grid = self.patch.grid(*native_size)
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if has_class_token else None
-        num_positions = self.native_grid.size + int(has_class_token)
+        num_class_tokens *= int(has_class_token)
+        self.cls_token = (
+            nn.Parameter(torch.empty(1, num_class_tokens, dim)) if has_class_token else None
+        )
+        num_positions = self.native_grid.size + num_class_tokens
         if positions == "learned":
             self.pos_embed = nn.Parameter(torch.empty(1, num_positions, dim))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
-            if self.cls_token is not None:
-                nn.init.trunc_normal_(self.cls_token, std=0.02)
         else:
             table = sinusoid_positions(num_positions, dim)
             self.register_buffer("pos_embed", table, persistent=False)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
 
     def forward(self, clip: Tensor) -> tuple[Tensor, Grid]:
         """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), grid."""

@@ -64,7 +64,7 @@ class VideoTransformer(nn.Module):
         """Make one vector per clip: (B, P + N, D) -> (B, D)."""
         cls, patches = split_class_token(tokens, grid)
         if self.pool == "class":
-            return self.norm(cls).squeeze(1)
+            return self.norm(cls).flatten(1)  # (B, P * D): one, or two of a distilled DeiT
         if self.pool == "mean":
             return self.norm(patches.mean(dim=1))
         return self.norm(patches).mean(dim=1)

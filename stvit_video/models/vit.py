@@ -33,6 +33,8 @@ class VitVariant(Variant):
     tubelet_size: tuple[int, int, int]
     mlp_ratio: float = 4.0
     class_token: bool = True
+    num_class_tokens: int = 1
+    """How many there are, where there are any: the head of a distilled DeiT reads two."""
     positions: Positions = "learned"
     norm_eps: float = 1e-6
     head_norm_eps: float | None = None
@@ -47,16 +49,21 @@ class VitVariant(Variant):
         if has_class_token is None:
             has_class_token = self.class_token and not options.semantic
         embed = self._embed(options.preprocessing, has_class_token)
+        pool = self.pool or ("class" if has_class_token else "mean")
         classes = options.num_classes
         return self._network(options, has_class_token)(
             embed=embed,
             blocks=self._blocks(options),
             runs=self._plan(options, embed),
             norm=nn.LayerNorm(self.dim, eps=self.head_norm_eps or self.norm_eps),
-            head=nn.Linear(self.dim, classes) if classes else nn.Identity(),
-            pool=self.pool or ("class" if has_class_token else "mean"),
+            head=nn.Linear(self._num_features(pool), classes) if classes else nn.Identity(),
+            pool=pool,
             preprocessing=options.preprocessing,
         )
+
+    def _num_features(self, pool: Pool) -> int:
+        """Return the width of what the head reads."""
+        return self.dim * (self.num_class_tokens if pool == "class" else 1)
 
     def _network(
         self, options: BuildOptions, has_class_token: bool
@@ -72,10 +79,16 @@ class VitVariant(Variant):
             native_size=native_size(preprocessing),
             has_class_token=has_class_token,
             positions=self.positions,
+            num_class_tokens=self.num_class_tokens,
         )
 
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         grid, has_class_token = embed.native_grid, embed.cls_token is not None
+        if options.reduction is not None and has_class_token and self.num_class_tokens > 1:
+            raise ConfigError(
+                f"reduction ({options.reduction.method}) keeps one class token, but this model has"
+                f" {self.num_class_tokens}; pass class_token=False"
+            )
         if options.reduction is None or options.reduction.method == "rlt":
             return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
         return plan_reduction(
@@ -166,6 +179,9 @@ VARIANTS: dict[str, Variant] = {
     "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
     "deit_small_patch16_224": _deit(dim=384, num_heads=6),
     "deit_base_patch16_224": _deit(dim=768, num_heads=12),
+    "deit_tiny_distilled_patch16_224": _deit(dim=192, num_heads=3, num_class_tokens=2),
+    "deit_small_distilled_patch16_224": _deit(dim=384, num_heads=6, num_class_tokens=2),
+    "deit_base_distilled_patch16_224": _deit(dim=768, num_heads=12, num_class_tokens=2),
     "vit_tiny_patch16_224": _vit(dim=192, depth=12, num_heads=3),
     "vit_small_patch16_224": _vit(dim=384, depth=12, num_heads=6),
     "vit_base_patch16_224": _vit(dim=768, depth=12, num_heads=12),

@@ -84,10 +84,10 @@ def _drop_class_token(weights: Weights, target: Weights, report: KeyReport) -> N
         token, positions = f"{part}.cls_token", f"{part}.pos_embed"
         if token not in weights or token in target:
             continue
-        del weights[token]
+        num_class_tokens = weights.pop(token).shape[1]
         report.dropped[token] = "the model averages its tokens"
         if positions in weights:
-            weights[positions] = weights[positions][:, 1:]  # (1, N, D)
+            weights[positions] = weights[positions][:, num_class_tokens:]  # (1, N, D)
 
 
 def _fit_positions(

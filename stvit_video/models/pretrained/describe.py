@@ -148,6 +148,10 @@ def _frame_vit_sizes(config: Json) -> dict[str, Any]:
     return {**_vit_sizes(config), "tubelet_size": (1, patch, patch)}
 
 
+def _deit_sizes(config: Json) -> dict[str, Any]:
+    return {**_frame_vit_sizes(config), "num_class_tokens": 2}
+
+
 def _timesformer_sizes(config: Json) -> dict[str, Any]:
     attention = _ATTENTION.get(config.get("attention_type", ""), "divided")
     return {**_frame_vit_sizes(config), "attention": attention}
@@ -174,7 +178,7 @@ def _swin_sizes(config: Json) -> dict[str, Any]:
 
 _HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
     "vit": _frame_vit_sizes,
-    "deit": _frame_vit_sizes,
+    "deit": _deit_sizes,
     "videomae": _videomae_sizes,
     "timesformer": _timesformer_sizes,
     "vivit": _vivit_sizes,

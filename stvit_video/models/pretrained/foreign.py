@@ -12,7 +12,7 @@ from stvit_video.models.variant import Variant
 
 _TEMPLATES = {
     "vit": "vit_base_patch16_224",
-    "deit": "deit_base_patch16_224",
+    "deit": "deit_base_distilled_patch16_224",
     "videomae": "videomae_base_patch16_224",
     "vivit": "vivit_base_patch16x2_224",
     "divided": "timesformer_base_patch16_224",
@@ -79,7 +79,7 @@ def _describe(model: nn.Module, source: str) -> Description:
     library = type(model).__module__.split(".")[0]
     if library == "transformers":
         return describe_config(cast(Any, model).config.to_dict(), source)
-    if library == "timm" and type(model).__name__ == "VisionTransformer":
+    if library == "timm" and type(model).__name__.startswith("VisionTransformer"):
         return _describe_timm_vit(model)
     if library == "timm" and type(model).__name__ == "SwinTransformer":
         return _describe_timm_swin(model)
@@ -104,13 +104,14 @@ def _describe_timm_vit(model: Any) -> Description:
         "pool": None if model.global_pool == "token" else "mean",
     }
     return Description(
-        model_type="vit",
+        model_type="deit" if hasattr(model, "head_dist") else "vit",
         structure={
             "dim": model.embed_dim,
             "depth": len(model.blocks),
             "num_heads": block.attn.num_heads,
             "mlp_ratio": block.mlp.fc1.out_features / model.embed_dim,
             "tubelet_size": (1, *model.patch_embed.patch_size),
+            "num_class_tokens": 2 if hasattr(model, "head_dist") else 1,
         },
         details=details,
         preprocessing={"image_size": height, **colours},

@@ -195,6 +195,7 @@ def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) 
             report.new[key] = f"head of {wanted} classes, to be trained"
     if wants_head:
         was = f"{had} classes" if had else "no head"
+        was = "a head of another width" if had == wanted else was
         _log.warning(
             "%s: %s in the weights, so the head of %s is new and untrained", title, was, wanted
         )

@@ -1,6 +1,6 @@
 """Key names of image ViTs: timm and original DeiT, HF ViT and DeiT.
 
-Legend: P class tokens, N patch tokens, D width.
+Legend: P class tokens, N patch tokens, D width, K classes.
 """
 
 import torch
@@ -50,7 +50,25 @@ def rename(weights: Weights) -> Weights:
     )
     if renamed["embed.patch.proj.weight"].ndim == 5:
         raise CheckpointError("no weights of an image ViT: the patch embedding has a time axis")
-    return _with_class_position(renamed)
+    return _with_class_position(_join_distillation(renamed))
+
+
+def _join_distillation(weights: Weights) -> Weights:
+    """Make one of the two class tokens and of the two heads of a distilled DeiT.
+
+    The head reads both tokens: the mean of both heads, or, where there is one head, the first.
+    """
+    token = weights.pop("embed.dist_token", None)
+    if token is None:
+        return weights
+    weights["embed.cls_token"] = torch.cat([weights["embed.cls_token"], token], dim=1)
+    head, other = weights.get("head.weight"), weights.pop("head_dist.weight", None)
+    if head is not None and other is not None:
+        weights["head.weight"] = torch.cat([head, other], dim=1) / 2  # (K, 2D)
+        weights["head.bias"] = (weights["head.bias"] + weights.pop("head_dist.bias")) / 2
+    elif head is not None:
+        weights["head.weight"] = torch.cat([head, torch.zeros_like(head)], dim=1)
+    return weights
 
 
 def _with_class_position(weights: Weights) -> Weights:

@@ -8,6 +8,9 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from transformers import (
+    DeiTConfig,
+    DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher,
     VideoMAEConfig,
     VideoMAEForPreTraining,
     VideoMAEForVideoClassification,
@@ -186,3 +189,31 @@ def test_both_editions_of_hf_vit_names_are_read(edition):
         for part in ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
         for kind in ("weight", "bias")
     }
+
+
+@pytest.mark.parametrize("num_heads_read", [1, 2])
+def test_hf_deit_agrees_in_every_block(num_heads_read):
+    kind = DeiTForImageClassification
+    if num_heads_read == 2:
+        kind = DeiTForImageClassificationWithTeacher
+    theirs = _randomised(kind(DeiTConfig(**SIZES)))
+    ours = sparsify(theirs, None)
+    image = torch.randn(2, 3, 40, 40)
+    _assert_same(
+        _outputs_of(ours.blocks, lambda: ours(image[:, :, None])),
+        _outputs_of(theirs.deit.layers, lambda: theirs(image).logits),
+        4,
+    )
+
+
+def test_timm_distilled_deit_agrees_and_stays_distilled_with_semantic_tokens():
+    theirs = timm.create_model("deit_tiny_distilled_patch16_224", img_size=48, num_classes=5)
+    theirs = _randomised(theirs)
+    ours = sparsify(theirs, None)
+    image = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        expected = theirs(image)
+        assert (ours(image[:, :, None]) - expected).abs().max() <= 1e-4 * expected.abs().max()
+        tokens, _ = sparsify(theirs, "1x2x2@4").forward_tokens(image[:, :, None])
+    assert ours.recipe.name == "deit_tiny_distilled_patch16_224"
+    assert tokens.shape[1] == 2 + 4
