@@ -14,11 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decode import open_video, probe_video
-from stvit_video.video.numbered import read_number
 
 KINDS_PATH = Path(__file__).parents[1] / "tests" / "video" / "test_exactness.py"
 NUM_CLIPS = 60
@@ -36,19 +33,17 @@ def load_kinds() -> Any:
 
 def count_wrong_clips(kinds: Any, path: Path, backend: str) -> str:
     """Read 60 random clips of 5 frames, each with a fresh reader; count those with a wrong one."""
-    expected = kinds._shown_numbers(path)
-    turned = kinds.TURNED.get(path.name, 0)
+    expected = kinds._numbers(kinds._shown_pictures(path), path.name)
     randomness = random.Random(path.name)
     num_wrong = num_errors = 0
     for _ in range(NUM_CLIPS):
         indices = kinds._random_clip(randomness, len(expected))
         try:
             with open_video(path, backend=backend) as decoder:
-                pictures = np.rot90(decoder.frames(indices).numpy(), k=-turned // 90, axes=(1, 2))
+                numbers = kinds._numbers(decoder.frames(indices).numpy(), path.name)
         except VideoDecodeError:
             num_errors += 1
             continue
-        numbers = [read_number(picture) for picture in pictures]
         num_wrong += numbers != [expected[i] for i in indices.tolist()]
     if num_errors == NUM_CLIPS:
         return "error"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError, did_you_mean
+from stvit_video.video.known_files import KnownFiles
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 
@@ -168,9 +169,9 @@ def _open_auto(path: Path) -> Decoder:
     from stvit_video.video.pyav_backend import PyavDecoder
     from stvit_video.video.verdict import doubt_of_decord
 
-    key = _file_key(path)
-    if key in _decord_files:
-        return _open_decord(path, _decord_files[key])
+    known = _decord_files.recall(path)
+    if known is not None:
+        return _open_decord(path, known)
     decoder = PyavDecoder(path, backend="auto")
     if not has_backend("decord") or doubt_of_decord(decoder):
         return decoder
@@ -178,27 +179,16 @@ def _open_auto(path: Path) -> Decoder:
         candidate = _open_decord(path, replace(decoder.info, backend="decord"))
     except VideoDecodeError:
         return decoder
-    if candidate.info.num_frames != decoder.num_frames:
+    if candidate.num_frames != decoder.num_frames:
         candidate.close()
         return decoder
     decoder.close()
-    if key is not None and len(_decord_files) < _MOST_REMEMBERED:
-        _decord_files[key] = candidate.info
+    _decord_files.note(path, candidate.info)
     return candidate
 
 
-_decord_files: dict[tuple[str, int, int] | None, VideoInfo] = {}
-"""Files that `auto` has found fit for decord, so that a process probes each of them once."""
-_MOST_REMEMBERED = 1_000_000
-
-
-def _file_key(path: Path) -> tuple[str, int, int] | None:
-    """What a file is recognised by: its path, time of change and size."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return str(path), status.st_mtime_ns, status.st_size
+_decord_files: KnownFiles[VideoInfo] = KnownFiles()
+"""Files that `auto` has found fit for decord."""
 
 
 def _open_pyav(path: Path) -> Decoder:

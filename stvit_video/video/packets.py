@@ -2,9 +2,11 @@
 decoding may start. Made from one pass over the packets; nothing is decoded.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -89,13 +91,10 @@ class PacketTable:
     def entry_for(self, picture: int) -> EntryPoint:
         """Return the last entry point from which the picture decodes as in the whole video."""
         position, pts = int(self.positions[picture]), int(self.pts[picture])
-        best = self.entries[0]
-        for entry in self.entries:
-            if entry.position > position:
-                break
-            if entry.pts <= pts:
-                best = entry
-        return best
+        last = bisect_right(self.entries, position, key=attrgetter("position")) - 1
+        while last > 0 and self.entries[last].pts > pts:
+            last -= 1  # shown before that key frame: it refers to pictures before it
+        return self.entries[max(last, 0)]
 
 
 def read_packet_table(container: Any, stream: Any) -> PacketTable:

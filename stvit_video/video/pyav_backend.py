@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -19,6 +19,7 @@ from stvit_video.errors import VideoDecodeError
 from stvit_video.video.container import read_rotation
 from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
 from stvit_video.video.faults import check_file
+from stvit_video.video.known_files import KnownFiles
 from stvit_video.video.packets import EntryPoint, PacketTable, read_packet_table
 from stvit_video.video.stream import open_stream
 
@@ -27,11 +28,23 @@ class _TableMismatchError(Exception):
     """The decoder gave other pictures than the packet table promised."""
 
 
+class _Decoded(NamedTuple):
+    """What decoding a whole file gave."""
+
+    num_frames: int
+    is_as_promised: bool
+    """The pictures that the packet table lists, at their times."""
+
+
+_decoded_files: KnownFiles[_Decoded] = KnownFiles()
+
+
 class PyavDecoder:
     """Seek to the key frame before a frame and decode up to it.
 
-    Where the packets do not tell which pictures are shown (mpeg-ts, avi, damaged packets), every
-    picture is decoded once to count them, and frames are counted from the start.
+    Where the packets alone do not tell which pictures are shown (mpeg-ts, avi, damaged packets),
+    every picture is decoded once in a process. If that gives what the packets promise, frames are
+    found by seeking after all; otherwise they are counted from the start.
     """
 
     def __init__(self, path: Path, *, backend: str = "pyav") -> None:
@@ -47,9 +60,9 @@ class PyavDecoder:
         )
         try:
             self.table = self._read_table()
-            self._is_sequential = not self.table.is_exact
-            if self._is_sequential:
-                self._num_decodable = self._count_decodable()
+            self._is_sequential = False
+            if not self.table.is_exact:
+                self._distrust_table()
         except BaseException:
             self.close()
             raise
@@ -153,13 +166,6 @@ class PyavDecoder:
         ticks = int(self.table.pts[-1] - self.table.pts[0]) + self.table.last_duration
         return float(ticks * self._stream.time_base)
 
-    def _count_decodable(self) -> int:
-        self._open()
-        count = sum(1 for _ in self._decode_all())
-        if not count:
-            raise self._fault("decode", "corrupt", "none of its pictures decode")
-        return count
-
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
         """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
         try:
@@ -167,16 +173,30 @@ class PyavDecoder:
                 try:
                     return self._collect(self._seek_and_decode(targets), len(targets))
                 except _TableMismatchError:
-                    self._distrust_table()
+                    self._give_up_seeking()
             return self._collect(self._pick(targets), len(targets))
         except FFmpegError as error:
             raise self._fault("decode", "corrupt", error.strerror or "") from error
 
     def _distrust_table(self) -> None:
-        """Fall back to counting, or refuse where the count contradicts what `info` has said."""
-        self._num_decodable = self._count_decodable()
-        if self._num_decodable != len(self.table.pts):
-            detail = f"header says {len(self.table.pts)} frames, {self._num_decodable} decodable"
+        """Let decoding say what is shown, and whether the packets say the same."""
+        found = _decoded_files.recall(self.path)
+        if found is None:
+            self._open()
+            times = [frame.pts for frame in self._decode_all()]
+            found = _Decoded(len(times), times == self.table.pts.tolist())
+            _decoded_files.note(self.path, found)
+        if not found.num_frames:
+            raise self._fault("decode", "corrupt", "none of its pictures decode")
+        self._num_decodable = found.num_frames
+        self._is_sequential = not found.is_as_promised
+
+    def _give_up_seeking(self) -> None:
+        """Count from the start, or refuse where the count contradicts what was said before."""
+        num_promised = self.num_frames
+        self._distrust_table()
+        if self._num_decodable != num_promised:
+            detail = f"header says {num_promised} frames, {self._num_decodable} decodable"
             raise self._fault("decode", "corrupt", detail)
         self._is_sequential = True
 

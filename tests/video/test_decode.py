@@ -8,6 +8,7 @@ import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decode import open_video, probe_video, read_clips, read_frames
+from stvit_video.video.known_files import KnownFiles
 from stvit_video.video.numbered import read_number
 
 BACKENDS = ["auto", "decord", "pyav"]
@@ -230,7 +231,7 @@ def test_an_unknown_backend_is_an_error_with_the_nearest_name(numbered_video):
 
 def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
     monkeypatch.setattr("stvit_video.video.decode.has_backend", lambda name: name != "decord")
-    monkeypatch.setattr("stvit_video.video.decode._decord_files", {})
+    monkeypatch.setattr("stvit_video.video.decode._decord_files", KnownFiles())
     assert probe_video(numbered_video).backend == "pyav"
     with pytest.raises(ConfigError) as caught:
         open_video(numbered_video, backend="decord")

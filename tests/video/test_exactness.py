@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stvit_video.video.decode import open_video, probe_video, read_frames
+from stvit_video.video.known_files import KnownFiles
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.pyav_backend import PyavDecoder
 
@@ -133,17 +134,25 @@ def video_of_kind(tmp_path_factory):
     return make
 
 
-def _shown_numbers(path):
-    """Decode from the start with PyAV alone: the numbers in the order in which they are shown."""
-    numbers = []
+def _shown_pictures(path):
+    """Decode from the start with PyAV alone: upright pictures in the order of presentation."""
+    pictures = []
     with av.open(str(path)) as container:
         for packet in container.demux(video=0):
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
                 continue
-            numbers += [read_number(frame.to_ndarray(format="rgb24")) for frame in frames]
-    return numbers
+            pictures += [
+                np.rot90(frame.to_ndarray(format="rgb24"), k=frame.rotation // 90)
+                for frame in frames
+            ]
+    return np.stack(pictures)
+
+
+def _numbers(pictures, name):
+    turned = np.rot90(pictures, k=-TURNED.get(name, 0) // 90, axes=(1, 2))
+    return [read_number(picture) for picture in turned]
 
 
 def _random_clip(randomness, num_frames):
@@ -156,21 +165,20 @@ def test_auto_serves_no_wrong_frame(video_of_kind, name, monkeypatch):
     monkeypatch.setenv("SVT_LOG", "0")
     path = video_of_kind(name)
     info = probe_video(path)
+    expected = _shown_pictures(path)
+    num_missing = name in ("message.mp4", "garbage.mp4", "hidden.webm")  # one was taken away
     first = FIRST_NUMBER.get(name, 0)
-    expected = list(range(first, NUM_PICTURES))
-    if name in ("message.mp4", "garbage.mp4", "hidden.webm"):  # one picture is not there
-        expected = _shown_numbers(path)
-        assert len(expected) == NUM_PICTURES - 1
+    assert len(expected) == info.num_frames == NUM_PICTURES - first - num_missing
+    if not num_missing:
+        assert _numbers(expected, name) == list(range(first, NUM_PICTURES))
     assert info.backend == KINDS[name][0]
-    assert info.num_frames == len(expected)
+    assert expected.shape[1:3] == (info.height, info.width)
     randomness = random.Random(name)
     for _ in range(NUM_CLIPS):
         indices = _random_clip(randomness, info.num_frames)
         pictures = read_frames(path, indices).numpy()
-        if name in TURNED:
-            assert pictures.shape[1:3] == (info.height, info.width)
-            pictures = np.rot90(pictures, k=-TURNED[name] // 90, axes=(1, 2))
-        assert [read_number(p) for p in pictures] == [expected[i] for i in indices.tolist()]
+        assert _numbers(pictures, name) == _numbers(expected[indices], name)
+        assert np.array_equal(pictures, expected[indices])
 
 
 @pytest.mark.parametrize("name", ["open.mp4", "hevc.mp4", "mpeg4.avi", "transport.ts"])
@@ -201,11 +209,23 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
     def refuse(decoder):
         raise AssertionError("the whole video was decoded")
 
-    monkeypatch.setattr(PyavDecoder, "_count_decodable", refuse)
+    monkeypatch.setattr(PyavDecoder, "_decode_all", refuse)
     with open_video(video_of_kind(name), backend="pyav") as decoder:
         numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
         for index in range(decoder.num_frames):
             assert read_number(decoder.frames([index])[0].numpy()) == numbers[index]
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "transport.ts", "program.mpg"])
+def test_a_file_in_doubt_is_decoded_once_and_then_read_by_seeking(video_of_kind, name, monkeypatch):
+    monkeypatch.setattr("stvit_video.video.pyav_backend._decoded_files", KnownFiles())
+    passes = []
+    decode_all = PyavDecoder._decode_all
+    monkeypatch.setattr(PyavDecoder, "_decode_all", lambda d: passes.append(d) or decode_all(d))
+    for index in range(NUM_PICTURES - 1, 0, -1):
+        frames = read_frames(video_of_kind(name), [index])
+        assert read_number(frames[0].numpy()) == index
+    assert len(passes) == 1
 
 
 def test_one_pass_seeks_only_where_a_key_frame_lies_between(video_of_kind, monkeypatch):
