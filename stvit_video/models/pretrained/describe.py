@@ -103,7 +103,10 @@ def describe_config(config: Json, source: str, processor: Json | None = None) ->
 def _describe_hf(config: Json, processor: Json, source: str) -> Description:
     model_type = str(config["model_type"])
     known = _HF_TYPES.get(model_type)
-    structure = known(config) if known else {}
+    try:
+        structure = known(config) if known else {}
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{source} has a config.json without usable {error}") from error
     fields = _colours(processor)
     if isinstance(config.get("num_frames"), int):
         fields["num_frames"] = config["num_frames"]

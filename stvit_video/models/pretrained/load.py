@@ -173,7 +173,8 @@ def fill(model: nn.Module, weights: Weights, source: str, source_grid: Grid | No
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise CheckpointError(f"{source} does not fit {name}: {fault} {keys[0]}{more}")
     for key, value in adapted.items():
-        if value.numel() != target[key].numel() or value.shape[0] != target[key].shape[0]:
+        flat = value.flatten(1) if value.ndim > 2 else value  # convolutions load as linear layers
+        if target[key].shape not in (value.shape, flat.shape):
             raise CheckpointError(
                 f"{source} does not fit {name}: {key} is {tuple(value.shape)}, the model's"
                 f" {tuple(target[key].shape)}"

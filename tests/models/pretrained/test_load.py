@@ -293,3 +293,47 @@ def test_a_backbone_without_head_gets_a_new_one(image_weights, tmp_path, caplog)
         .endswith("tiny_vit: no head in the weights, so the head of 2 is new and untrained")
     )
     assert model.head.weight.shape == (2, 24)
+
+
+def test_a_config_that_lacks_a_size_is_refused(tmp_path):
+    _videomae().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["num_attention_heads"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as caught:
+        create_model("tiny_videomae", pretrained=tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has a config.json without usable 'num_attention_heads'"
+    )
+
+
+def test_a_folder_of_timm_gives_its_colours_and_labels(image_weights, tmp_path):
+    torch.save(image_weights.state_dict(), tmp_path / "pytorch_model.bin")
+    config = {
+        "architecture": "vit_base_patch16_224",
+        "num_classes": 5,
+        "label_names": ["a", "b", "c", "d", "e"],
+        "pretrained_cfg": {
+            "mean": [0.1, 0.2, 0.3],
+            "std": [0.4, 0.5, 0.6],
+            "input_size": [3, 24, 24],
+            "license": "mit",
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = create_model("tiny_vivit", pretrained=tmp_path)
+    assert model.labels == ("a", "b", "c", "d", "e")
+    assert model.recipe.variant.license == "mit"
+    assert dataclasses.astuple(model.preprocessing) == (
+        *(6, 2, 24),
+        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb"),
+    )
+
+
+def test_a_tensor_of_the_same_size_but_another_shape_is_refused(image_weights, tmp_path):
+    weights = dict(image_weights.state_dict())
+    weights["blocks.0.mlp.fc1.weight"] = weights["blocks.0.mlp.fc1.weight"].reshape(24, 60)
+    path = tmp_path / "vit.pth"
+    torch.save(weights, path)
+    with pytest.raises(CheckpointError, match=r"fc1\.weight is \(24, 60\), the model's \(60, 24\)"):
+        create_model("tiny_vit", pretrained=path)
