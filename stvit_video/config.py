@@ -44,7 +44,7 @@ class AugmentationConfig:
     scale_jitter: tuple[float, float] = (256 / 224, 320 / 224)
     """Short side before a `scale_jitter` crop, least and most, as a multiple of the crop."""
     flip: float = 0.5
-    """Probability of a horizontal flip; 0 where left and right make a class."""
+    """Probability of a horizontal flip; `left` in a class name then becomes `right`."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation; hue changes by a quarter."""
     rand_augment: str = ""
