@@ -194,7 +194,7 @@ def resize_positions(
         return positions
     cls, patches = split_class_token(positions, native)
     in_space, in_time = ("nearest", "nearest") if resizing == "nearest" else ("bicubic", "linear")
-    frames = patches.unflatten(1, native)[0].permute(0, 3, 1, 2)  # (t, D, h, w)
+    frames = patches.unflatten(1, tuple(native))[0].permute(0, 3, 1, 2)  # (t, D, h, w)
     frames = F.interpolate(frames.float(), size=grid[1:], mode=in_space)
     series = frames.permute(2, 3, 1, 0).flatten(0, 1)  # (h*w, D, t)
     series = F.interpolate(series, size=grid.t, mode=in_time)

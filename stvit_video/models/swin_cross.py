@@ -63,7 +63,7 @@ class CrossWindows:
         centers, tokens = tokens.split(
             [tokens.shape[2] - self.context_grid.size, self.context_grid.size], dim=2
         )
-        volume = tokens.flatten(0, 1).unflatten(1, self.context_grid)  # (B*h, t, h, w, d)
+        volume = tokens.flatten(0, 1).unflatten(1, tuple(self.context_grid))  # (B*h, t, h, w, d)
         for axis in range(3):
             index = self._key_index(axis, tokens.device)
             if index.numel() > volume.shape[axis + 1]:

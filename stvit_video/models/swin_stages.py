@@ -25,7 +25,7 @@ class PatchMerging(nn.Module):
 
     def forward(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """Merge: (B, N, D) -> (B, N/4, 2D) on the merged grid; odd sides are padded by zeros."""
-        volume = tokens.unflatten(1, grid)  # (B, t, h, w, D)
+        volume = tokens.unflatten(1, tuple(grid))  # (B, t, h, w, D)
         if grid.h % 2 or grid.w % 2:
             volume = F.pad(volume, (0, 0, 0, grid.w % 2, 0, grid.h % 2))
         merged = rearrange(volume, "b t (h y) (w x) d -> b (t h w) (x y d)", x=2, y=2)

@@ -55,4 +55,4 @@ def stage_grid(grid: Grid, number: int) -> Grid:
 
 
 def _volume(tokens: Tensor, grid: Grid) -> Tensor:
-    return tokens.transpose(1, 2).unflatten(2, grid)  # (B, D, t, h, w)
+    return tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, t, h, w)

@@ -76,7 +76,7 @@ class VideoTransformer(nn.Module):
         """
         tokens, grid = self.forward_tokens(clip)
         _, patches = split_class_token(self.norm(tokens), grid)
-        return patches.transpose(1, 2).unflatten(2, grid)
+        return patches.transpose(1, 2).unflatten(2, tuple(grid))
 
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
@@ -87,7 +87,7 @@ class VideoTransformer(nn.Module):
             ConfigError: the model has no semantic tokens.
         """
         tokens, grid = self.embed(clip)
-        return self.assign_tokens(tokens, grid).unflatten(2, grid)
+        return self.assign_tokens(tokens, grid).unflatten(2, tuple(grid))
 
     def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""

@@ -33,7 +33,7 @@ def split_windows(tokens: Tensor, grid: Grid, window: Size, shift: Size = NO_SHI
 
     A shifted window begins `shift` tokens later; what it pushes out comes back on the other side.
     """
-    volume = tokens.unflatten(1, grid)  # (B, t, h, w, D)
+    volume = tokens.unflatten(1, tuple(grid))  # (B, t, h, w, D)
     padded = padded_grid(grid, window)
     if padded != grid:
         t, h, w = (full - n for full, n in zip(padded, grid, strict=True))
@@ -58,18 +58,15 @@ def shift_regions(grid: Grid, window: Size, shift: Size, device: torch.device) -
     """Number what was together before the shift: int (W, M).
 
     Tokens of one window may see each other where their numbers agree: the last window of a
-    shifted axis holds the end of the grid and, from the other side, its beginning.
+    shifted axis holds the end of the grid and, come around, its beginning.
     """
     regions = torch.zeros((1, 1, 1), dtype=torch.long, device=device)
-    sizes = zip(padded_grid(grid, window), window, shift, strict=True)
-    for axis, (length, size, step) in enumerate(sizes):
+    for axis, (length, step) in enumerate(zip(padded_grid(grid, window), shift, strict=True)):
         place = torch.arange(length, device=device)
-        number = (place >= length - size).long() + (place >= length - step).long()
-        if not step:
-            number = torch.zeros_like(place)
+        came_around = (place >= length - step).long()
         shape = [1, 1, 1]
         shape[axis] = length
-        regions = regions * 3 + number.view(shape)  # (t, h, w) in the end
+        regions = regions * 2 + came_around.view(shape)  # (t, h, w) in the end
     x, y, z = window
     return rearrange(regions, "(t x) (h y) (w z) -> (t h w) (x y z)", x=x, y=y, z=z)
 

@@ -62,7 +62,7 @@ class LearnedPooling(nn.Module):
     def forward(self, tokens: Tensor, grid: Grid, semantic_grid: Grid) -> Tensor:
         """Pool: tokens (B, N, D) -> centres (B, S, D)."""
         check_windows(grid, semantic_grid)
-        volume = tokens.transpose(1, 2).unflatten(2, grid)  # (B, D, t, h, w)
+        volume = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, t, h, w)
         hidden = self.depthwise(volume).flatten(2).transpose(1, 2)  # (B, N, D)
         predicted = self.pointwise(F.gelu(self.norm(hidden)))  # (B, N, 4)
         index, inside = grid_windows(grid, semantic_grid, tokens.device)  # (S, L) each
@@ -81,7 +81,7 @@ def _pool(tokens: Tensor, grid: Grid, semantic_grid: Grid, reduce: Callable[...,
     if all(n % k == 0 for n, k in zip(grid, semantic_grid, strict=True)):
         cells = tokens.unflatten(1, (t, grid.t // t, h, grid.h // h, w, grid.w // w))
         return reduce(cells, dim=(2, 4, 6)).flatten(1, 3)  # (B, S, D)
-    volume = tokens.unflatten(1, grid)  # (B, t, h, w, D)
+    volume = tokens.unflatten(1, tuple(grid))  # (B, t, h, w, D)
     for axis, (length, num_windows) in enumerate(zip(grid, semantic_grid, strict=True), start=1):
         if length % num_windows == 0:
             volume = reduce(volume.unflatten(axis, (num_windows, -1)), dim=axis + 1)

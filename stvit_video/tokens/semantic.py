@@ -165,7 +165,7 @@ def _resize_centers(centers: Tensor, native: Grid, grid: Grid) -> Tensor:
     """Interpolate (1, S, D) from its native grid to another one."""
     if native == grid:
         return centers
-    volume = centers.transpose(1, 2).unflatten(2, native).float()  # (1, D, t, h, w)
+    volume = centers.transpose(1, 2).unflatten(2, tuple(native)).float()  # (1, D, t, h, w)
     resized = F.interpolate(volume, size=grid, mode="trilinear", align_corners=False)
     return resized.flatten(2).transpose(1, 2).to(centers.dtype)
 
