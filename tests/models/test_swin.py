@@ -8,6 +8,7 @@ import torch
 from stvit_video.config import parse_semantic
 from stvit_video.errors import ConfigError
 from stvit_video.models.registry import VARIANTS, create_model
+from stvit_video.models.swin_plan import PLAIN, RELEASED, StagePlan
 from stvit_video.models.variant import BuildOptions
 from stvit_video.tokens.grid import Grid
 
@@ -232,3 +233,19 @@ def test_a_recovery_from_windows_of_all_semantic_tokens_is_the_recovery_from_all
     torch.testing.assert_close(logits((None, 4)), expected)
     for fewer in ((None, 3), (5, None), (5, 3)):
         assert not torch.allclose(logits(fewer), expected)
+
+
+def test_semantic_blocks_keep_the_windows_of_the_patches_and_their_scale():
+    plan = StagePlan(window=(8, 7, 7), grid=Grid(16, 14, 14), style=PLAIN)
+    (in_frames,) = parse_semantic("16x6x6@1,scope=frame")
+    (in_tubes,) = parse_semantic("4x8x8@1,scope=tube")
+    even, odd = plan.block(4, [in_frames]), plan.block(3, [in_frames])
+    assert (even.window, even.shift) == ((8, 3, 3), (0, 0, 0))
+    assert (odd.window, odd.shift) == ((8, 3, 3), (4, 1, 1))
+    assert even.cell == odd.cell == (1.0, 7 / 3, 7 / 3)
+    tubes = plan.block(3, [in_tubes])
+    assert (tubes.window, tubes.shift, tubes.cell) == ((2, 4, 4), (1, 2, 2), (4.0, 1.75, 1.75))
+    released = dataclasses.replace(plan, style=RELEASED)
+    local, whole = released.block(3, [in_frames]), released.block(4, [in_frames])
+    assert (local.window, local.shift, local.table) == ((8, 3, 3), (0, 0, 0), None)
+    assert (whole.window, whole.shift, whole.table) == ((None, None, None), (0, 0, 0), None)

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from stvit_video.models.relative_bias import AxisPlaces, interpolated_bias, window_bias
+from stvit_video.models.swin_attention import WindowPlan
+from stvit_video.models.swin_block import PlacedLayer, SwinBlock
 from stvit_video.models.swin_cross import CrossWindows, Reach
 from stvit_video.models.windows import fit_window, merge_windows, shift_regions, split_windows
 from stvit_video.tokens.grid import Grid
@@ -118,3 +120,54 @@ def test_every_query_reads_the_keys_of_its_window_and_weights_return_to_their_pl
     assert torch.equal(whole[:, 4:, 6:], weights[:, 1])
     assert not whole[:, :4, 12:].any()
     assert not whole[:, 4:, :6].any()
+
+
+@pytest.mark.parametrize(
+    ("grid", "context", "query_places", "key_places"),
+    [
+        (Grid(1, 2, 1), Grid(1, 6, 1), [1.0, 4.0], [0, 1, 2, 3, 4, 5]),
+        (Grid(1, 6, 1), Grid(1, 2, 1), [0, 1, 2, 3, 4, 5], [1.0, 4.0]),
+        (Grid(1, 2, 1), Grid(1, 3, 1), [0.25, 1.75], [0, 1, 2]),
+    ],
+    ids=["centres read patches", "patches read centres", "uneven"],
+)
+def test_centres_sit_in_the_middle_of_their_patches(grid, context, query_places, key_places):
+    window = (1, 9, 1)
+    table = torch.arange(-8.0, 9.0).view(-1, 1)  # the bias of an offset is the offset
+    windows = CrossWindows(grid, context, Reach())
+    bias = windows.bias(
+        lambda places: interpolated_bias(table, window, places),
+        torch.device("cpu"),
+        has_centers=True,
+    )
+    queries, keys = torch.tensor(query_places), torch.tensor([*query_places, *key_places])
+    torch.testing.assert_close(bias, (queries[:, None] - keys)[None].float())
+
+
+@pytest.mark.parametrize("reach", [Reach(), Reach((None, 2, 2), (None, 4, 3))], ids=["all", "near"])
+def test_masked_keys_are_read_in_no_window_and_own_centres_always(reach):
+    grid, context_grid, masked = Grid(1, 4, 2), Grid(1, 6, 3), [4, 17]
+    plan = WindowPlan(window=(1, 2, 2), table=(1, 2, 2), reach=reach, reads_queries=True)
+    block = SwinBlock(4, num_heads=2, plan=plan)
+    with torch.no_grad():
+        for parameter in (*block.attn.parameters(), *block.mlp.fc2.parameters()):
+            parameter.zero_()
+        block.attn.qkv.weight[8:] = torch.eye(4)  # values are the keys, and all scores are equal
+        block.attn.proj.weight.copy_(torch.eye(4))
+    queries, context = torch.randn(1, 8, 4), torch.randn(1, 18, 4)
+    mask = torch.ones(1, 1, 1, 18, dtype=torch.bool)
+    mask[..., masked] = False
+    expected, means = torch.zeros(8, 18), torch.zeros(8, 4)
+    for i in range(8):
+        own, patches = range(8), range(18)
+        if reach != Reach():
+            own, patches = (range(4), range(12)) if i < 4 else (range(4, 8), range(6, 18))
+        read = [j for j in patches if j not in masked]
+        expected[i, read] = 1 / (len(own) + len(read))
+        tokens = torch.cat([queries[0, list(own)], context[0, read]])
+        means[i] = torch.nn.functional.layer_norm(tokens, (4,)).mean(dim=0)
+    layer = PlacedLayer(block, grid, context_grid)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.attention_weights(queries, context, mask)[0], expected)
+        attended = layer(queries, context=context, mask=mask, shortcut=False)[0]
+    torch.testing.assert_close(attended, means)
