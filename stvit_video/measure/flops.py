@@ -121,7 +121,9 @@ take_along_dim tanh tensor_split tile topk unflatten unfold unique_consecutive u
 upsample_nearest2d upsample_nearest3d var var_mean where zero_ zeros zeros_like
 """
 
-FREE_OPERATORS = frozenset(f"aten::{name}" for name in _FREE_NAMES.split())
+FREE_OPERATORS = frozenset(f"aten::{name}" for name in _FREE_NAMES.split()) | {
+    "prim::PythonOp.SwishFunction",  # the activation of PyTorchVideo's X3D
+}
 """Element-wise operators, reductions, comparisons, moves and views, which papers do not count."""
 
 

@@ -98,12 +98,12 @@ class RunLengthTransformer(VideoTransformer):
 
 
 def plan_reduction(
-    setting: ReductionSetting, *, depth: int, grid: Grid, has_class_token: bool
+    setting: ReductionSetting, *, depth: int, grid: Grid, num_class_tokens: int
 ) -> list[Run]:
     """Lay a rival over all `depth` blocks.
 
     Raises:
         ConfigError: the setting does not fit the network.
     """
-    reducers = build_reducers(setting, depth=depth, grid=grid, has_class_token=has_class_token)
+    reducers = build_reducers(setting, depth=depth, grid=grid, num_class_tokens=num_class_tokens)
     return [Run(ReductionStage(reducers), range(depth))]

@@ -92,7 +92,7 @@ class VitVariant(Variant):
         if options.reduction is None or options.reduction.method == "rlt":
             return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
         return plan_reduction(
-            options.reduction, depth=self.depth, grid=grid, has_class_token=has_class_token
+            options.reduction, depth=self.depth, grid=grid, num_class_tokens=int(has_class_token)
         )
 
     def _blocks(self, options: BuildOptions) -> list[Block]:

@@ -109,7 +109,7 @@ def _repeat_reference(blocks, tokens):
             q, k.repeat_interleave(times, dim=2), v.repeat_interleave(times, dim=2)
         )
         tokens = tokens + block.attn.proj(x.transpose(1, 2).flatten(2))
-        matching = match_tokens(k.mean(1), 9, has_class_token=False)
+        matching = match_tokens(k.mean(1), 9, num_class_tokens=0)
         tokens, size = merge_by_size(tokens, size, matching)
         tokens = block.feed_forward(tokens)
     return tokens.repeat_interleave(size[0, :, 0].long(), dim=1).mean(dim=1)

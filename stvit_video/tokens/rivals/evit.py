@@ -43,7 +43,10 @@ class ClassAttentionTopK(Reducer):
             ConfigError: there is no class token.
         """
         if state.tokens.shape[1] - state.grid.size != 1:
-            raise ConfigError("evit chooses by the class token; create the model with class_token")
+            raise ConfigError(
+                "evit chooses by the class token and wants just one;"
+                " create the model with class_token"
+            )
         weight = class_attention(attention.queries, attention.keys)  # (B, N)
         cls, patches = state.tokens[:, :1], state.tokens[:, 1:]
         order = weight.argsort(dim=-1, descending=True)

@@ -77,7 +77,7 @@ def parse_reduction(text: str) -> ReductionSetting:
 
 
 def build_reducers(
-    setting: ReductionSetting, *, depth: int, grid: Grid, has_class_token: bool
+    setting: ReductionSetting, *, depth: int, grid: Grid, num_class_tokens: int
 ) -> dict[int, Reducer]:
     """Make the reduction steps of a network: block number from 0 -> step.
 
@@ -85,7 +85,7 @@ def build_reducers(
         ConfigError: an option does not fit the network's depth or tokens.
     """
     if setting.method == "tome":
-        return _merging_steps(setting, depth, grid.size, has_class_token)
+        return _merging_steps(setting, depth, grid.size, num_class_tokens)
     reducers: dict[int, Reducer] = {}
     num_tokens = grid.size
     for block in _blocks(setting, depth):
@@ -101,7 +101,7 @@ def rlt_threshold(setting: ReductionSetting) -> float:
 
 
 def _merging_steps(
-    setting: ReductionSetting, depth: int, num_tokens: int, has_class_token: bool
+    setting: ReductionSetting, depth: int, num_tokens: int, num_class_tokens: int
 ) -> dict[int, Reducer]:
     schedule = setting.options["schedule"]
     if schedule not in get_args(Schedule):
@@ -109,10 +109,10 @@ def _merging_steps(
             f"tome schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}"
         )
     steps: dict[int, Reducer] = {}
-    total = num_tokens + int(has_class_token)
+    total = num_tokens + num_class_tokens
     merges = merge_schedule(int(_number(setting, "r")), depth, schedule)  # type: ignore[arg-type]
     for block, wanted in enumerate(merges):
-        r = max_merges(total, wanted, has_class_token=has_class_token)
+        r = max_merges(total, wanted, num_class_tokens=num_class_tokens)
         total -= r
         if r:
             steps[block] = TokenMerging(r)

@@ -1,6 +1,7 @@
 """Token Merging (ToMe, arXiv 2210.09461): the r most similar pairs of two halves become one.
 
-Legend: B clips, P class tokens (0 or 1), N tokens, r pairs that merge, D width.
+Legend: B clips, P class tokens (2 with a distillation token), N tokens, r pairs that merge, D
+width.
 """
 
 from typing import Literal, NamedTuple
@@ -27,42 +28,50 @@ class Matching(NamedTuple):
     unmerged: Tensor  # (B, N_even - r)
     source: Tensor  # (B, r)
     target: Tensor  # (B, r)
+    num_class_tokens: int
 
 
-def match_tokens(metric: Tensor, r: int, *, has_class_token: bool) -> Matching:
+def match_tokens(metric: Tensor, r: int, *, num_class_tokens: int) -> Matching:
     """Match every even token to its most similar odd one and keep the r best pairs.
 
-    Similarity is the cosine of `metric` (B, N, C). At most half of the tokens merge, the class
-    token (the first one) never. With a class token the unmerged stay in their order; without one
-    they come by falling similarity, as published.
+    Similarity is the cosine of `metric` (B, N, C). At most half of the tokens merge; the class
+    token (the first, even) never does, and nothing merges into a distillation token (the second,
+    odd). With a class token the unmerged stay in their order; without one they come by falling
+    similarity, as published.
     """
     metric = metric / metric.norm(dim=-1, keepdim=True)
     even, odd = metric[:, ::2], metric[:, 1::2]
     scores = even @ odd.transpose(-1, -2)  # (B, N_even, N_odd)
-    if has_class_token:
+    if num_class_tokens > 0:
         is_class = torch.arange(scores.shape[1], device=scores.device)[:, None] == 0
         scores = scores.masked_fill(is_class, -torch.inf)
+    if num_class_tokens > 1:
+        is_distillation = torch.arange(scores.shape[2], device=scores.device) == 0
+        scores = scores.masked_fill(is_distillation, -torch.inf)
     best, partner = scores.max(dim=-1)  # (B, N_even)
     order = best.argsort(dim=-1, descending=True)
-    r = max_merges(metric.shape[1], r, has_class_token=has_class_token)
+    r = max_merges(metric.shape[1], r, num_class_tokens=num_class_tokens)
     source, unmerged = order[:, :r], order[:, r:]
-    if has_class_token:
+    if num_class_tokens:
         unmerged = unmerged.sort(dim=-1).values
-    return Matching(unmerged, source, partner.gather(1, source))
+    return Matching(unmerged, source, partner.gather(1, source), num_class_tokens)
 
 
-def max_merges(num_tokens: int, r: int, *, has_class_token: bool) -> int:
+def max_merges(num_tokens: int, r: int, *, num_class_tokens: int) -> int:
     """Return how many of `r` pairs can merge: at most half of the unprotected tokens."""
-    return max(min(r, (num_tokens - int(has_class_token)) // 2), 0)
+    return max(min(r, (num_tokens - num_class_tokens) // 2), 0)
 
 
 def merge_tokens(x: Tensor, matching: Matching, *, reduce: Literal["sum", "mean"]) -> Tensor:
-    """Merge (B, N, D) -> (B, N - r, D): the unmerged even tokens, then all odd ones."""
+    """Merge (B, N, D) -> (B, N - r, D): class tokens, the unmerged even tokens, all odd ones."""
     even, odd = x[:, ::2], x[:, 1::2]
     source = gather_tokens(even, matching.source)  # (B, r, D)
     target = matching.target[..., None].expand_as(source)
     merged = odd.scatter_reduce(1, target, source, reduce=reduce)
-    return torch.cat([gather_tokens(even, matching.unmerged), merged], dim=1)
+    kept = gather_tokens(even, matching.unmerged)
+    if matching.num_class_tokens > 1:
+        return torch.cat([kept[:, :1], merged[:, :1], kept[:, 1:], merged[:, 1:]], dim=1)
+    return torch.cat([kept, merged], dim=1)
 
 
 def merge_by_size(x: Tensor, size: Tensor, matching: Matching) -> tuple[Tensor, Tensor]:
@@ -95,7 +104,7 @@ class TokenMerging(Reducer):
         """Merge: (B, P + N, D) -> (B, P + N - r, D), sizes tracked."""
         num_class_tokens = state.tokens.shape[1] - state.grid.size
         matching = match_tokens(
-            attention.keys.mean(dim=1), self.r, has_class_token=num_class_tokens > 0
+            attention.keys.mean(dim=1), self.r, num_class_tokens=num_class_tokens
         )
         tokens, size = merge_by_size(state.tokens, token_sizes(state), matching)
         return TokenSet(tokens, flat_grid(tokens.shape[1] - num_class_tokens), size)

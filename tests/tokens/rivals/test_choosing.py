@@ -84,7 +84,7 @@ def test_evit_without_class_token_says_so():
     with pytest.raises(ConfigError) as raised:
         ClassAttentionTopK(2)(state, NO_ATTENTION)
     assert str(raised.value) == (
-        "evit chooses by the class token; create the model with class_token"
+        "evit chooses by the class token and wants just one; create the model with class_token"
     )
 
 

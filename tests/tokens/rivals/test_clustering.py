@@ -44,6 +44,11 @@ def test_density_peaks_agree_with_the_reference(num_clusters, k):
         assert found[clip].tolist() == slow_density_peaks(x[clip].tolist(), num_clusters, k)
 
 
+def test_equal_tokens_still_give_every_cluster_a_member():
+    cluster = density_peaks(torch.ones(2, 7, 3), 4, num_neighbours=2)
+    assert all(len(set(one)) == 4 for one in cluster.tolist())
+
+
 def slow_agglomerate(x, num_clusters, linkage):
     unit = [[v / math.hypot(*row) for v in row] for row in x]
     d = [[1 - sum(p * q for p, q in zip(a, b, strict=True)) for b in unit] for a in unit]

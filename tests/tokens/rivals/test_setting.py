@@ -7,9 +7,9 @@ from stvit_video.tokens.rivals.setting import build_reducers, parse_reduction, r
 GRID = Grid(2, 3, 5)
 
 
-def build(text, *, depth=12, grid=GRID, has_class_token=False):
+def build(text, *, depth=12, grid=GRID, num_class_tokens=0):
     setting = parse_reduction(text)
-    return build_reducers(setting, depth=depth, grid=grid, has_class_token=has_class_token)
+    return build_reducers(setting, depth=depth, grid=grid, num_class_tokens=num_class_tokens)
 
 
 def test_a_setting_is_read_and_written_in_full():
@@ -24,7 +24,7 @@ def test_tome_merges_until_one_pair_is_left_to_merge():
 
 
 def test_a_class_token_is_no_partner():
-    steps = build("tome:r=99", depth=2, grid=Grid(1, 1, 5), has_class_token=True)
+    steps = build("tome:r=99", depth=2, grid=Grid(1, 1, 5), num_class_tokens=1)
     assert {block: step.r for block, step in steps.items()} == {0: 2, 1: 1}
 
 

@@ -22,20 +22,23 @@ def cosine(a, b):
     return dot / math.sqrt(sum(p * p for p in a)) / math.sqrt(sum(q * q for q in b))
 
 
-def reference(metric, x, size, r, has_class_token):
+def reference(metric, x, size, r, num_class_tokens):
     """One clip as lists: merged tokens and sizes in the published order."""
     even, odd = list(range(0, len(x), 2)), list(range(1, len(x), 2))
-    r = min(r, (len(x) - has_class_token) // 2)
+    r = min(r, (len(x) - num_class_tokens) // 2)
+    partners = odd[1:] if num_class_tokens > 1 else odd
     best = {}
     for i in even:
-        if not (has_class_token and i == 0):
-            best[i] = max((cosine(metric[i], metric[j]), -j) for j in odd)
-    order = sorted(best, key=lambda i: -best[i][0]) + ([0] if has_class_token else [])
+        if not (num_class_tokens and i == 0):
+            best[i] = max((cosine(metric[i], metric[j]), -j) for j in partners)
+    order = sorted(best, key=lambda i: -best[i][0]) + ([0] if num_class_tokens else [])
     gone, stay = order[:r], order[r:]
-    if has_class_token:
+    if num_class_tokens:
         stay = sorted(stay)
     groups = [[i] for i in stay]
     groups += [[j, *(i for i in gone if -best[i][1] == j)] for j in odd]
+    if num_class_tokens > 1:  # the distillation token, number 1, stays the second
+        groups.insert(1, groups.pop(groups.index([1])))
     merged, sizes = [], []
     for group in groups:
         total = sum(size[i] for i in group)
@@ -44,14 +47,14 @@ def reference(metric, x, size, r, has_class_token):
     return merged, sizes
 
 
-@pytest.mark.parametrize("has_class_token", [False, True])
+@pytest.mark.parametrize("num_class_tokens", [0, 1, 2])
 @pytest.mark.parametrize(("num_tokens", "r"), [(11, 3), (12, 5), (13, 99), (7, 1)])
-def test_merging_agrees_with_the_reference(num_tokens, r, has_class_token):
+def test_merging_agrees_with_the_reference(num_tokens, r, num_class_tokens):
     generator = torch.Generator().manual_seed(num_tokens)
     metric = torch.randn(3, num_tokens, 5, generator=generator, dtype=torch.float64)
     x = torch.randn(3, num_tokens, 2, generator=generator, dtype=torch.float64)
     size = torch.randint(1, 9, (3, num_tokens, 1), generator=generator).double()
-    matching = match_tokens(metric, r, has_class_token=has_class_token)
+    matching = match_tokens(metric, r, num_class_tokens=num_class_tokens)
     merged, sizes = merge_by_size(x, size, matching)
     for clip in range(3):
         want, want_sizes = reference(
@@ -59,7 +62,7 @@ def test_merging_agrees_with_the_reference(num_tokens, r, has_class_token):
             x[clip].tolist(),
             size[clip, :, 0].tolist(),
             r,
-            int(has_class_token),
+            num_class_tokens,
         )
         torch.testing.assert_close(merged[clip], torch.tensor(want, dtype=torch.float64))
         assert sizes[clip, :, 0].tolist() == want_sizes
@@ -67,7 +70,7 @@ def test_merging_agrees_with_the_reference(num_tokens, r, has_class_token):
 
 def test_the_class_token_stays_first_and_alone():
     metric = torch.ones(1, 9, 3)  # the class token is as similar as any
-    matching = match_tokens(metric, 4, has_class_token=True)
+    matching = match_tokens(metric, 4, num_class_tokens=1)
     merged = merge_tokens(torch.arange(9.0)[None, :, None], matching, reduce="sum")
     assert merged[0, 0, 0] == 0
     assert matching.unmerged.tolist() == [[0]]
@@ -76,7 +79,7 @@ def test_the_class_token_stays_first_and_alone():
 
 def test_a_mean_merge_counts_every_member_once():
     metric = torch.tensor([[[1.0, 0], [1, 0], [1, 0], [0, 1]]])
-    matching = match_tokens(metric, 2, has_class_token=False)
+    matching = match_tokens(metric, 2, num_class_tokens=0)
     merged = merge_tokens(torch.tensor([[[3.0], [6], [12], [5]]]), matching, reduce="mean")
     assert merged.flatten().tolist() == [7, 5]
 
@@ -86,7 +89,7 @@ def test_a_step_compares_keys_averaged_over_heads_and_tracks_sizes():
     tokens = torch.randn(2, 11, 7)
     step = TokenMerging(2)
     state = step(TokenSet(tokens, Grid(1, 2, 5), None), AttentionInputs(keys, keys))
-    matching = match_tokens(keys.mean(1), 2, has_class_token=True)
+    matching = match_tokens(keys.mean(1), 2, num_class_tokens=1)
     want, size = merge_by_size(tokens, torch.ones(2, 11, 1), matching)
     assert torch.equal(state.tokens, want)
     assert torch.equal(state.size, size)
