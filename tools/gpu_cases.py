@@ -39,24 +39,12 @@ COMPARISONS: dict[str, list[Comparison]] = {
             ]
         )
     ],
-    "rivals": [
-        Comparison(
-            [
-                Case(MAE),
-                Case(f"{MAE}:8x4x4@4"),
-                Case(f"{MAE}:average:grid=8x4x4"),
-                Case(f"{MAE}:random:keep=128"),
-                Case(f"{MAE}:tome:r=65", "off"),
-                Case(f"{MAE}:tome:r=130", "off"),
-                Case(f"{MAE}:evit:keep=0.35:class_token"),
-                Case(f"{MAE}:dpcknn:keep=128", "off"),
-                Case(f"{MAE}:rlt", "off"),
-            ]
-        ),
-        Comparison([Case(MAE, "off", 8), Case(f"{MAE}:atc:keep=128", "off", 8)]),
-    ],
     "training": [
         Comparison([Case(MAE), Case(f"{MAE}:4x4x4@4"), Case(f"{MAE}:8x4x4@4")], "training"),
+    ],
+    "latency": [
+        Comparison([Case(model, mode, 1) for model in (MAE, f"{MAE}:4x4x4@4", f"{MAE}:8x4x4@2")])
+        for mode in ("off", "default", "reduce-overhead")
     ],
     "timesformer": [
         Comparison(
@@ -83,25 +71,36 @@ COMPARISONS: dict[str, list[Comparison]] = {
         Comparison(
             [
                 Case(SWIN, batch_size=32),
-                Case(f"{SWIN}:16x6x6@2", batch_size=32),
-                Case(f"{SWIN}:8x6x6@2", batch_size=32),
+                Case(f"{SWIN}:16x6x6@2,scope=frame", batch_size=32),
+                Case(f"{SWIN}:8x6x6@2,scope=tube", batch_size=32),
                 Case("torchvision:swin3d_t", batch_size=32),
             ]
         )
     ],
-    "latency": [
-        Comparison([Case(model, mode, 1) for model in (MAE, f"{MAE}:4x4x4@4", f"{MAE}:8x4x4@2")])
-        for mode in ("off", "default", "reduce-overhead")
+    "rivals": [
+        Comparison(
+            [
+                Case(MAE),
+                Case(f"{MAE}:8x4x4@4"),
+                Case(f"{MAE}:average:grid=8x4x4"),
+                Case(f"{MAE}:random:keep=128"),
+                Case(f"{MAE}:tome:r=65", "off"),
+                Case(f"{MAE}:tome:r=130", "off"),
+                Case(f"{MAE}:evit:keep=0.35:class_token"),
+                Case(f"{MAE}:dpcknn:keep=128", "off"),
+                Case(f"{MAE}:rlt", "off"),
+            ]
+        ),
+        Comparison([Case(MAE, "off", 8), Case(f"{MAE}:atc:keep=128", "off", 8)]),
     ],
     "scaling": [
-        Comparison(
-            [Case(f"{MAE}:{size}", "blocks", 8), Case(f"{MAE}:{semantic}:{size}", "blocks", 8)]
-        )
+        Comparison([Case(f"{MAE}:{size}", "off", 8), Case(f"{MAE}:{semantic}:{size}", "off", 8)])
         for size, semantic in [
-            *[(f"frames={frames}", f"{frames // 4}x4x4@2") for frames in (8, 16, 32, 48, 64, 96)],
-            *[(f"size={pixels}", "8x4x4@2") for pixels in (288, 336, 384, 448)],
+            *[(f"frames={frames}", f"{frames // 4}x4x4@2") for frames in (8, 16, 32, 64, 96)],
+            *[(f"size={pixels}", "8x4x4@2") for pixels in (224, 288, 336, 384, 448)],
         ]
     ],
 }
-SWEPT = [MAE, f"{MAE}:4x4x4@4", f"{MAE}:8x4x4@2"]
+SWEPT = [MAE, f"{MAE}:4x4x4@4"]
+SWEPT_SIZES = (8, 32, 128, 256)
 PROFILED = [MAE, f"{MAE}:4x4x4@4", f"{MAE}:tome:r=162"]
