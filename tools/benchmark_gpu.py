@@ -5,7 +5,9 @@
     python tools/benchmark_gpu.py --output raw --quick          # everything, few rounds
 
 Needs torch and this package's models and measure only. Models of a section run in turns; a case
-that fails is recorded with its error, and the others go on.
+that fails is recorded with its error, and the others go on. Most of the time goes to torch.compile,
+some half a minute for each compiled case; sections stand in the order of their weight, and each one
+writes its file when it is done.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from gpu_cases import COMPARISONS, PROFILED, SWEPT, Case, Comparison
+from gpu_cases import COMPARISONS, PROFILED, SWEPT, SWEPT_SIZES, Case, Comparison
 from torch import Tensor, nn
 
 from stvit_video.config import Preprocessing
@@ -182,8 +184,8 @@ def sweep(model: str, settings: Settings) -> list[dict[str, Any]]:
             raise torch.OutOfMemoryError(records[0]["error"])
         return records
 
-    sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-    points = sweep_batches(one, sizes if settings.device.type == "cuda" else sizes[:2])
+    sizes = SWEPT_SIZES if settings.device.type == "cuda" else (1, 2)
+    points = sweep_batches(one, sizes)
     return [record for point in points for record in point.result or []]
 
 
