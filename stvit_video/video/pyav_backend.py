@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from stvit_video.video.decode import VideoInfo, arrange_frames, check_process
 from stvit_video.video.faults import check_file
 from stvit_video.video.known_files import KnownFiles
 from stvit_video.video.packets import EntryPoint, PacketTable, read_packet_table
-from stvit_video.video.stream import open_stream
+from stvit_video.video.stream import average_rate, lack_of_frames, open_stream
 
 
 class _TableMismatchError(Exception):
@@ -79,11 +78,10 @@ class PyavDecoder:
         if self.rotation % 180:
             width, height = height, width
         duration = self._duration_seconds()
-        rate = self._stream.average_rate
         return VideoInfo(
             path=self.path,
             num_frames=self.num_frames,
-            fps=float(rate) if rate else (self.num_frames / duration if duration else 0.0),
+            fps=average_rate(self._stream, self.num_frames, duration),
             duration_seconds=duration,
             width=width,
             height=height,
@@ -139,26 +137,12 @@ class PyavDecoder:
             table = read_packet_table(self._container, self._stream)
         except FFmpegError as error:
             raise self._fault("index", "corrupt", "its packets cannot be read") from error
-        self._check_whole(table)
+        lack = lack_of_frames(self._container, self._stream, self.extent, table.num_whole)
+        if lack:
+            raise self._fault("open", "truncated", lack)
         if not table.num_packets:
             raise self._fault("open", "no frames")
         return table
-
-    def _check_whole(self, table: PacketTable) -> None:
-        """Refuse a video that lacks frames of which its header tells."""
-        num_promised = int(self._stream.frames)
-        if not num_promised and self.extent.is_cut and self._container.duration:
-            seconds = self._container.duration / av.time_base
-            num_promised = round(seconds * float(self._stream.average_rate or 0))
-        num_there = table.num_whole if self.extent.is_cut else table.num_packets
-        if num_promised > num_there:
-            detail = f"header says {num_promised} frames, {num_there} decodable"
-            raise self._fault("open", "truncated", detail)
-        if self.extent.is_cut and not num_promised:
-            detail = (
-                f"header says {self.extent.declared_bytes} bytes, {self.extent.num_bytes} are there"
-            )
-            raise self._fault("open", "truncated", detail)
 
     def _duration_seconds(self) -> float:
         if not len(self.table.pts):

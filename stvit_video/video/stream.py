@@ -55,3 +55,31 @@ def read_header(path: Path, *, backend: str) -> VideoInfo:
             codec=stream.codec_context.codec.canonical_name,
             backend=backend,
         )
+
+
+def lack_of_frames(container: Any, stream: Any, extent: Extent, num_there: int) -> str:
+    """Say what a file that was cut off lacks, of which it has `num_there` frames; else nothing.
+
+    In a whole file the header's count proves nothing: edit lists leave frames out, and avi counts
+    frames that were dropped.
+    """
+    if not extent.is_cut:
+        return ""
+    num_promised = int(stream.frames)
+    if not num_promised and container.duration:
+        seconds = container.duration / av.time_base
+        num_promised = round(seconds * float(stream.average_rate or 0))
+    if not num_promised:
+        return f"header says {extent.declared_bytes} bytes, {extent.num_bytes} are there"
+    if num_promised <= num_there:
+        return ""
+    return f"header says {num_promised} frames, {num_there} decodable"
+
+
+def average_rate(stream: Any, num_frames: int, duration_seconds: float) -> float:
+    """Frames per second: the header's, unless the frames that are there contradict it."""
+    stated = float(stream.average_rate or 0)
+    if not duration_seconds:
+        return stated
+    measured = num_frames / duration_seconds
+    return stated if abs(stated - measured) <= 0.01 * measured else measured

@@ -80,6 +80,13 @@ def test_probing_tells_what_the_container_shows(numbered_video):
     assert probe_video(numbered_video, backend="pyav").backend == "pyav"
 
 
+def test_the_rate_is_that_of_the_frames_that_are_there(tmp_path, write_numbered):
+    times = [0, 40, 80, 120, 1000, 1040, 1080, 1120, 2000, 2040, 2080]
+    info = probe_video(write_numbered(tmp_path / "a.mkv", 11, times=times), backend="pyav")
+    assert info.duration_seconds == pytest.approx(2.12)
+    assert info.fps == pytest.approx(11 / 2.12)
+
+
 def test_every_backend_agrees_on_what_a_video_is(numbered_video):
     infos = [probe_video(numbered_video, backend=name) for name in BACKENDS]
     assert len({(i.num_frames, i.fps, i.duration_seconds, i.width, i.codec) for i in infos}) == 1

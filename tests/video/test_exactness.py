@@ -32,7 +32,7 @@ def _encode(path, *, width=96, height=64, **how):
     write_pictures(path, pictures, **how)
 
 
-def _remux(path, source, *, start_seconds=0.0, rotation=0, swap=None, transform=None):
+def _remux(path, source, *, start_seconds=0.0, seek=True, rotation=0, swap=None, transform=None):
     """Copy packets; `swap` replaces the payload of the packet at a place of the file."""
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         stream = reader.streams.video[0]
@@ -40,7 +40,8 @@ def _remux(path, source, *, start_seconds=0.0, rotation=0, swap=None, transform=
         if rotation:
             target.set_display_rotation(rotation)
         shift = round(start_seconds / stream.time_base)
-        reader.seek(shift, stream=stream)
+        if seek:
+            reader.seek(shift, stream=stream)
         for place, packet in enumerate(reader.demux(stream)):
             if packet.dts is None:
                 continue
@@ -57,6 +58,17 @@ def _remuxed(path, *, suffix=".mp4", how=None, **changes):
     source = path.with_name(f"source_of_{path.stem}{suffix}")
     _encode(source, **(how or {}))
     _remux(path, source, **changes)
+
+
+def _shortened(path):
+    """Let the edit list of the file end after a third of its duration."""
+    _encode(path)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"elst") + 12
+    data[start : start + 4] = (int.from_bytes(data[start : start + 4], "big") // 3).to_bytes(
+        4, "big"
+    )
+    path.write_bytes(data)
 
 
 def _information_only(payload):
@@ -88,6 +100,8 @@ KINDS = {
     "av1.webm": ("pyav", partial(_encode, codec="libsvtav1", options=AV1)),
     "mpeg4.avi": ("pyav", partial(_encode, codec="mpeg4", options=MPEG4)),
     "edit_list.mp4": ("pyav", partial(_remuxed, start_seconds=1.0)),
+    "edit_list_late.mp4": ("pyav", partial(_remuxed, start_seconds=1.64, seek=False)),
+    "edit_list_short.mp4": ("pyav", _shortened),
     "transport.ts": ("pyav", partial(_encode)),
     "program.mpg": ("pyav", partial(_encode, codec="mpeg2video", options=MPEG4)),
     "uneven.mp4": ("decord", partial(_encode, times=UNEVEN_TIMES)),
@@ -117,7 +131,8 @@ KINDS = {
         ),
     ),
 }
-FIRST_NUMBER = {"edit_list.mp4": 25}
+FIRST_NUMBER = {"edit_list.mp4": 25, "edit_list_late.mp4": 41}
+LAST_NUMBER = {"edit_list_short.mp4": 19}
 TURNED = {"turned_90.mp4": 90, "turned_180.mp4": 180, "turned_-90.mp4": -90, "turned_90.mkv": 90}
 
 
@@ -167,10 +182,10 @@ def test_auto_serves_no_wrong_frame(video_of_kind, name, monkeypatch):
     info = probe_video(path)
     expected = _shown_pictures(path)
     num_missing = name in ("message.mp4", "garbage.mp4", "hidden.webm")  # one was taken away
-    first = FIRST_NUMBER.get(name, 0)
-    assert len(expected) == info.num_frames == NUM_PICTURES - first - num_missing
+    shown = range(FIRST_NUMBER.get(name, 0), LAST_NUMBER.get(name, NUM_PICTURES - 1) + 1)
+    assert len(expected) == info.num_frames == len(shown) - num_missing
     if not num_missing:
-        assert _numbers(expected, name) == list(range(first, NUM_PICTURES))
+        assert _numbers(expected, name) == list(shown)
     assert info.backend == KINDS[name][0]
     assert expected.shape[1:3] == (info.height, info.width)
     randomness = random.Random(name)
