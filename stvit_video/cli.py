@@ -212,6 +212,9 @@ def _one_line(message: str, known: list[str]) -> str:
         return f"config file: {match[1]}"
     if match := re.fullmatch(r'Parser key "(.+?)": Expected an? (.+)\. Got value: (.*)', message):
         return f"{match[1]} ({match[3]}) must be {_type_name(match[2])}"
+    union = r'Parser key "(.+?)": Does not validate against any of the Union subtypes'
+    if match := re.fullmatch(union + r" Subtypes: \[(.+?)\] Errors: .* Given value: (.*)", message):
+        return f"{match[1]} ({match[3]}) must be {_type_name(match[2])}"
     return message
 
 
@@ -224,6 +227,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _type_name(text: str) -> str:
     text = re.sub(r"<class '(?:[\w]+\.)*(\w+)'>", r"\1", text)
+    text = text.replace(", NoneType", "").replace("Path", "path")
     if match := re.fullmatch(r"typing\.Literal\[(.+)\]", text):
         return f"one of {match[1]}"
     return f"of type {text.replace('typing.', '')}"

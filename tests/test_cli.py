@@ -102,6 +102,7 @@ def test_null_switches_semantic_tokens_off(config):
         ("output: x", "unknown setting output; did you mean 'output_dir'?"),
         ("train: {epochs: many}", "train.epochs (many) must be of type int"),
         ("views: {num_crops: 2}", "views.num_crops (2) must be one of 1, 3"),
+        ("data: {target_fps: fast}", "data.target_fps (fast) must be of type float"),
         ("train: {epochs: 0}", "train.epochs (0) must be at least 1"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -12,6 +12,7 @@ from stvit_video.datasets.loader import VideoLoader, build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
 from stvit_video.datasets.video_dataset import VideoDataset
 from stvit_video.errors import ConfigError, MissingFileError
+from stvit_video.evaluation.views import Combine
 from stvit_video.models.card import read_card
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.registry import create_model
@@ -58,11 +59,18 @@ def settings_of(
     """Return how to read videos: as the training of a run folder did, but for what is given.
 
     None means not given; what neither says has its default.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
     trained = read_card(checkpoint).extra.get("config", {})
     data_values = _given(trained.get("data", {})) | _given(data)
     view_values = _given(trained.get("views", {})) | _given(views)
-    return DataConfig(**data_values), ViewConfig(**view_values)
+    found = ViewConfig(**view_values)
+    if found.combine not in get_args(Combine):
+        known = " or ".join(get_args(Combine))
+        raise ConfigError(f"views.combine ({found.combine}) must be {known}")
+    return DataConfig(**data_values), found
 
 
 def build_training_loader(

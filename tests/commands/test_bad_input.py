@@ -1,0 +1,192 @@
+"""What users get wrong, through the command line: one line on standard error, exit status 2."""
+
+import json
+import re
+import shutil
+
+import av
+import numpy as np
+import pytest
+
+from stvit_video.cli import main
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.registry import create_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    model = create_model("demo_tiny", num_classes=2, num_frames=2, image_size=32)
+    write_checkpoint(model, folder, labels=("pushing", "waving"))
+    return folder
+
+
+@pytest.fixture
+def fails(capsys):
+    def run(*arguments):
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert (status, captured.out) == (2, "")
+        assert captured.err.count("\n") == 1
+        return captured.err.removesuffix("\n").removeprefix(f"stvit-video {arguments[0]}: ")
+
+    return run
+
+
+def write_tone(path):
+    """Write an mp4 that holds sound alone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        samples = np.zeros((1, 4096), np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def train_arguments(data, *extra):
+    small = ("--model.name", "demo_tiny", "--model.image_size", "32", "--model.num_frames", "4")
+    fast = ("--data.num_workers", "0", "--train.devices", "cpu", "--train.epochs", "1")
+    where = ("--data.train", data, "--output_dir", data.parent / "run")
+    return ("train", *small, *fast, *where, *extra)
+
+
+def test_a_missing_file(fails, checkpoint, tmp_path):
+    path = tmp_path / "nothing.mp4"
+    assert fails("predict", path, "--checkpoint", checkpoint) == f"{path}: missing (auto, open)"
+
+
+def test_an_empty_file(fails, checkpoint, tmp_path):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    assert fails("predict", path, "--checkpoint", checkpoint) == f"{path}: empty (auto, open)"
+
+
+def test_text_named_mp4(fails, checkpoint, tmp_path):
+    path = tmp_path / "notes.mp4"
+    path.write_text("a list of things to do\n" * 50)
+    text = f"{path}: not a video (auto, open)"
+    assert fails("predict", path, "--checkpoint", checkpoint) == text
+
+
+def test_sound_without_pictures(fails, checkpoint, tmp_path):
+    path = tmp_path / "tone.mp4"
+    write_tone(path)
+    text = f"{path}: no video stream (auto, open)"
+    assert fails("predict", path, "--checkpoint", checkpoint) == text
+
+
+def test_a_truncated_video(fails, checkpoint, numbered_video, tmp_path):
+    path = tmp_path / "cut.mp4"
+    content = numbered_video.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    text = fails("predict", path, "--checkpoint", checkpoint)
+    there = len(content) // 2
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}: truncated: header says (\d+) bytes, {there} are there"
+        r" \(auto, open\)",
+        text,
+    )
+
+
+def test_an_unknown_model(fails, class_folder_root):
+    arguments = train_arguments(class_folder_root, "--model.name", "demo_tin")
+    assert fails(*arguments) == (
+        "unknown model 'demo_tin'; did you mean 'demo_tiny'? (stvit-video models lists all)"
+    )
+
+
+def test_a_semantic_grid_larger_than_the_token_grid(fails, class_folder_root):
+    arguments = train_arguments(class_folder_root, "--model.semantic", "8x2x2@2")
+    assert fails(*arguments) == (
+        "semantic grid 8x2x2 is larger than the token grid 2x4x4 along time: 8 > 2;"
+        " choose at most 2"
+    )
+
+
+def test_a_block_out_of_range(fails, class_folder_root):
+    arguments = train_arguments(class_folder_root, "--model.semantic", "2x2x2@9")
+    assert fails(*arguments) == (
+        "semantic setting 2x2x2@9 begins after block 9 and needs 2 blocks, but ends with block 6;"
+        " choose a block from 0 to 4"
+    )
+
+
+def test_an_unknown_setting(fails, class_folder_root):
+    arguments = train_arguments(class_folder_root, "--train.epoch", "3")
+    assert fails(*arguments) == "unknown setting train.epoch; did you mean 'epochs'?"
+
+
+def test_a_checkpoint_of_another_model(fails, checkpoint, class_folder_root):
+    arguments = ("--model.name", "deit_tiny_patch16_224", "--model.pretrained", checkpoint)
+    assert fails(*train_arguments(class_folder_root, *arguments)) == (
+        f"{checkpoint} holds weights of demo_tiny, not of deit_tiny_patch16_224"
+    )
+
+
+def test_a_checkpoint_folder_that_says_one_model_and_holds_another(
+    fails, checkpoint, numbered_video, tmp_path
+):
+    folder = tmp_path / "mixed"
+    shutil.copytree(checkpoint, folder)
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | {"model": "deit_tiny_patch16_224"}))
+    text = fails("predict", numbered_video, "--checkpoint", folder)
+    assert text.startswith(f"{folder} does not fit deit_tiny_patch16_224: ")
+
+
+def test_a_checkpoint_that_is_not_there(fails, numbered_video, tmp_path):
+    text = fails("predict", numbered_video, "--checkpoint", tmp_path / "run")
+    assert text == f"checkpoint {tmp_path / 'run'} does not exist; give the folder of a run"
+
+
+def test_a_label_outside_the_class_range(fails, numbered_video, tmp_path):
+    manifest = tmp_path / "train.csv"
+    manifest.write_text(f"path,label\n{numbered_video},waving\n{numbered_video},7\n")
+    (tmp_path / "train.labels.txt").write_text("pushing\nwaving\n")
+    assert fails(*train_arguments(manifest)) == f"{manifest} line 3: label 7 outside 0..1"
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_class_folder(fails, numbered_video, tmp_path):
+    for name in ("pushing", "waving"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    shutil.copy(numbered_video, tmp_path / "data" / "waving")
+    assert fails(*train_arguments(tmp_path / "data")) == (
+        f"class folder {tmp_path / 'data' / 'pushing'} holds no videos; add some or remove it"
+    )
+
+
+def test_a_data_folder_that_is_not_there(fails, checkpoint, tmp_path):
+    text = f"data folder {tmp_path / 'no'} does not exist; it must hold class folders"
+    assert fails(*train_arguments(tmp_path / "no")) == text
+    assert fails("evaluate", checkpoint, tmp_path / "no") == text
+
+
+def test_a_flip_that_would_make_a_clip_of_no_class(fails, class_folder_root):
+    assert fails(*train_arguments(class_folder_root)) == (
+        "class 'pushing left' becomes 'pushing right' in a mirror, which is no class;"
+        " set augmentation.flip to 0"
+    )
+
+
+def test_a_device_that_is_not_there(fails, checkpoint, class_folder_root):
+    text = fails("evaluate", checkpoint, class_folder_root, "--device", "tpu")
+    assert text == "device (tpu) is not here; use auto, cpu or cuda"
+
+
+def test_views_that_cannot_be(fails, checkpoint, numbered_video):
+    arguments = ("predict", numbered_video, "--checkpoint", checkpoint)
+    assert fails(*arguments, "--num_crops", "2") == "num_crops (2) must be 1 or 3"
+    assert fails(*arguments, "--num_clips", "0") == "views.num_clips (0) must be at least 1"
+    assert fails(*arguments, "--combine", "max") == (
+        "views.combine (max) must be mean_probability or mean_logit"
+    )
+
+
+def test_a_demo_folder_that_holds_something(fails, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    assert fails("demo", "--output_dir", tmp_path) == (
+        f"output_dir ({tmp_path}) is not empty; choose a new folder"
+    )
