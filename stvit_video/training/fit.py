@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch import Trainer
+import torch
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
 from stvit_video.config import TrainConfig
@@ -67,27 +69,18 @@ def fit(
         )
 
     log = EpochLog(lambda _: write(report()))
-    callbacks = [
+    callbacks: list[Callback] = [
         log,
         ExportBest(export),
         TrainingProgress(*progress),
         ModelCheckpoint(dirpath=run_dir, filename="last", enable_version_counter=False),
     ]
     with _quiet_lightning():
-        trainer = Trainer(
-            accelerator=_accelerator(settings.devices),
-            devices=1 if settings.devices == "cpu" else settings.devices,
-            precision=settings.precision,  # type: ignore[arg-type]
-            max_epochs=settings.epochs,
-            accumulate_grad_batches=settings.accumulate_steps,
-            gradient_clip_val=classifier.optimizer_settings.clip_grad_norm,
+        trainer = _build_trainer(
+            settings,
+            run_dir=run_dir,
             callbacks=callbacks,
-            default_root_dir=run_dir,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
+            clip_grad_norm=classifier.optimizer_settings.clip_grad_norm,
         )
         trainer.fit(
             classifier,
@@ -97,6 +90,43 @@ def fit(
             weights_only=True,
         )
     return report()
+
+
+def _build_trainer(
+    settings: TrainConfig,
+    *,
+    run_dir: Path,
+    callbacks: list[Callback],
+    clip_grad_norm: float | None,
+) -> Trainer:
+    return Trainer(
+        accelerator=_accelerator(settings.devices),
+        devices=1 if settings.devices == "cpu" else settings.devices,
+        strategy=_strategy(settings.devices),
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate_steps,
+        gradient_clip_val=clip_grad_norm,
+        callbacks=callbacks,
+        default_root_dir=run_dir,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _strategy(devices: int | Literal["auto", "cpu"]) -> str | DDPStrategy:
+    """Average gradients over several GPUs, and send no buffers around.
+
+    Validation is shared exactly, so that processes may run unequal numbers of batches: a buffer
+    sent before each would wait for ever. Our buffers are tables that never change.
+    """
+    num_devices = torch.cuda.device_count() if devices == "auto" else devices
+    if devices == "cpu" or num_devices == 1 or not torch.cuda.is_available():
+        return "auto"
+    return DDPStrategy(broadcast_buffers=False)
 
 
 def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
