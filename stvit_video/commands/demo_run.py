@@ -95,16 +95,16 @@ def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int)
         [
             "model",
             Column(title="params (M)", format=".2f"),
-            Column(title="GMACs/view", format=".3f"),
-            Column(title="GMACs/video", format=".2f"),
-            Column(title="fewer MACs (%)", format=".0f"),
+            Column(title="GMACs per view", format=".3f"),
+            Column(title="GMACs per video", format=".2f"),
+            Column(title="MACs saved (%)", format=".0f"),
             Column(title="clips/s", format=".0f"),
-            Column(title="faster (x)", format=".2f"),
+            Column(title="times faster", format=".2f"),
             Column(title="top-1 (%)", format=".1f"),
         ],
         [
             [
-                row.model if row.semantic is None else f"{row.model}, {row.semantic}",
+                row.semantic or row.model,
                 row.num_parameters / 1e6,
                 row.macs_per_view / 1e9,
                 row.macs_per_video / 1e9,
@@ -117,7 +117,7 @@ def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int)
         ],
         note=f"{num_videos} test videos, {views.num_clips} clips x {views.num_crops}"
         f" crops; clips/s on {torch.get_num_threads()} CPU threads, batches of {_SPEED_BATCH},"
-        " both models in turns",
+        " both models in turns; TxHxW@N: clustered to that grid of semantic tokens after block N",
     )
 
 

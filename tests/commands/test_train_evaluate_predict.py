@@ -1,0 +1,136 @@
+"""One small run through the command line: train, evaluate, predict."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from stvit_video import load_model
+from stvit_video.cli import main
+
+TINY = ["--model.name", "demo_tiny", "--model.num_frames", "2", "--model.image_size", "32"]
+FAST = ["--data.num_workers", "0", "--augmentation.flip", "0", "--train.devices", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, class_folder_root):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    data = ["--data.train", str(class_folder_root), "--data.val", str(class_folder_root)]
+    shape = ["--model.semantic", "1x2x2@2", "--train.epochs", "2", "--train.batch_size", "3"]
+    views = ["--views.num_clips", "2", "--views.num_crops", "3"]
+    arguments = ["train", *TINY, *FAST, *data, *shape, *views, "--output_dir", str(folder)]
+    assert main([*arguments, "--json", str(folder.parent / "metrics.json")]) == 0
+    return folder
+
+
+def run_json(capsys, arguments):
+    """Run a command with `--json -` and return what it wrote to standard output."""
+    capsys.readouterr()
+    assert main([*map(str, arguments), "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_run_folder_holds_model_settings_metrics_and_a_file_to_resume_from(run_dir):
+    assert {path.name for path in run_dir.iterdir()} == {
+        *("model.safetensors", "model.json", "config.yaml", "metrics.json", "last.ckpt"),
+    }
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics == json.loads((run_dir.parent / "metrics.json").read_text())
+    assert [epoch["step"] for epoch in metrics["epochs"]] == [1, 2]  # 5 videos, batches of 3
+
+
+def test_the_checkpoint_holds_settings_labels_and_preprocessing(run_dir):
+    model = load_model(run_dir)
+    assert model.labels == ("pushing left", "waving")
+    assert (model.preprocessing.num_frames, model.preprocessing.image_size) == (2, 32)
+    card = json.loads((run_dir / "model.json").read_text())
+    assert card["semantic"] == "1x2x2@2"
+    assert card["extra"]["config"] == yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert card["extra"]["config"]["train"]["batch_size"] == 3
+
+
+def test_the_written_settings_can_be_trained_again(run_dir, tmp_path):
+    again = ["train", "--config", run_dir / "config.yaml", "--output_dir", tmp_path / "again"]
+    assert main([*map(str, again)]) == 0
+    one, two = (load_model(folder).state_dict() for folder in (run_dir, tmp_path / "again"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_run_folder_is_not_overwritten(run_dir, capsys):
+    arguments = ["train", "--config", str(run_dir / "config.yaml"), "--output_dir", str(run_dir)]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"stvit-video train: output_dir ({run_dir}) already holds a model; choose another, or"
+        " --train.resume true\n"
+    )
+
+
+def test_evaluation_takes_the_views_of_the_training_and_states_its_coverage(
+    run_dir, class_folder_root, capsys, tmp_path
+):
+    predictions = tmp_path / "predictions.json"
+    arguments = ["evaluate", run_dir, class_folder_root, "--predictions", predictions]
+    report = run_json(capsys, [*arguments, "--num_workers", "0"])
+    assert (report["num_clips"], report["num_crops"]) == (2, 3)
+    assert (report["num_annotated"], report["num_decoded"], report["failed"]) == (5, 5, [])
+    listed = json.loads(predictions.read_text())
+    right = [entry["label"] == entry["topk"][0]["label"] for entry in listed]
+    assert report["top1"] == pytest.approx(sum(right) / 5)
+
+
+def test_evaluation_reports_a_video_that_does_not_decode(
+    run_dir, class_folder_root, capsys, tmp_path
+):
+    broken = tmp_path / "videos" / "waving"
+    broken.mkdir(parents=True)
+    (broken / "broken.mp4").write_bytes(b"")
+    good = next((class_folder_root / "waving").iterdir())
+    (broken / "good.mp4").write_bytes(good.read_bytes())
+    report = run_json(capsys, ["evaluate", run_dir, broken.parent, "--num_workers", "0"])
+    assert (report["num_annotated"], report["num_decoded"]) == (2, 1)
+    assert len(report["failed"]) == 1
+    assert report["failed"][0].startswith(f"{broken / 'broken.mp4'}: empty")
+
+
+def test_prediction_is_the_json_of_the_field(run_dir, numbered_video, capsys):
+    record = run_json(capsys, ["predict", numbered_video, "--checkpoint", run_dir])
+    assert (record["frames"], record["fps"]) == (60, 25.0)
+    assert record["views"] == {"clips": 2, "crops": 3, "aggregate": "softmax-mean"}
+    assert record["tokens"] == {"input": 16, "semantic": 4}
+    assert sum(entry["score"] for entry in record["topk"]) == pytest.approx(1, abs=1e-5)
+    assert {entry["label"] for entry in record["topk"]} == {"pushing left", "waving"}
+
+
+def test_decoders_agree_on_the_prediction(run_dir, numbered_video, capsys):
+    scores = [
+        run_json(
+            capsys, ["predict", numbered_video, "--checkpoint", run_dir, "--backend", backend]
+        )["topk"]
+        for backend in ("pyav", "decord")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_training_goes_on_from_its_last_epoch(run_dir, tmp_path):
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    folder = tmp_path / "longer"
+    folder.mkdir()
+    for path in run_dir.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    config["train"] |= {"epochs": 3, "resume": True}
+    settings = tmp_path / "longer.yaml"
+    settings.write_text(yaml.safe_dump(config))
+    assert main(["train", "--config", str(settings), "--output_dir", str(folder)]) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2, 3]
+
+
+def test_models_are_listed_with_their_sizes(capsys):
+    rows = run_json(capsys, ["models", "videomae_[bs]*", "--semantic", "8x4x4@4"])
+    assert [row["name"] for row in rows] == [
+        "videomae_base_patch16_224",
+        "videomae_small_patch16_224",
+    ]
+    assert [(row["tokens"], row["semantic_tokens"]) for row in rows] == [(1568, 128)] * 2
+    assert rows[0]["parameters"] == pytest.approx(86.5e6, rel=0.01)

@@ -1,0 +1,69 @@
+"""Every recipe loads against the real command line, builds, and is named as its content says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from stvit_video.cli import build_parser, load_command, parse_command
+from stvit_video.commands.demo import demo
+from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
+from stvit_video.config import RunConfig, parse_semantic
+from stvit_video.models.registry import create_model
+
+ROOT = Path(__file__).parents[1] / "configs"
+RECIPES = sorted(ROOT.rglob("*.yaml"))
+
+
+def load(path):
+    train = load_command("train")
+    values = parse_command(build_parser("train", train), ["--config", str(path)])
+    del values["json"], values["output_dir"]
+    return RunConfig(**values)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_there_are_recipes_for_each_data_set():
+    assert {path.parent.name for path in RECIPES} == {
+        *("demo", "class_folders", "kinetics400", "something_something_v2"),
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_a_recipe_builds_and_is_named_as_its_content_says(path):
+    run = load(path)
+    with torch.device("meta"):
+        model = create_model(
+            run.model.name,
+            semantic=run.model.semantic,
+            num_frames=run.model.num_frames,
+            frame_stride=run.model.frame_stride,
+            image_size=run.model.image_size,
+            drop_path=run.model.drop_path,
+        )
+    clip = model.preprocessing
+    stem = re.sub(r"_patch\w+", "", run.model.name)
+    stem += f"_{clip.num_frames}x{clip.frame_stride}_{clip.image_size}"
+    if run.model.semantic:
+        stem += "_semantic_" + "x".join(map(str, parse_semantic(run.model.semantic)[0].grid))
+    assert path.stem == stem
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_a_recipe_begins_with_command_expected_result_and_time(path):
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for word in ("# Command:  stvit-video ", "# Expected: ", "# Time:     "):
+        assert any(line.startswith(word) for line in header), word
+    assert f"configs/{name_of(path)}" in "\n".join(header)
+
+
+@pytest.mark.parametrize("semantic", [None, SEMANTIC])
+def test_the_demo_trains_as_its_recipes_say(semantic):
+    end = "" if semantic is None else "_semantic_4x2x2"
+    epochs = demo.__kwdefaults__["epochs"]
+    settings = demo_settings(Path("runs/demo/data"), semantic=semantic, epochs=epochs, seed=0)
+    assert load(ROOT / "demo" / f"demo_tiny_8x1_64{end}.yaml") == settings
