@@ -107,7 +107,7 @@ TARGETS = [
         speed_ratio("swin", SWIN, "torchvision:swin3d_t"),
     ),
     Target(
-        "Video Swin-T, semantic 8x6x6@2 over dense",
+        "Video Swin-T, semantic 16x6x6@2,scope=frame over dense",
         1.25,
         speed_ratio("swin", f"{SWIN}:16x6x6@2,scope=frame", SWIN),
     ),

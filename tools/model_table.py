@@ -1,4 +1,4 @@
-"""Write docs/models.md: every model of the registry with its parameters, arithmetic and licence.
+"""Write docs/models.md, every model of the registry with its cost and licence, and README's rows.
 
 Run by hand when a row changes: `.venv/bin/python tools/model_table.py`. Counts run on the meta
 device, so size costs nothing; a test compares the file with what this writes.
@@ -16,7 +16,16 @@ from stvit_video.models.frame_transformer import FrameTransformer
 from stvit_video.models.registry import create_model, find_variant, list_models
 from stvit_video.models.swin import StvitRVariant, SwinVariant
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "models.md"
+README = ROOT / "README.md"
+README_MODELS = (
+    *("timesformer_base_patch16_224", "vivit_base_patch16x2_224", "vivit_base_fe_patch16x2_224"),
+    *("videomae_small_patch16_224", "videomae_base_patch16_224", "videomae_large_patch16_224"),
+    *("video_swin_tiny_patch2x4x4_224", "video_swin_base_patch2x4x4_224"),
+    *("deit_small_patch16_224", "swin_small_patch4_window7_224"),
+    "stvit_r_swin_small_patch4_window7_224",
+)
 HEAD = """# Models
 
 Written by `tools/model_table.py` from the registry; do not edit.
@@ -32,6 +41,7 @@ COLUMNS = (
     *("model", "parameters (M)", "frames x stride x size", "tokens", "GMACs"),
     *("semantic setting", "semantic tokens", "semantic GMACs", "source", "licence of weights"),
 )
+COLUMN_HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 
 class Row(NamedTuple):
@@ -107,21 +117,40 @@ def make_row(name: str) -> Row:
 
 def make_page(names: list[str]) -> str:
     """Write the whole page."""
-    head = f"{HEAD}| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
-    return head + "".join(f"{make_row(name)}\n" for name in names)
+    return HEAD + table([str(make_row(name)) for name in names])
+
+
+def table(rows: list[str]) -> str:
+    """Write rows with their head in Markdown."""
+    return "".join(f"{line}\n" for line in (COLUMN_HEAD, *rows))
+
+
+def with_table(readme: str, page: str) -> str:
+    """Put the page's rows of `README_MODELS` between the marks of the README."""
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    before, rest = readme.split("<!-- models -->\n")
+    _, after = rest.split("<!-- /models -->\n")
+    chosen = table([rows[name] for name in README_MODELS])
+    return f"{before}<!-- models -->\n{chosen}<!-- /models -->\n{after}"
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    os.replace(partial, path)
 
 
 def main() -> None:
-    """Write the page, or its rows of some models to the terminal."""
+    """Write page and README, or the rows of some models to the terminal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", help="print the rows of these models instead")
     pattern = parser.parse_args().pattern
     if pattern is not None:
         print(make_page(list_models(pattern)), end="")
         return
-    partial = PAGE.with_name(f".{PAGE.name}.{os.getpid()}")
-    partial.write_text(make_page(list_models()))
-    os.replace(partial, PAGE)
+    replace_file(PAGE, make_page(list_models()))
+    replace_file(README, with_table(README.read_text(), PAGE.read_text()))
 
 
 if __name__ == "__main__":

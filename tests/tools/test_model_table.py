@@ -48,3 +48,9 @@ def test_source_and_licence_are_those_of_the_registry(tool, page):
 @pytest.mark.slow
 def test_the_whole_page_is_up_to_date(tool, page):
     assert tool.make_page(list_models()) == page
+
+
+def test_the_table_of_the_readme_holds_rows_of_the_page(tool, page):
+    readme = (ROOT / "README.md").read_text()
+    assert tool.with_table(readme, page) == readme
+    assert all(f"| `{name}` |" in readme for name in tool.README_MODELS)
