@@ -17,13 +17,15 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from gpu_cases import COMPARISONS, PROFILED, SWEPT, SWEPT_SIZES, Case, Comparison
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
@@ -32,6 +34,14 @@ from stvit_video.measure.sweep import sweep_batches
 from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.reduction import RunLengthTransformer
 from stvit_video.models.spec import build_spec, example_clips, parse_spec
+
+CUDNN_FIRST = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+"""Order of the backends of fused attention under `--attention cudnn`, for all models alike."""
 
 
 class Settings(NamedTuple):
@@ -49,6 +59,12 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}")
     parser.add_argument("--output", type=Path, required=True, help="folder of the JSON files")
     parser.add_argument("--quick", action="store_true", help="few rounds")
+    parser.add_argument(
+        "--attention",
+        choices=["torch", "cudnn"],
+        default="torch",
+        help="backend that is tried first",
+    )
     parser.add_argument("--cpu", action="store_true", help="try the script without a GPU")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(sections)
@@ -60,14 +76,23 @@ def main() -> None:
         dtype=torch.float32 if arguments.cpu else torch.bfloat16,
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
+    is_cudnn = arguments.attention == "cudnn"
+    with sdpa_kernel(CUDNN_FIRST, set_priority=True) if is_cudnn else nullcontext():
+        write_sections(arguments, settings, arguments.sections or sections)
+
+
+def write_sections(
+    arguments: argparse.Namespace, settings: Settings, sections: Sequence[str]
+) -> None:
+    """Measure the ceiling, then each section into its own file."""
     ceiling = dataclasses.asdict(measure_matmul_ceiling(settings.device, settings.dtype))
     print(f"matmul ceiling {ceiling['flops_per_second'] / 1e12:.0f} TFLOP/s", flush=True)
-    for section in arguments.sections or sections:
+    for section in sections:
         start = time.perf_counter()
         results = run_section(section, settings)
         record = {
             "section": section,
-            "environment": environment(settings.device),
+            "environment": environment(settings.device, arguments.attention),
             "matmul_ceiling": ceiling,
             "seconds": time.perf_counter() - start,
             "results": results,
@@ -224,7 +249,7 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device, attention: str) -> dict[str, Any]:
     """Say where and with what the numbers were measured."""
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     for package in ("torchvision", "transformers", "timm", "triton"):
@@ -236,6 +261,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "cuda": torch.version.cuda,
+        "attention": attention,
         "versions": versions,
     }
 

@@ -64,7 +64,8 @@ def conditions(raw: Raw) -> Section:
         lines.append(
             f"- {name}: {here['date']}, {here['device']}, CUDA {here['cuda']}, {versions};"
             f" matmul ceiling {ceiling['flops_per_second'] / 1e12:.0f} TFLOP/s"
-            f" ({ceiling['dtype']}, {ceiling['size']}); took {part['seconds']:.0f} s"
+            f" ({ceiling['dtype']}, {ceiling['size']}); attention by"
+            f" {here.get('attention', 'torch')}; took {part['seconds']:.0f} s"
         )
     text = (
         "Random weights and random clips, already on the device. Models of a table had their turns"
