@@ -1,0 +1,188 @@
+import dataclasses
+import json
+from typing import NamedTuple
+
+import pytest
+import torch
+from rich.console import Console
+
+from stvit_video.config import AugmentationConfig, OptimizerConfig, TrainConfig
+from stvit_video.errors import CheckpointError, DatasetError
+from stvit_video.models.registry import create_model
+from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.fit import fit
+from stvit_video.video.batch_transform import BatchTransform
+
+CLASSES = ("dark", "bright")
+SETTINGS = TrainConfig(epochs=2, batch_size=4, devices="cpu", seed=5)
+
+
+class Batch(NamedTuple):
+    clip: torch.Tensor
+    label: torch.Tensor
+    video_index: torch.Tensor
+    view_index: torch.Tensor
+    failures: tuple = ()
+
+
+class Loader:
+    """Serves the same batches every epoch (Lightning takes a list for several loaders)."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __iter__(self):
+        return iter(self.made)
+
+    def __len__(self):
+        return len(self.made)
+
+
+def batches(num_batches, *, seed, failures=()):
+    """Dark and bright clips, 4 in a batch, without a data set behind them."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for number in range(num_batches):
+        label = torch.randint(0, 2, (4,), generator=generator)
+        noise = torch.randint(0, 90, (4, 3, 2, 16, 16), generator=generator)
+        clip = (noise + 150 * label.reshape(-1, 1, 1, 1, 1)).to(torch.uint8)
+        index = torch.arange(4) + 4 * number
+        made.append(Batch(clip, label, index, index * 0, failures))
+    return made
+
+
+def classifier(*, num_videos=12, lr=1e-3, **how):
+    torch.manual_seed(SETTINGS.seed)
+    model = create_model("demo_tiny", num_classes=2, num_frames=2, image_size=16)
+    return VideoClassifier(
+        model,
+        preprocessing=model.preprocessing,
+        num_classes=2,
+        num_videos=num_videos,
+        optimizer=OptimizerConfig(lr=lr, warmup_epochs=0),
+        augment=BatchTransform(model.preprocessing, AugmentationConfig(), class_names=CLASSES),
+        **how,
+    )
+
+
+def train(module, run_dir, *, settings=SETTINGS, train_batches=None):
+    written, exports = [], []
+    report = fit(
+        module,
+        Loader(batches(3, seed=1) if train_batches is None else train_batches),
+        Loader(batches(2, seed=2)),
+        settings=settings,
+        run_dir=run_dir,
+        progress=(Console(stderr=True), "run"),
+        write=written.append,
+        export=lambda: exports.append(module.trainer.current_epoch),
+    )
+    return report, written, exports
+
+
+def weights(module):
+    return torch.cat([p.detach().flatten() for p in module.model.parameters()])
+
+
+def test_training_learns_and_reports_each_epoch(tmp_path):
+    module = classifier()
+    settings = dataclasses.replace(SETTINGS, epochs=4)
+    report, written, exports = train(module, tmp_path, settings=settings)
+    assert [epoch.epoch for epoch in report.epochs] == [1, 2, 3, 4]
+    assert [epoch.step for epoch in report.epochs] == [3, 6, 9, 12]
+    assert report.epochs[-1].train_loss < 0.5 * report.epochs[0].train_loss
+    assert report.epochs[-1].val_top1 == 1.0
+    assert written[-1] == report
+    assert exports[-1] == 3  # as good as ever: the last one counts
+    assert 0 <= report.data_wait_share < 1
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_clips(tmp_path):
+    module = classifier(lr=1e-12)  # too small to change anything
+    clips = batches(3, seed=1)
+    report, _, _ = train(module, tmp_path, train_batches=clips)
+    with torch.no_grad():
+        losses = [
+            torch.nn.functional.cross_entropy(module(b.clip), b.label, reduction="none")
+            for b in clips
+        ]
+    assert report.epochs[0].train_loss == pytest.approx(float(torch.cat(losses).mean()), rel=0.05)
+
+
+def test_training_twice_gives_the_same_weights(tmp_path):
+    found = []
+    for name in ("one", "two"):
+        module = classifier()
+        train(module, tmp_path / name)
+        found.append(weights(module))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
+    whole = classifier()
+    train(whole, tmp_path / "whole")
+
+    class InterruptError(Exception):
+        pass
+
+    broken = classifier()
+    original = broken.on_train_epoch_start
+
+    def stop():
+        if broken.current_epoch == 1:
+            raise InterruptError
+        original()
+
+    broken.on_train_epoch_start = stop
+    with pytest.raises(InterruptError):
+        train(broken, tmp_path / "parts")
+    resumed = classifier()
+    settings = dataclasses.replace(SETTINGS, resume=True)
+    report, _, _ = train(resumed, tmp_path / "parts", settings=settings)
+    torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+    assert [epoch.epoch for epoch in report.epochs] == [1, 2]
+
+
+def test_the_resume_file_can_be_read_without_running_code(tmp_path):
+    train(classifier(), tmp_path)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 1
+
+
+def test_resuming_nothing_is_an_error(tmp_path):
+    settings = dataclasses.replace(SETTINGS, resume=True)
+    with pytest.raises(CheckpointError) as caught:
+        train(classifier(), tmp_path, settings=settings)
+    assert str(caught.value) == (
+        f"{tmp_path / 'last.ckpt'} does not exist; start without --train.resume"
+    )
+
+
+def test_videos_that_do_not_decode_are_skipped_counted_and_named(tmp_path):
+    module = classifier(num_videos=200)
+    bad = batches(3, seed=1, failures=((17, "b.mp4: corrupt"),))
+    report, written, _ = train(module, tmp_path, train_batches=bad)
+    assert report.failed == ("b.mp4: corrupt",)
+    assert [epoch.num_failed for epoch in report.epochs] == [1, 1]
+    assert json.loads(json.dumps(written[-1].failed)) == ["b.mp4: corrupt"]
+
+
+def test_too_many_videos_that_do_not_decode_stop_the_run(tmp_path):
+    bad = batches(1, seed=1, failures=((17, "b.mp4: corrupt"), (3, "c.mp4: empty")))
+    with pytest.raises(DatasetError) as caught:
+        train(classifier(num_videos=150), tmp_path, train_batches=bad)
+    assert str(caught.value) == (
+        "2 of 150 training videos do not decode, more than data.max_failed_share (0.01) allows;"
+        " one of them: b.mp4: corrupt"
+    )
+
+
+def test_a_batch_of_failures_alone_changes_nothing(tmp_path):
+    module = classifier(num_videos=1000)
+    before = weights(module)
+    empty = torch.empty(0, dtype=torch.int64)
+    nothing = Batch(torch.empty(0), empty, empty, empty, ((1, "a.mp4: empty"),))
+    report, _, _ = train(module, tmp_path, train_batches=[nothing])
+    assert len(report.failed) == 1
+    decay_only = weights(module)  # AdamW shrinks matrices even without a gradient
+    torch.testing.assert_close(decay_only, before, rtol=1e-3, atol=0)
