@@ -62,4 +62,7 @@ def train_(
     )
     if report.failed:
         console.print(f"{len(report.failed)} videos were skipped; metrics.json lists them")
+    if report.val_failed:
+        count = len(report.val_failed)
+        console.print(f"{count} validation videos do not decode; val top-1 is over the others")
     write_json(report, json)

@@ -41,6 +41,7 @@ class VideoClassifier(LightningModule):
         self.num_videos = num_videos
         self.max_failed_share = max_failed_share
         self.failures: dict[int, str] = {}
+        self.val_failures: dict[int, str] = {}
         self.val_top1 = MulticlassAccuracy(num_classes=num_classes, average="micro")
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -63,7 +64,8 @@ class VideoClassifier(LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Count right answers on one view of each video."""
+        """Count right answers on one view of each video that decodes."""
+        self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
             self.val_top1.update(self(batch.clip), batch.label)
         self.log("val_top1", self.val_top1, batch_size=len(batch.label))

@@ -30,6 +30,8 @@ class FitReport:
     """One report an epoch, those before a resume included."""
     failed: tuple[str, ...]
     """Errors of the training videos that did not decode and were skipped."""
+    val_failed: tuple[str, ...]
+    """Errors of the validation videos that did not decode; `val_top1` is over the others."""
 
     @property
     def data_wait_share(self) -> float:
@@ -65,7 +67,9 @@ def fit(
 
     def report() -> FitReport:
         return FitReport(
-            epochs=tuple(log.epochs), failed=tuple(sorted(classifier.failures.values()))
+            epochs=tuple(log.epochs),
+            failed=tuple(sorted(classifier.failures.values())),
+            val_failed=tuple(sorted(classifier.val_failures.values())),
         )
 
     log = EpochLog(lambda _: write(report()))

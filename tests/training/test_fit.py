@@ -65,12 +65,12 @@ def classifier(*, num_videos=12, lr=1e-3, **how):
     )
 
 
-def train(module, run_dir, *, settings=SETTINGS, train_batches=None):
+def train(module, run_dir, *, settings=SETTINGS, train_batches=None, val_batches=None):
     written, exports = [], []
     report = fit(
         module,
         Loader(batches(3, seed=1) if train_batches is None else train_batches),
-        Loader(batches(2, seed=2)),
+        Loader(batches(2, seed=2) if val_batches is None else val_batches),
         settings=settings,
         run_dir=run_dir,
         progress=(Console(stderr=True), "run"),
@@ -165,6 +165,12 @@ def test_videos_that_do_not_decode_are_skipped_counted_and_named(tmp_path):
     assert report.failed == ("b.mp4: corrupt",)
     assert [epoch.num_failed for epoch in report.epochs] == [1, 1]
     assert json.loads(json.dumps(written[-1].failed)) == ["b.mp4: corrupt"]
+
+
+def test_validation_videos_that_do_not_decode_are_named(tmp_path):
+    bad = batches(2, seed=2, failures=((3, "v.mp4: corrupt"),))
+    report, _, _ = train(classifier(), tmp_path, val_batches=bad)
+    assert (report.failed, report.val_failed) == ((), ("v.mp4: corrupt",))
 
 
 def test_too_many_videos_that_do_not_decode_stop_the_run(tmp_path):
