@@ -21,6 +21,7 @@ from stvit_video.tokens.rivals.reducer import (
 Linkage = Literal["average", "complete", "single"]
 
 
+@torch.no_grad()
 def agglomerate(x: Tensor, num_clusters: int, *, linkage: Linkage) -> Tensor:
     """Cluster x (B, N, D) by cosine distance -> cluster number of each token (B, N), 0..S-1.
 

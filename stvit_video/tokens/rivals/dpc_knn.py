@@ -19,6 +19,7 @@ from stvit_video.tokens.rivals.reducer import (
 )
 
 
+@torch.no_grad()
 def density_peaks(x: Tensor, num_clusters: int, *, num_neighbours: int) -> Tensor:
     """Cluster x (B, N, D) -> cluster number of each token (B, N), 0..S-1, none empty.
 

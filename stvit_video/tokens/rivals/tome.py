@@ -31,6 +31,7 @@ class Matching(NamedTuple):
     num_class_tokens: int
 
 
+@torch.no_grad()
 def match_tokens(metric: Tensor, r: int, *, num_class_tokens: int) -> Matching:
     """Match every even token to its most similar odd one and keep the r best pairs.
 

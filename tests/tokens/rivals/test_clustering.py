@@ -108,3 +108,15 @@ def test_agglomeration_reads_keys_averaged_over_heads_and_density_peaks_the_toke
     ):
         want, _ = merge_clusters(tokens, torch.ones(2, 11, 1), cluster, 4)
         assert torch.equal(step(state, attention).tokens, want)
+
+
+def test_choosing_leaves_no_trace_in_the_graph_but_merging_does():
+    tokens = torch.randn(2, 11, 5, requires_grad=True)
+    keys = torch.randn(2, 3, 11, 7, requires_grad=True)
+    for step in (Agglomeration(4), DensityPeaks(4)):
+        state = step(TokenSet(tokens, Grid(1, 1, 11), None), AttentionInputs(keys, keys))
+        token_grad, key_grad = torch.autograd.grad(
+            state.tokens.square().sum(), [tokens, keys], allow_unused=True
+        )
+        assert (token_grad.abs().sum(-1) > 0).all()
+        assert key_grad is None
