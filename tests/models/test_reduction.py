@@ -119,3 +119,10 @@ def test_semantic_tokens_and_a_rival_exclude_each_other():
     with pytest.raises(ConfigError) as raised:
         build(semantic="2x2x2@2", reduction="tome:r=5")
     assert str(raised.value) == "semantic (2x2x2@2) and reduction (tome:r=5) exclude each other"
+
+
+def test_a_rival_compiles_as_one_graph():
+    model, clip = build(reduction="tome:r=5").eval(), walking_clip()
+    with torch.no_grad():
+        found = torch.compile(model, fullgraph=True, backend="eager")(clip)
+        torch.testing.assert_close(found, model(clip))
