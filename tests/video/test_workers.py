@@ -5,10 +5,10 @@ import pytest
 
 from stvit_video.video.workers import run_killable
 
-_HANG = "__import__('time').sleep(60)"
+_HANG = "__import__('time').sleep(600)"
 
 
-def _outcomes(expressions, *, num_workers=2, timeout_seconds=5.0):
+def _outcomes(expressions, *, num_workers=2, timeout_seconds=60.0):
     found = run_killable(
         eval, expressions, num_workers=num_workers, timeout_seconds=timeout_seconds
     )
@@ -24,9 +24,9 @@ def test_an_item_that_hangs_is_killed_and_the_rest_goes_on(tmp_path):
     note = tmp_path / "process"
     hang = f"open({str(note)!r}, 'w').write(str(__import__('os').getpid())) + {_HANG}"
     start = time.monotonic()
-    outcomes = _outcomes(["2 + 3", hang, "5 + 7"], num_workers=1, timeout_seconds=0.5)
+    outcomes = _outcomes(["2 + 3", hang, "5 + 7"], num_workers=1, timeout_seconds=3.0)
     assert outcomes == {"2 + 3": (5, ""), hang: (None, "time limit"), "5 + 7": (12, "")}
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 300
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
 
@@ -40,7 +40,7 @@ def test_an_item_that_crashes_its_process_costs_only_itself():
 
 def test_leaving_early_ends_the_workers():
     found = run_killable(
-        eval, ["__import__('os').getpid()"] * 3, num_workers=1, timeout_seconds=5.0
+        eval, ["__import__('os').getpid()"] * 3, num_workers=1, timeout_seconds=60.0
     )
     process = next(found).result
     os.kill(process, 0)
