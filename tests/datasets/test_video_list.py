@@ -38,6 +38,12 @@ def test_a_bare_path_has_no_label(tmp_path):
     ]
 
 
+def test_a_path_ends_at_the_last_suffix_of_its_line(tmp_path):
+    assert _read(tmp_path, "old.mp4 copies/a.avi.mp4 3\n") == [
+        ListRow("old.mp4 copies/a.avi.mp4", "3", -1)
+    ]
+
+
 def test_labels_may_be_names_with_spaces(tmp_path):
     text = 'a.mp4 riding a bike\nb c.mp4,"hello, world"\n#1 d.mp4\t100\triding a bike\n'
     assert _read(tmp_path, text) == [
