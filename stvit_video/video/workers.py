@@ -92,7 +92,7 @@ def _collect(
     ready = set(wait(list(busy), timeout=max(first_deadline - time.monotonic(), 0.0)))
     for connection, worker in busy.items():
         seconds = time.monotonic() - worker.started_at
-        if connection in ready:
+        if connection in ready or connection.poll():
             outcome = _receive(connection, worker.item, seconds)
         elif seconds >= timeout_seconds:
             outcome = Outcome(item=worker.item, result=None, failure="time limit", seconds=seconds)
