@@ -66,9 +66,7 @@ def test_the_json_is_what_the_field_expects(counting_video):
         "fps": 10.0,
         "frames": 20,
         "views": {"clips": 2, "crops": 3, "aggregate": "softmax-mean"},
-        "topk": [
-            {"rank": 1, "index": 1, "label": "bright", "score": prediction.topk[0]["score"]}
-        ],
+        "topk": [{"rank": 1, "index": 1, "label": "bright", "score": prediction.topk[0]["score"]}],
         "tokens": {"input": 12, "semantic": 5},
     }
     assert set(timing) == {"decode", "model"}

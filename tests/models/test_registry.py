@@ -88,8 +88,9 @@ def test_a_semantic_model_runs_block_layers_and_blocks_in_order():
 def test_a_recovered_model_returns_the_whole_grid():
     model = demo(semantic="4x2x2@1-5")
     clip = torch.randn(1, 3, 8, 64, 64)
-    assert model.forward_features(clip).shape == (1, 128, 4, 8, 8)
-    assert demo(semantic="4x2x2@1").forward_features(clip).shape == (1, 128, 4, 2, 2)
+    dim = model.blocks[0].norm1.weight.shape[0]
+    assert model.forward_features(clip).shape == (1, dim, 4, 8, 8)
+    assert demo(semantic="4x2x2@1").forward_features(clip).shape == (1, dim, 4, 2, 2)
     full, semantic = model.embed(clip)[0], None
     full = model.blocks[0](full)
     semantic, _ = model.stages[1].generator(full, model.embed(clip)[1], model.blocks[1:3])
