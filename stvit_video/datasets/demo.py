@@ -32,8 +32,15 @@ DIGIT_SIZE = (32, 44)
 """Smallest and largest height of a digit, in pixels."""
 SPEED = (3.0, 5.0)
 """Slowest and fastest motion, in pixels per frame."""
-_H264 = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "8"}
-"""Near lossless, no B-frames, a key frame every 8."""
+_H264 = {
+    "preset": "veryfast",
+    "crf": "18",
+    "bf": "0",
+    "g": "8",
+    "x264-params": "rc-lookahead=0:mbtree=0:scenecut=0",
+}
+"""Near lossless, no B-frames, a key frame every 8. The lookahead is off: on pictures this small its
+decisions differ from run to run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
