@@ -63,7 +63,10 @@ def run_demo(
     with console.status("writing videos"):
         write_demo_dataset(data_dir, sizes=sizes, seed=seed)
     test_videos = read_videos(data_dir / "test")
-    console.print(f"videos in {data_dir}: {sizes} for each of {test_videos.num_classes} classes")
+    console.print(
+        f"{test_videos.num_classes} classes in {data_dir}, each with {sizes.train} training,"
+        f" {sizes.val} validation and {sizes.test} test videos"
+    )
     runs = {
         "dense": demo_settings(data_dir, semantic=None, epochs=epochs, seed=seed),
         "semantic": demo_settings(data_dir, semantic=SEMANTIC, epochs=epochs, seed=seed),
