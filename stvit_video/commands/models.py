@@ -5,7 +5,7 @@ from typing import Any
 
 
 def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None = None) -> None:
-    """List the models: size, input, tokens, source and licence of the published weights.
+    """List the models: size, input and tokens; with `--json` also source and licence of weights.
 
     Args:
         pattern: Shell pattern of names, as in `videomae*`.
@@ -24,17 +24,19 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
     table = make_table(
         "models" if semantic is None else f"models with {semantic}",
         [
-            *("name", Column(title="parameters (M)", format=".1f"), "frames x stride", "size"),
-            *("tokens", "semantic", "weights", "licence of weights"),
+            *("name", Column(title="M params", format=".1f"), "clip", "tokens"),
+            *(() if semantic is None else ("semantic",)),
         ],
         [
             [
                 *(row["name"], row["parameters"] / 1e6),
-                *(f"{row['num_frames']}x{row['frame_stride']}", row["image_size"]),
-                *(row["tokens"], row["semantic_tokens"], row["source"], row["license"]),
+                f"{row['num_frames']}x{row['frame_stride']}, {row['image_size']} px",
+                row["tokens"],
+                *(() if semantic is None else (row["semantic_tokens"],)),
             ]
             for row in rows
         ],
+        note="clip: frames x stride, height and width; --json tells source and licence of weights",
     )
     result_console(json).print(rich_table(table))
     write_json(rows, json)
