@@ -15,7 +15,7 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
     from stvit_video.errors import ConfigError
     from stvit_video.models.registry import list_models
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import Column, make_table, rich_table
+    from stvit_video.report.tables import Column, make_table, print_table
 
     names = list_models(pattern)
     if not names:
@@ -38,7 +38,7 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
         ],
         note="clip: frames x stride, height and width; --json tells source and licence of weights",
     )
-    result_console(json).print(rich_table(table))
+    print_table(result_console(json), table)
     write_json(rows, json)
 
 

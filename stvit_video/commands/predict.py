@@ -33,7 +33,7 @@ def predict(  # noqa: PLR0913 this is a command line
         json: Write the result here; `-` is standard output.
     """
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import Column, make_table, rich_table
+    from stvit_video.report.tables import Column, make_table, print_table
 
     prediction = predict_video(
         video,
@@ -54,7 +54,7 @@ def predict(  # noqa: PLR0913 this is a command line
         f" {prediction.views.num_crops} crops; decoding {prediction.decode_milliseconds:.0f} ms,"
         f" model {prediction.model_milliseconds:.0f} ms",
     )
-    result_console(json).print(rich_table(table))
+    print_table(result_console(json), table)
     write_json(prediction.as_json(), json)
 
 

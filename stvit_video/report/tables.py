@@ -60,10 +60,8 @@ def show_cell(cell: Cell, column: Column) -> str:
 
 
 def rich_table(table: Table) -> rich.table.Table:
-    """Make the table that rich prints, numbers to the right."""
-    drawn = rich.table.Table(
-        title=table.title, caption=table.note or None, title_justify="left", caption_justify="left"
-    )
+    """Make the table that rich prints, numbers to the right; title and note stay outside."""
+    drawn = rich.table.Table()
     for index, column in enumerate(table.columns):
         justify = "right" if _is_numeric(table, index) else "left"
         drawn.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -75,16 +73,15 @@ def rich_table(table: Table) -> rich.table.Table:
 def print_table(console: Console, table: Table) -> None:
     """Print to a terminal, folded to its width, or to a pipe or file, as wide as the table is."""
     drawn = rich_table(table)
-    if console.is_terminal:
-        console.print(drawn)
-        return
-    drawn.caption = None
     folded_width = console.width
-    console.width = Measurement.get(console, console.options.update(max_width=9999), drawn).maximum
+    if not console.is_terminal:
+        options = console.options.update(max_width=9999)
+        console.width = Measurement.get(console, options, drawn).maximum
+    console.print(table.title, soft_wrap=True, markup=False, highlight=False)
     console.print(drawn)
     console.width = folded_width
     if table.note:
-        console.print(table.note, soft_wrap=True, markup=False)
+        console.print(table.note, soft_wrap=True, markup=False, highlight=False)
 
 
 def csv_text(table: Table) -> str:
