@@ -66,4 +66,4 @@ def test_the_demo_trains_as_its_recipes_say(semantic):
     end = "" if semantic is None else "_semantic_4x2x2"
     epochs = demo.__kwdefaults__["epochs"]
     settings = demo_settings(Path("runs/demo/data"), semantic=semantic, epochs=epochs, seed=0)
-    assert load(ROOT / "demo" / f"demo_tiny_8x1_64{end}.yaml") == settings
+    assert load(ROOT / "demo" / f"demo_tiny_8x2_64{end}.yaml") == settings

@@ -6,7 +6,7 @@ from pathlib import Path
 def demo(
     *,
     output_dir: Path | None = None,
-    epochs: int = 15,
+    epochs: int = 12,
     seed: int = 0,
     num_videos: int = 90,
     json: Path | None = None,

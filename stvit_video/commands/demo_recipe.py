@@ -18,7 +18,7 @@ SEMANTIC = "4x2x2@2"
 def demo_settings(data_dir: Path, *, semantic: str | None, epochs: int, seed: int) -> RunConfig:
     """Return the training of the dense model, or of the one with semantic tokens."""
     return RunConfig(
-        model=ModelConfig(name="demo_tiny", semantic=semantic),
+        model=ModelConfig(name="demo_tiny", semantic=semantic, frame_stride=2),
         data=DataConfig(train=data_dir / "train", val=data_dir / "val", num_workers=1),
         augmentation=AugmentationConfig(
             crop="scale_jitter", scale_jitter=(1.0, 1.1), flip=0.0, label_smoothing=0.1
