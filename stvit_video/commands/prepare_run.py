@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from stvit_video.commands.scan_run import check_workers, open_videos, print_bad_videos
+from stvit_video.datasets.coverage import missing_path
 from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.prepared import prepared_manifest, prepared_paths
 from stvit_video.datasets.scanned import ScanSummary, summarise_scan
+from stvit_video.report.files import write_file
 from stvit_video.report.progress import track_files
 from stvit_video.video.encode_settings import EncodeSettings
 from stvit_video.video.journal import Journal
@@ -57,7 +59,10 @@ def run_preparation(
             fresh=fresh,
         )
     )
-    return _write(videos, targets, results, output_dir / "manifest.csv")
+    prepared = output_dir / "manifest.csv"
+    if (missing := missing_path(target)).is_file():  # coverage counts them beside every accuracy
+        write_file(missing_path(prepared), missing.read_text(encoding="utf-8"))
+    return _write(videos, targets, results, prepared)
 
 
 def _prepare(

@@ -108,3 +108,12 @@ def test_the_command_line_sets_the_encoder_and_names_what_is_wrong(root, tmp_pat
     assert main([*words, "--encode.gop", "0"]) == 2
     error = capsys.readouterr().err
     assert error == "stvit-video data prepare: encode.gop (0) must be in 1..1000\n"
+
+
+def test_the_list_of_missing_videos_goes_along(root, tmp_path):
+    manifest = tmp_path / "val.csv"
+    manifest.write_text("path,label\nvideos/waving/video_14.mp4,waving\n")
+    (tmp_path / "val.missing.txt").write_text("videos/waving/gone.mp4\n")
+    data_prepare(manifest, tmp_path / "new", num_workers=1)
+    listed = tmp_path / "new" / "manifest.missing.txt"
+    assert listed.read_text() == "videos/waving/gone.mp4\n"
