@@ -40,7 +40,8 @@ def window_bias(table: Tensor, window: Size, fitted: Size) -> Tensor:
     index = torch.zeros_like(token[:, None])
     for size, place in zip(window, (token // (h * w), token // w % h, token % w), strict=True):
         index = index * (2 * size - 1) + place[:, None] - place + size - 1  # (M, M)
-    return table[index].permute(2, 0, 1)
+    # Fused attention refuses a bias whose keys are not next to each other in memory.
+    return table[index].permute(2, 0, 1).contiguous()
 
 
 def interpolated_bias(table: Tensor, window: Size, places: Sequence[AxisPlaces]) -> Tensor:

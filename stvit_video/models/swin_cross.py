@@ -64,10 +64,11 @@ class CrossWindows:
             [tokens.shape[2] - self.context_grid.size, self.context_grid.size], dim=2
         )
         volume = tokens.flatten(0, 1).unflatten(1, tuple(self.context_grid))  # (B*h, t, h, w, d)
-        for axis in range(3):
-            index = self._key_index(axis, tokens.device)
-            if index.numel() > volume.shape[axis + 1]:
-                volume = volume.index_select(axis + 1, index.flatten())
+        for axis, size in enumerate(self.key_window):
+            if self.num_windows[axis] * size != self.context_grid[axis]:  # windows overlap
+                starts = self._key_starts(axis)
+                parts = [volume.narrow(axis + 1, start, size) for start in starts]
+                volume = torch.cat(parts, dim=axis + 1)
         t, h, w = self.num_windows
         x, y, z = self.key_window
         keys = rearrange(
@@ -95,17 +96,22 @@ class CrossWindows:
         whole = whole.scatter(3, index[None, :, None].expand_as(weights), weights)
         return merge_windows(whole, self.grid, self.window)
 
-    def _key_index(self, axis: int, device: torch.device) -> Tensor:
-        """Index the keys of every window of an axis: int (W, K); a window stays inside the grid."""
+    def _key_starts(self, axis: int) -> list[int]:
+        """First key of every window of an axis; a window stays inside the grid."""
         length, size, num_windows = (
             self.context_grid[axis],
             self.key_window[axis],
             self.num_windows[axis],
         )
-        window = torch.arange(num_windows, device=device)
         margin = (size - length // num_windows) // 2
-        start = (window * length // num_windows - margin).clamp(0, length - size)
-        return start[:, None] + torch.arange(size, device=device)
+        starts = (window * length // num_windows - margin for window in range(num_windows))
+        return [min(max(start, 0), length - size) for start in starts]
+
+    def _key_index(self, axis: int, device: torch.device) -> Tensor:
+        """Index the keys of every window of an axis: int (W, K)."""
+        size = self.key_window[axis]
+        starts = self._key_starts(axis)
+        return torch.stack([torch.arange(n, n + size, device=device) for n in starts])
 
     def _places(self, axis: int, device: torch.device) -> AxisPlaces:
         length, context = self.grid[axis], self.context_grid[axis]
