@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.models.time_attention import attend_in_time
 from stvit_video.tokens.grid import Grid
 
 
@@ -52,6 +53,14 @@ class Attention(nn.Module):
             k, v = k_and_v.chunk(2, dim=-1)
         return self._split_heads(q), self._split_heads(k), self._split_heads(v)
 
+    def along_time(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Let every place of the frame read its own frames: (B, N, D) on `grid` -> (B, N, D)."""
+        return self.proj(attend_in_time(self.packed(tokens), grid.t).flatten(2))
+
+    def packed(self, tokens: Tensor) -> Tensor:
+        """Make q, k and v of tokens in one piece: (B, N, D) -> (B, N, 3, h, d)."""
+        return self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
+
     def weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return what `forward` attends to, mean over heads: (B, N, M), rows sum to 1."""
         q, k, _ = self.project(tokens, context)
@@ -69,13 +78,10 @@ def attend_along_axes(attention: Attention, tokens: Tensor, grid: Grid) -> Tenso
 
     Tokens (B, N, D) on `grid`; the number of heads is even.
     """
-    along_time, in_frames = zip(
-        *(x.chunk(2, dim=1) for x in attention.project(tokens)), strict=True
-    )  # q, k, v (B, h/2, N, d) of either half
-    series = (rearrange(x, "b h (t n) d -> (b n) h t d", t=grid.t) for x in along_time)
-    frames = (rearrange(x, "b h (t n) d -> (b t) h n d", t=grid.t) for x in in_frames)
-    x = F.scaled_dot_product_attention(*series)  # (B*n, h/2, t, d)
-    y = F.scaled_dot_product_attention(*frames)  # (B*t, h/2, n, d)
-    x = rearrange(x, "(b n) h t d -> b (t n) (h d)", b=len(tokens))
-    y = rearrange(y, "(b t) h n d -> b (t n) (h d)", b=len(tokens))
-    return attention.proj(torch.cat([x, y], dim=-1))  # (B, N, D)
+    qkv = attention.packed(tokens)  # (B, N, 3, h, d)
+    along_time, in_frames = qkv.chunk(2, dim=3)
+    x = attend_in_time(along_time, grid.t)  # (B, N, h/2, d)
+    q, k, v = rearrange(in_frames, "b (t n) three h d -> three (b t) h n d", t=grid.t).unbind(0)
+    y = F.scaled_dot_product_attention(q, k, v)  # (B*t, h/2, n, d)
+    y = rearrange(y, "(b t) h n d -> b (t n) h d", t=grid.t)
+    return attention.proj(torch.cat([x, y], dim=2).flatten(2))  # (B, N, D)

@@ -7,7 +7,6 @@ tokens, D width.
 from collections.abc import Callable
 
 import torch
-from einops import rearrange
 from timm.layers.drop import DropPath
 from timm.layers.layer_scale import LayerScale
 from timm.layers.mlp import Mlp
@@ -119,10 +118,17 @@ class DividedBlock(Block):
 
     def _attend_in_time(self, patches: Tensor, grid: Grid) -> Tensor:
         """(B, N, D) -> (B, t, h*w, D)."""
-        series = rearrange(patches, "b (t n) d -> (b n) t d", t=grid.t)
-        attended = self.drop_path(self.temporal_attn(self.temporal_norm1(series)))
-        attended = rearrange(self.temporal_fc(attended), "(b n) t d -> b t n d", b=len(patches))
-        return patches.unflatten(1, (grid.t, -1)) + attended
+        attended = self.temporal_attn.along_time(self.temporal_norm1(patches), grid)
+        attended = self._drop_series(attended.unflatten(1, (grid.t, -1)))
+        return patches.unflatten(1, (grid.t, -1)) + self.temporal_fc(attended)
+
+    def _drop_series(self, attended: Tensor) -> Tensor:
+        """Drop the path of single places (B, t, h*w, D), as TimeSformer does."""
+        if not self.training or isinstance(self.drop_path, nn.Identity):
+            return attended
+        num_clips, _, num_places, _ = attended.shape
+        kept = self.drop_path(attended.new_ones(num_clips * num_places, 1))
+        return attended * kept.view(num_clips, 1, num_places, 1)
 
     def _attend_in_frames(self, cls: Tensor, patches: Tensor) -> Tensor:
         """(B, P, D), (B, t, h*w, D) -> (B, P + N, D)."""
