@@ -14,6 +14,7 @@ def test_public_names_are_those_of_their_homes():
     assert stvit_video.predict_video is predict_video
     assert {name: callable(getattr(stvit_video, name)) for name in stvit_video.__all__} == {
         "create_model": True,
+        "fuse": True,
         "list_models": True,
         "load_model": True,
         "predict_video": True,

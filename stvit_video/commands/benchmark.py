@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stvit_video.measure.ceiling import MatmulCeiling
     from stvit_video.report.tables import Cell, Table
 
+CompileMode = Literal["off", "blocks", "default", "reduce-overhead", "cuda-graph", "max-autotune"]
 _BATCH_SIZES = [8]
 
 
@@ -21,7 +22,7 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
     batch_sizes: list[int] = _BATCH_SIZES,
     device: str = "auto",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-    compile: Literal["off", "blocks", "default", "reduce-overhead", "max-autotune"] = "off",
+    compile: CompileMode = "off",
     rounds: int = 10,
     videos: Path | None = None,
     num_workers: int = 2,
@@ -38,7 +39,8 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
             is tried.
         device: auto, cpu, cuda or cuda:1.
         dtype: Of weights and clips; in training of the autocast.
-        compile: `blocks` compiles each block alone, quickly; the others are modes of torch.compile.
+        compile: `blocks` compiles each block alone, quickly; `cuda-graph` launches everything at
+            once, for small batches; the others are modes of torch.compile.
         rounds: Times that every model has its turn.
         videos: Also measure from files to logits: a folder of class folders, or a manifest.
         num_workers: Processes that decode, for `videos`.

@@ -1,5 +1,6 @@
 """What is known of the accuracy of compared models: measured elsewhere, or how far they agree."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.models.fuse import fuse
 from stvit_video.models.registry import create_model
 from stvit_video.models.spec import ModelSpec, build_spec, example_clips, parse_spec
 
@@ -46,14 +48,16 @@ def agreement_with_first(
         model = _build(spec, pretrained)
         if model.preprocessing == reference.preprocessing:
             _share_weights(reference, model)
+            model = fuse(model) if spec.fused else model
             agreement[spec.text] = 100 * float((_classes(model, clips) == wanted).float().mean())
     return agreement
 
 
 def _build(spec: ModelSpec, pretrained: Path | None) -> nn.Module:
+    """Build the network as it was trained, not fused yet."""
     torch.manual_seed(0)
     if pretrained is None:
-        return build_spec(spec).eval()
+        return build_spec(dataclasses.replace(spec, fused=False)).eval()
     return create_model(
         spec.name,
         semantic=spec.semantic,

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from stvit_video.commands.benchmark import CompileMode
+
 if TYPE_CHECKING:
     from stvit_video.commands.cost import ModelCost
 
@@ -19,7 +21,7 @@ def report(  # noqa: PLR0913 its parameters are its command line
     batch_sizes: list[int] = _BATCH_SIZES,
     device: str = "auto",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-    compile: Literal["off", "blocks", "default", "reduce-overhead", "max-autotune"] = "off",
+    compile: CompileMode = "off",
     rounds: int = 5,
     accuracy: dict[str, float] | None = None,
     pretrained: Path | None = None,
@@ -37,7 +39,7 @@ def report(  # noqa: PLR0913 its parameters are its command line
         batch_sizes: Clips of a batch, as in `[1, 8, 32]`.
         device: auto, cpu, cuda or cuda:1.
         dtype: Of weights and clips; in training of the autocast.
-        compile: `blocks` compiles each block alone, quickly; the others are modes of torch.compile.
+        compile: As for `stvit-video benchmark`.
         rounds: Times that every model has its turn.
         accuracy: Top-1 in percent of models, measured elsewhere, for the plot against cost.
         pretrained: Weights that all models of the first one's network share.

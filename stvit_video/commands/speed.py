@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.commands.assembly import build_evaluation_loader, choose_device, read_videos
+from stvit_video.commands.benchmark import CompileMode
 from stvit_video.commands.cost import ModelCost, stage_parts
 from stvit_video.config import DataConfig, Preprocessing, ViewConfig
 from stvit_video.errors import ConfigError
@@ -22,7 +23,6 @@ from stvit_video.models.spec import build_spec, example_clips, parse_spec
 from stvit_video.video.transform import normalize_clip
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
-CompileMode = Literal["off", "blocks", "default", "reduce-overhead", "max-autotune"]
 PASSES = {"inference": 1, "training": 3}
 """Forward passes that a step is worth: a backward pass costs two."""
 
@@ -119,7 +119,10 @@ def measure_speed(
     weights = torch.float32 if settings.mode == "training" else getattr(torch, settings.dtype)
     models: dict[str, nn.Module] = {}
     for cost in costs:
-        models[cost.model] = build_spec(parse_spec(cost.model)).to(device, weights)
+        spec = parse_spec(cost.model)
+        if spec.fused and settings.mode == "training":
+            raise ConfigError(f"model {cost.model} is fused for inference; train it without :fused")
+        models[cost.model] = build_spec(spec).to(device, weights)
 
     def measure(batch_size: int) -> tuple[dict[str, Tensor], dict[str, ThroughputReport]]:
         clips = _clips(models, batch_size, device, weights)

@@ -142,7 +142,7 @@ def _matmul_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return math.prod(_sizes(outputs[0])) * _sizes(inputs[0])[-1]
 
 
-def _added_bmm_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+def _added_product_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return _matmul_macs(inputs[1:], outputs)
 
 
@@ -176,7 +176,8 @@ _HANDLES: dict[str, Any] = {
     "aten::scaled_dot_product_attention": _attention_macs,
     META_CONVOLUTION: _convolution_macs,
     "aten::_convolution_mode": _convolution_macs,
-    "aten::baddbmm": _added_bmm_macs,
+    "aten::baddbmm": _added_product_macs,
+    "aten::_addmm_activation": _added_product_macs,
     "aten::matmul": _matmul_macs,
     "aten::mv": _matmul_macs,
     "aten::cdist": _distance_macs,

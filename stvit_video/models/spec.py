@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
+from stvit_video.models.fuse import fuse
 from stvit_video.models.peers import PEERS, create_peer
 from stvit_video.models.registry import create_model, find_variant
 from stvit_video.tokens.rivals.setting import METHODS, parse_reduction
@@ -28,13 +29,15 @@ class ModelSpec:
     image_size: int | None = None
     """Pixels; None as the model has them."""
     class_token: bool | None = None
+    fused: bool = False
+    """For inference only, in fewer passes over memory: `models.fuse`."""
 
 
 def parse_spec(text: str) -> ModelSpec:
     """Read `NAME[:SETTING...]`, parts joined by colons.
 
     A part is a semantic setting (`8x4x4@4,scope=tube`), a rival (`tome:r=65`), `frames=32`,
-    `size=256` or `class_token`. A peer is `library:model`, as in `torchvision:swin3d_t`.
+    `size=256`, `class_token` or `fused`. A peer is `library:model`, as in `torchvision:swin3d_t`.
 
     Raises:
         ConfigError: an unknown model, peer or part.
@@ -58,7 +61,7 @@ def build_spec(spec: ModelSpec, *, num_classes: int | None = None) -> nn.Module:
     """Build the model with random weights, on the device of the surrounding `torch.device`."""
     if spec.name in PEERS:
         return create_peer(spec.name)
-    return create_model(
+    model = create_model(
         spec.name,
         num_classes=num_classes,
         semantic=spec.semantic,
@@ -67,6 +70,7 @@ def build_spec(spec: ModelSpec, *, num_classes: int | None = None) -> nn.Module:
         image_size=spec.image_size,
         class_token=spec.class_token,
     )
+    return fuse(model) if spec.fused else model
 
 
 def example_clips(model: nn.Module, batch_size: int) -> Tensor:
@@ -97,14 +101,14 @@ def _read_part(text: str, parts: list[str]) -> tuple[str, str | int | bool]:
         reduction = f"{part}:{options}"
         parse_reduction(reduction)
         return "reduction", reduction
-    if part == "class_token":
-        return "class_token", True
+    if part in ("class_token", "fused"):
+        return part, True
     name, _, value = part.partition("=")
     if name in ("frames", "size") and value.isdigit():
         return ("num_frames" if name == "frames" else "image_size"), int(value)
     raise ConfigError(
         f"model {text} has a part {part!r} that is none of TxHxW@BLOCK, frames=N, size=N,"
-        f" class_token, {', '.join(METHODS)}"
+        f" class_token, fused, {', '.join(METHODS)}"
     )
 
 

@@ -19,6 +19,7 @@ from stvit_video.models.spec import ModelSpec, build_spec, example_clips, parse_
             },
         ),
         ("demo_tiny:rlt:size=32", {"reduction": "rlt:", "image_size": 32}),
+        ("demo_tiny:tome:r=3:fused", {"reduction": "tome:r=3", "fused": True}),
     ],
 )
 def test_parts_may_stand_in_any_number(text, expected):
@@ -35,7 +36,7 @@ def test_a_peer_is_one_word_with_a_colon():
         (
             "demo_tiny:tomato",
             "model demo_tiny:tomato has a part 'tomato' that is none of TxHxW@BLOCK, frames=N,"
-            " size=N, class_token, tome, random, average, evit, dpcknn, atc, rlt",
+            " size=N, class_token, fused, tome, random, average, evit, dpcknn, atc, rlt",
         ),
         ("demo_tiny:size=32:size=64", "model demo_tiny:size=32:size=64 sets image_size twice"),
     ],
