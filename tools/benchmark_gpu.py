@@ -6,8 +6,8 @@
 
 Needs torch and this package's models and measure only. Models of a section run in turns; a case
 that fails is recorded with its error, and the others go on. Most of the time goes to torch.compile,
-some half a minute for each compiled case; sections stand in the order of their weight, and each one
-writes its file when it is done.
+so all cases are first compiled by several processes at once, into torch's cache on disk; what that
+took, one process among the others, is reported. Every section writes its file when it is done.
 """
 
 import argparse
@@ -15,56 +15,45 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import multiprocessing
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from gpu_cases import COMPARISONS, PROFILED, SWEPT, SWEPT_SIZES, Case, Comparison
+import torch._inductor.runtime.cache_dir_utils
+from gpu_cases import CHECKED, COMPARISONS, PROFILED, Case, Comparison, compiled_cases
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
 from stvit_video.measure.ceiling import measure_matmul_ceiling
-from stvit_video.measure.sweep import sweep_batches
 from stvit_video.measure.throughput import compare_throughput
+from stvit_video.models.fuse import fuse
 from stvit_video.models.reduction import RunLengthTransformer
 from stvit_video.models.spec import build_spec, example_clips, parse_spec
 
-CUDNN_FIRST = [
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-]
-"""Order of the backends of fused attention under `--attention cudnn`, for all models alike."""
-
 
 class Settings(NamedTuple):
-    """How long to measure."""
+    """How to measure."""
 
     num_rounds: int
     device: torch.device
     dtype: torch.dtype
+    compile_seconds: dict[str, float]
+    """By case, of those that were compiled ahead."""
 
 
 def main() -> None:
     """Run the sections that are asked for, each into its own file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sections = [*COMPARISONS, "sweep", "profile"]
+    sections = [*COMPARISONS, "agreement", "profile"]
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}")
     parser.add_argument("--output", type=Path, required=True, help="folder of the JSON files")
     parser.add_argument("--quick", action="store_true", help="few rounds")
-    parser.add_argument(
-        "--attention",
-        choices=["torch", "cudnn"],
-        default="torch",
-        help="backend that is tried first",
-    )
+    parser.add_argument("--compilers", type=int, default=6, help="processes that compile ahead")
     parser.add_argument("--cpu", action="store_true", help="try the script without a GPU")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(sections)
@@ -74,16 +63,45 @@ def main() -> None:
         num_rounds=8 if arguments.quick else 15,
         device=torch.device("cpu" if arguments.cpu else "cuda"),
         dtype=torch.float32 if arguments.cpu else torch.bfloat16,
+        compile_seconds={},
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
-    is_cudnn = arguments.attention == "cudnn"
-    with sdpa_kernel(CUDNN_FIRST, set_priority=True) if is_cudnn else nullcontext():
-        write_sections(arguments, settings, arguments.sections or sections)
+    sections = arguments.sections or sections
+    if arguments.compilers:
+        compile_ahead(sections, settings, arguments.compilers)
+    write_sections(arguments.output, settings, sections)
 
 
-def write_sections(
-    arguments: argparse.Namespace, settings: Settings, sections: Sequence[str]
-) -> None:
+def compile_ahead(sections: Sequence[str], settings: Settings, num_processes: int) -> None:
+    """Fill torch's cache of compiled code, and note how long each case took."""
+    start = time.perf_counter()
+    waiting = compiled_cases(sections)
+    with multiprocessing.get_context("spawn").Pool(num_processes) as pool:
+        tasks = [(comparison, case, settings) for comparison, case in waiting]
+        for key, seconds in pool.imap_unordered(compile_case, tasks, chunksize=1):
+            if seconds is not None:
+                settings.compile_seconds[key] = seconds
+    # The kernels' best settings were found while processes shared the GPU: they are found again.
+    for path in Path(torch._inductor.runtime.cache_dir_utils.cache_dir()).rglob("*.best_config"):
+        path.unlink()
+    print(f"compiled {len(waiting)} cases in {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def compile_case(task: tuple[Comparison, Case, Settings]) -> tuple[str, float | None]:
+    """Run a first step in a process of its own; failures show later, when it is measured."""
+    comparison, case, settings = task
+    try:
+        model, batch = load(case, settings, training=comparison.mode == "training")
+        modes = {"case": case.compile_mode}
+        report = measure(comparison, {"case": model}, {"case": batch}, modes, 1, settings)
+        return comparison.key(case), report["case"].warmup_seconds
+    except (RuntimeError, ConfigError):
+        return comparison.key(case), None
+    finally:
+        release()
+
+
+def write_sections(folder: Path, settings: Settings, sections: Sequence[str]) -> None:
     """Measure the ceiling, then each section into its own file."""
     ceiling = dataclasses.asdict(measure_matmul_ceiling(settings.device, settings.dtype))
     print(f"matmul ceiling {ceiling['flops_per_second'] / 1e12:.0f} TFLOP/s", flush=True)
@@ -92,22 +110,22 @@ def write_sections(
         results = run_section(section, settings)
         record = {
             "section": section,
-            "environment": environment(settings.device, arguments.attention),
+            "environment": environment(settings.device),
             "matmul_ceiling": ceiling,
             "seconds": time.perf_counter() - start,
             "results": results,
         }
-        path = arguments.output / f"{section}.json"
+        path = folder / f"{section}.json"
         path.write_text(json.dumps(record, indent=1) + "\n")
         print(f"{section}: {record['seconds']:.0f} s -> {path}", flush=True)
 
 
 def run_section(section: str, settings: Settings) -> list[dict[str, Any]]:
     """Measure one section; every result is a plain record."""
-    if section == "sweep":
-        return [point for model in SWEPT for point in sweep(model, settings)]
     if section == "profile":
-        return [profile(model, settings) for model in PROFILED]
+        return [profile(case, settings) for case in PROFILED]
+    if section == "agreement":
+        return [agreement(case, settings) for case in CHECKED]
     return [record for one in COMPARISONS[section] for record in compare(one, settings)]
 
 
@@ -117,14 +135,16 @@ def compare(comparison: Comparison, settings: Settings) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     shared: dict[tuple[Any, ...], Tensor] = {}
     for case in comparison.cases:
-        label = f"{case.model} ({case.compile_mode}, batch {case.batch_size})"
+        label = case.label
         try:
             model, batch = load(case, settings, training=comparison.mode == "training")
             if not isinstance(model, RunLengthTransformer):
                 batch = shared.setdefault(tuple(batch.shape), batch)
             modes = {label: case.compile_mode}
             first = measure(comparison, {label: model}, {label: batch}, modes, 1, settings)
-            ready[label] = (case, model, batch, first[label].warmup_seconds)
+            seconds = first[label].warmup_seconds
+            seconds = settings.compile_seconds.get(comparison.key(case), seconds)
+            ready[label] = (case, model, batch, seconds)
         except (RuntimeError, ConfigError) as error:  # no memory, no compiler, no library
             text = " ".join(str(error).split())[:500]
             records.append({**case._asdict(), "mode": comparison.mode, "error": text})
@@ -168,7 +188,7 @@ def measure(
         compare_throughput(
             models,
             clips,
-            mode="training" if training else "inference",
+            mode=comparison.mode,
             num_rounds=num_rounds,
             steps_per_round=1 if min(map(len, clips.values())) == 1 else 3,
             compile_mode=modes,
@@ -200,24 +220,29 @@ def describe(model: nn.Module, clips: Tensor) -> dict[str, Any]:
     return record
 
 
-def sweep(model: str, settings: Settings) -> list[dict[str, Any]]:
-    """Measure rising batch sizes of one model until the memory ends."""
+def agreement(case: Case, settings: Settings) -> dict[str, Any]:
+    """Compare logits with those of float32: of plain layers, and of what is timed."""
+    torch.manual_seed(0)
+    with torch.device(settings.device):
+        model = build_spec(parse_spec(case.model)).eval()
+    clips = example_clips(model, case.batch_size).to(settings.device)
+    with torch.inference_mode():
+        wanted = model(clips).double()
+        model, clips = model.to(settings.dtype), clips.to(settings.dtype)
+        plain = model(clips).double()
+        timed = torch.compile(fuse(model), dynamic=False)(clips).double()
+    release()
+    return {
+        "model": case.model,
+        "batch_size": case.batch_size,
+        "plain": float((plain - wanted).norm() / wanted.norm()),
+        "fused_and_compiled": float((timed - wanted).norm() / wanted.norm()),
+    }
 
-    def one(batch_size: int) -> list[dict[str, Any]]:
-        records = compare(Comparison([Case(model, "blocks", batch_size)]), settings)
-        if "error" in records[0]:
-            raise torch.OutOfMemoryError(records[0]["error"])
-        return records
 
-    sizes = SWEPT_SIZES if settings.device.type == "cuda" else (1, 2)
-    points = sweep_batches(one, sizes)
-    return [record for point in points for record in point.result or []]
-
-
-def profile(model: str, settings: Settings) -> dict[str, Any]:
+def profile(case: Case, settings: Settings) -> dict[str, Any]:
     """List where the time of one compiled step goes, by kernel."""
-    batch_size = 64 if settings.device.type == "cuda" else 1
-    built, clips = load(Case(model, batch_size=batch_size), settings, training=False)
+    built, clips = load(case, settings, training=False)
     run: Callable[[Tensor], Tensor] = torch.compile(built.eval(), dynamic=False)
     activities = [torch.profiler.ProfilerActivity.CPU]
     if settings.device.type == "cuda":
@@ -239,7 +264,13 @@ def profile(model: str, settings: Settings) -> dict[str, Any]:
     ]
     kernels.sort(key=lambda kernel: -kernel["milliseconds_per_step"])
     release()
-    return {"model": model, "batch_size": batch_size, "kernels": kernels[:25]}
+    total = sum(kernel["milliseconds_per_step"] for kernel in kernels)
+    return {
+        "model": case.model,
+        "batch_size": case.batch_size,
+        "milliseconds_per_step": total,
+        "kernels": kernels[:25],
+    }
 
 
 def release() -> None:
@@ -249,7 +280,7 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
-def environment(device: torch.device, attention: str) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """Say where and with what the numbers were measured."""
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     for package in ("torchvision", "transformers", "timm", "triton"):
@@ -261,7 +292,6 @@ def environment(device: torch.device, attention: str) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "cuda": torch.version.cuda,
-        "attention": attention,
         "versions": versions,
     }
 

@@ -50,6 +50,9 @@ def page_sections(raw: Raw) -> list[Section]:
         if name in raw:
             table = speed_table(raw[name], title)
             sections.append(Section(title=title, tables=(table,), pictures=_pictures(name, raw)))
+    if "agreement" in raw:
+        table = agreement_table(raw["agreement"])
+        sections.append(Section(title="Agreement with float32", tables=(table,)))
     if "profile" in raw:
         sections.append(Section(title="Where the time goes", tables=profile_tables(raw["profile"])))
     return sections
@@ -64,12 +67,13 @@ def conditions(raw: Raw) -> Section:
         lines.append(
             f"- {name}: {here['date']}, {here['device']}, CUDA {here['cuda']}, {versions};"
             f" matmul ceiling {ceiling['flops_per_second'] / 1e12:.0f} TFLOP/s"
-            f" ({ceiling['dtype']}, {ceiling['size']}); attention by"
-            f" {here.get('attention', 'torch')}; took {part['seconds']:.0f} s"
+            f" ({ceiling['dtype']}, {ceiling['size']}); took {part['seconds']:.0f} s"
         )
     text = (
         "Random weights and random clips, already on the device. Models of a table had their turns"
-        " in the same rounds on one GPU; figures are medians over rounds. Written by"
+        " in the same rounds on one GPU; figures are medians over rounds. `fused` is"
+        " `stvit_video.fuse(model)`; peers are as shipped. Compile: seconds until a first step was"
+        " done, while other processes compiled, too. Written by"
         " tools/write_gpu_results.py from the raw JSON of tools/benchmark_gpu.py.\n\n"
     )
     return Section(title="Conditions", text=text + "\n".join(lines))
@@ -118,6 +122,23 @@ def target_table(raw: Raw) -> Table:
     return make_table("Targets", columns, rows)
 
 
+def agreement_table(part: dict[str, Any]) -> Table:
+    """Show that what is timed computes what it should."""
+    columns: list[Column | str] = [
+        "model",
+        "batch",
+        Column(title="bfloat16, plain %", format=".2f"),
+        Column(title="bfloat16, fused and compiled %", format=".2f"),
+    ]
+    rows: list[list[Cell]] = [
+        [r["model"], r["batch_size"], 100 * r["plain"], 100 * r["fused_and_compiled"]]
+        for r in part["results"]
+    ]
+    note = "Distance of the logits from those of the same weights in float32: norm of the"
+    note += " difference over the norm."
+    return make_table("Agreement with float32", columns, rows, note=note)
+
+
 def profile_tables(part: dict[str, Any]) -> tuple[Table, ...]:
     """List the costliest kernels of each profiled model."""
     columns: list[Column | str] = [
@@ -128,7 +149,7 @@ def profile_tables(part: dict[str, Any]) -> tuple[Table, ...]:
     ]
     tables = []
     for record in part["results"]:
-        total = sum(kernel["milliseconds_per_step"] for kernel in record["kernels"])
+        total = record["milliseconds_per_step"]
         rows = [
             [
                 kernel["kernel"][:80],
@@ -196,7 +217,7 @@ def _scaling_pictures(records: list[dict[str, Any]]) -> tuple[Picture, ...]:
     for key, label in (("frames", "frames of a clip"), ("size", "pixels of a side")):
         series: dict[str, list[tuple[float, float]]] = {"dense": [], "semantic, after block 2": []}
         for record in records:
-            *_, last = record["model"].split(":")
+            *_, last = record["model"].removesuffix(":fused").split(":")
             if last.startswith(f"{key}="):
                 line = "semantic, after block 2" if "@2" in record["model"] else "dense"
                 milliseconds = 1e3 * record["median_step_seconds"] / record["batch_size"]

@@ -14,7 +14,8 @@ import benchmark_gpu, gpu_cases
 from stvit_video.models.spec import build_spec, parse_spec
 import torch
 cases = [case for group in gpu_cases.COMPARISONS.values() for one in group for case in one.cases]
-names = {case.model for case in cases} | {*gpu_cases.SWEPT, *gpu_cases.PROFILED}
+cases += [*gpu_cases.PROFILED, *gpu_cases.CHECKED]
+names = {case.model for case in cases}
 for name in sorted(names):
     spec = parse_spec(name)
     if not name.startswith("hf:"):  # importing transformers takes longer than all the rest
