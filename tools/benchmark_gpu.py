@@ -244,13 +244,12 @@ def profile(case: Case, settings: Settings) -> dict[str, Any]:
     """List where the time of one compiled step goes, by kernel."""
     built, clips = load(case, settings, training=False)
     run: Callable[[Tensor], Tensor] = torch.compile(built.eval(), dynamic=False)
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if settings.device.type == "cuda":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    kind = torch.profiler.ProfilerActivity
+    activity = kind.CUDA if settings.device.type == "cuda" else kind.CPU
     with torch.inference_mode():
         for _ in range(3):
             run(clips)
-        with torch.profiler.profile(activities=activities) as recorded:
+        with torch.profiler.profile(activities=[activity]) as recorded:
             for _ in range(3):
                 run(clips)
     kernels = [

@@ -34,6 +34,16 @@ class Comparison(NamedTuple):
         return f"{self.mode} {case.label}"
 
 
+def scaled(joint_steps: int, divided_steps: int) -> list[str]:
+    """Name joint and divided attention, dense and semantic, with their steps in time kept."""
+    return [
+        MAE,
+        f"{MAE}:{joint_steps}x4x4@2",
+        TIMESFORMER,
+        f"{TIMESFORMER}:{divided_steps}x4x4@2,scope=tube",
+    ]
+
+
 COMPARISONS: dict[str, list[Comparison]] = {
     "joint": [
         Comparison(
@@ -88,15 +98,10 @@ COMPARISONS: dict[str, list[Comparison]] = {
         for mode in ("off", "reduce-overhead", "cuda-graph")
     ],
     "scaling": [
-        Comparison(
-            [
-                Case(f"{MAE}:{size}:fused", "off", 8),
-                Case(f"{MAE}:{semantic}:{size}:fused", "off", 8),
-            ]
-        )
-        for size, semantic in [
-            *[(f"frames={frames}", f"{frames // 4}x4x4@2") for frames in (8, 16, 32, 64, 96)],
-            *[(f"size={pixels}", "8x4x4@2") for pixels in (224, 288, 336, 384, 448)],
+        Comparison([Case(f"{model}:{size}:fused", "off", 32) for model in models])
+        for size, models in [
+            *[(f"frames={n}", scaled(n // 4, n // 2)) for n in (8, 16, 32, 64, 96)],
+            *[(f"size={n}", scaled(4, 4)) for n in (224, 288, 336, 384, 448)],
         ]
     ],
     "rivals": [
@@ -141,10 +146,15 @@ CHECKED = [
 
 def compiled_cases(sections: Sequence[str]) -> list[tuple[Comparison, Case]]:
     """List the cases of sections that are compiled, each once."""
+    comparisons = [one for section in sections for one in COMPARISONS.get(section, [])]
+    if "profile" in sections:
+        comparisons.append(Comparison(PROFILED))
+    if "agreement" in sections:
+        fused = [case._replace(model=f"{case.model}:fused") for case in CHECKED]
+        comparisons.append(Comparison(fused))
     found = {
         comparison.key(case): (comparison, case)
-        for section in sections
-        for comparison in COMPARISONS.get(section, [])
+        for comparison in comparisons
         for case in comparison.cases
         if case.compile_mode != "off"
     }

@@ -5,10 +5,11 @@ python tools/write_gpu_results.py raw docs/results/h200.md
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
-from gpu_cases import MAE
+from gpu_cases import MAE, TIMESFORMER
 from gpu_targets import TARGETS, Raw, cost_of, utilisation
 
 from stvit_video.report.files import write_file
@@ -48,8 +49,11 @@ def page_sections(raw: Raw) -> list[Section]:
     sections = [conditions(raw), Section(title="Targets", tables=(target_table(raw),))]
     for name, title in TITLES.items():
         if name in raw:
-            table = speed_table(raw[name], title)
-            sections.append(Section(title=title, tables=(table,), pictures=_pictures(name, raw)))
+            tables = [speed_table(raw[name], title)]
+            if name == "scaling":
+                tables.append(growth_table(raw[name]["results"]))
+            pictures = _pictures(name, raw)
+            sections.append(Section(title=title, tables=tuple(tables), pictures=pictures))
     if "agreement" in raw:
         table = agreement_table(raw["agreement"])
         sections.append(Section(title="Agreement with float32", tables=(table,)))
@@ -212,18 +216,53 @@ def _pictures(name: str, raw: Raw) -> tuple[Picture, ...]:
     return ()
 
 
+SERIES = {
+    MAE: "joint, dense",
+    f"{MAE}, semantic": "joint, semantic after block 2",
+    TIMESFORMER: "divided, dense",
+    f"{TIMESFORMER}, semantic": "divided, semantic tubes after block 2",
+}
+
+
+def scaling_series(records: list[dict[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds of a clip against its `frames` or `size`, by kind of model."""
+    series: dict[str, list[tuple[float, float]]] = {name: [] for name in SERIES.values()}
+    for record in records:
+        name, *settings = record["model"].removesuffix(":fused").split(":")
+        option, _, value = settings[-1].partition("=")
+        if option == key:
+            kind = SERIES[name if len(settings) == 1 else f"{name}, semantic"]
+            milliseconds = 1e3 * record["median_step_seconds"] / record["batch_size"]
+            series[kind].append((int(value), milliseconds))
+    return series
+
+
+def growth_table(records: list[dict[str, Any]]) -> Table:
+    """Show how the time of a clip grows between the smallest and the largest clip."""
+    rows: list[list[Cell]] = []
+    for key, power in (("frames", 1), ("size", 2)):
+        for kind, points in scaling_series(records, key).items():
+            (small, first), (large, last) = points[0], points[-1]
+            pixels = (large / small) ** power
+            exponent = math.log(last / first) / math.log(pixels)
+            rows.append([kind, f"{key} {small} to {large}", pixels, last / first, exponent])
+    columns: list[Column | str] = [
+        "model",
+        "clips",
+        Column(title="times the pixels", format=".1f"),
+        Column(title="times the time", format=".1f"),
+        Column(title="exponent", format=".2f"),
+    ]
+    note = "Exponent: 1 is linear in the pixels of the clip, 2 quadratic."
+    return make_table("Growth with the clip", columns, rows, note=note)
+
+
 def _scaling_pictures(records: list[dict[str, Any]]) -> tuple[Picture, ...]:
     pictures = []
     for key, label in (("frames", "frames of a clip"), ("size", "pixels of a side")):
-        series: dict[str, list[tuple[float, float]]] = {"dense": [], "semantic, after block 2": []}
-        for record in records:
-            *_, last = record["model"].removesuffix(":fused").split(":")
-            if last.startswith(f"{key}="):
-                line = "semantic, after block 2" if "@2" in record["model"] else "dense"
-                milliseconds = 1e3 * record["median_step_seconds"] / record["batch_size"]
-                series[line].append((int(last.partition("=")[2]), milliseconds))
-        axes = Axes(x=label, y="milliseconds per clip")
+        axes = Axes(x=label, y="milliseconds per clip", log_x=True, log_y=True)
         caption = f"Time of a clip against {label}"
+        series = scaling_series(records, key)
         pictures.append(line_plot(f"h200_scaling_{key}.png", caption, series, axes))
     return tuple(pictures)
 

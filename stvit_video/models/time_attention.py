@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-_MOST_FRAMES = 32
+_MOST_FRAMES = 64
 _HEAD_WIDTHS = (16, 32, 64, 128)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from stvit_video.models.time_attention import attend_in_time
 
-SIZES = [(2, 8, 11, 3, 16), (1, 5, 7, 2, 32), (1, 32, 3, 1, 16), (2, 1, 5, 2, 16)]
+SIZES = [(2, 8, 11, 3, 16), (1, 5, 7, 2, 32), (1, 64, 3, 1, 16), (2, 1, 5, 2, 16)]
 """Clips, frames, places, heads, width of a head."""
 
 INTERPRETED = """
