@@ -60,7 +60,17 @@ COMPARISONS: dict[str, list[Comparison]] = {
             ]
         )
     ],
-    "training": [Comparison([Case(MAE), Case(f"{MAE}:4x4x4@4")], "training")],
+    "training": [
+        Comparison([Case(MAE), Case(f"{MAE}:4x4x4@4")], "training"),
+        Comparison(
+            [
+                Case(TIMESFORMER, batch_size=32),
+                Case(f"{TIMESFORMER}:8x4x4@4", batch_size=32),
+                Case("hf:timesformer_base", batch_size=32),
+            ],
+            "training",
+        ),
+    ],
     "timesformer": [
         Comparison(
             [

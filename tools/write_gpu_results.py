@@ -121,7 +121,8 @@ def target_table(raw: Raw) -> Table:
             rows.append([target.text, f"{sign} {target.limit}", None, "not measured"])
             continue
         met = value <= target.limit if target.at_most else value >= target.limit
-        rows.append([target.text, f"{sign} {target.limit}", value, "met" if met else "missed"])
+        verdict = "met" if met else f"missed: {target.why_hard}"
+        rows.append([target.text, f"{sign} {target.limit}", value, verdict])
     columns: list[Column | str] = ["what", "target", Column(title="measured", format=".2f"), ""]
     return make_table("Targets", columns, rows)
 
@@ -193,11 +194,17 @@ def _speed_row(record: dict[str, Any], part: dict[str, Any]) -> list[Cell]:
     ]
 
 
+def _setting(model: str) -> str:
+    """Leave the network out of a label: all points of a plot share it."""
+    dense = model.replace(MAE, "dense", 1)
+    return model.removeprefix(f"{MAE}:") if dense.removesuffix(":fused") != "dense" else dense
+
+
 def _pictures(name: str, raw: Raw) -> tuple[Picture, ...]:
     records = [record for record in raw[name]["results"] if "error" not in record]
     if name in ("joint", "rivals"):
         points = {
-            f"{r['model'].removeprefix(MAE + ':')} ({r['compile_mode']})": (
+            f"{_setting(r['model'])} ({r['compile_mode']})": (
                 cost_of(r["model"]).flops.macs / 1e9,
                 r["clips_per_second"],
             )
@@ -216,6 +223,8 @@ def _pictures(name: str, raw: Raw) -> tuple[Picture, ...]:
     return ()
 
 
+UNSTEADY = 0.1
+"""Spread of the step time from which a point says more of the machine than of the model."""
 SERIES = {
     MAE: "joint, dense",
     f"{MAE}, semantic": "joint, semantic after block 2",
@@ -225,12 +234,12 @@ SERIES = {
 
 
 def scaling_series(records: list[dict[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
-    """Milliseconds of a clip against its `frames` or `size`, by kind of model."""
+    """Milliseconds of a clip against its `frames` or `size`, by kind of model, where steady."""
     series: dict[str, list[tuple[float, float]]] = {name: [] for name in SERIES.values()}
     for record in records:
         name, *settings = record["model"].removesuffix(":fused").split(":")
         option, _, value = settings[-1].partition("=")
-        if option == key:
+        if option == key and record["spread"] < UNSTEADY:
             kind = SERIES[name if len(settings) == 1 else f"{name}, semantic"]
             milliseconds = 1e3 * record["median_step_seconds"] / record["batch_size"]
             series[kind].append((int(value), milliseconds))
@@ -242,6 +251,8 @@ def growth_table(records: list[dict[str, Any]]) -> Table:
     rows: list[list[Cell]] = []
     for key, power in (("frames", 1), ("size", 2)):
         for kind, points in scaling_series(records, key).items():
+            if len(points) < 2:
+                continue
             (small, first), (large, last) = points[0], points[-1]
             pixels = (large / small) ** power
             exponent = math.log(last / first) / math.log(pixels)
@@ -253,14 +264,17 @@ def growth_table(records: list[dict[str, Any]]) -> Table:
         Column(title="times the time", format=".1f"),
         Column(title="exponent", format=".2f"),
     ]
-    note = "Exponent: 1 is linear in the pixels of the clip, 2 quadratic."
+    note = (
+        "Exponent: 1 is linear in the pixels of the clip, 2 quadratic. Points whose step time"
+        f" spreads by {100 * UNSTEADY:.0f} % or more are left out here and in the plots."
+    )
     return make_table("Growth with the clip", columns, rows, note=note)
 
 
 def _scaling_pictures(records: list[dict[str, Any]]) -> tuple[Picture, ...]:
     pictures = []
     for key, label in (("frames", "frames of a clip"), ("size", "pixels of a side")):
-        axes = Axes(x=label, y="milliseconds per clip", log_x=True, log_y=True)
+        axes = Axes(x=label, y="milliseconds per clip")
         caption = f"Time of a clip against {label}"
         series = scaling_series(records, key)
         pictures.append(line_plot(f"h200_scaling_{key}.png", caption, series, axes))

@@ -91,3 +91,20 @@ def test_no_round_and_no_device_end_in_one_line(capsys):
         "stvit-video benchmark: rounds (0) must be at least 1\n"
         "stvit-video benchmark: device (abacus) is not here; use auto, cpu or cuda\n"
     )
+
+
+def test_inference_only_ways_of_timing_are_refused_for_what_they_cannot_time(capsys):
+    assert main(["benchmark", TINY, "--compile", "cuda-graph", "--device", "cpu"]) == 2
+    assert main(["benchmark", TINY, f"{TINY}:fused", "--mode", "training"]) == 2
+    assert capsys.readouterr().err == (
+        "stvit-video benchmark: compile mode cuda-graph replays inference on a CUDA device, not"
+        " inference on cpu; use default\n"
+        f"stvit-video benchmark: model {TINY}:fused is fused for inference; train it without"
+        " :fused\n"
+    )
+
+
+def test_a_fused_model_is_timed_beside_the_plain_one(capsys):
+    models = [TINY, f"{TINY}:4x2x2@2:fused"]
+    assert main(["benchmark", *models, "--rounds", "1", "--batch_sizes", "[2]"]) == 0
+    assert "4x2x2@2:fused" in capsys.readouterr().out.replace("\n", "")

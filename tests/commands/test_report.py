@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from stvit_video.cli import load_command, main
+from stvit_video.commands.quality import agreement_with_first
 from stvit_video.models import peers
 from stvit_video.models.spec import parse_spec
 
@@ -149,3 +150,10 @@ def test_the_settings_in_the_documents_name_models_and_options_that_exist():
     settings = yaml.safe_load(path.read_text())
     assert len({parse_spec(model) for model in settings["models"]}) == len(settings["models"])
     assert settings.keys() <= inspect.signature(load_command("report")).parameters.keys()
+
+
+def test_a_fused_model_agrees_with_the_one_it_is_made_of():
+    name = "timesformer_base_patch16_224:frames=2:size=32"
+    models = [name, f"{name}:fused"]
+    found = agreement_with_first(models, pretrained=None, num_clips=8)
+    assert found == {name: 100, f"{name}:fused": 100}

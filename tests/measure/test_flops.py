@@ -83,6 +83,11 @@ def test_attention_with_a_key_bias_counts_projections_scores_and_mixing(device):
         ),
         (lambda x: torch.cdist(x, x[:, :3]), (1, 5, 7), 5 * 3 * 7),
         (lambda x: torch.baddbmm(x[:, :, :5], x, x.transpose(1, 2)), (1, 5, 7), 5 * 7 * 5),
+        (
+            lambda x: torch._addmm_activation(x[0, :3, 0], x[0], x.new_zeros(7, 3), use_gelu=True),
+            (1, 5, 7),
+            5 * 7 * 3,
+        ),
         (lambda x: x[0] @ x[0, 0], (1, 5, 7), 35),
         (lambda x: x[0] @ x.new_zeros(2, 7, 3), (1, 5, 7), 2 * 5 * 3 * 7),
         (lambda x: torch.einsum("bnd,bmd->bnm", x, x[:, :2]), (1, 5, 7), 5 * 2 * 7),

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import stvit_video
+from stvit_video.commands.cost import model_cost
 from stvit_video.errors import ConfigError
 from stvit_video.models.fuse import FusedMlp, fuse
 from stvit_video.models.spec import build_spec, parse_spec
@@ -53,6 +54,13 @@ def test_every_mlp_is_fused_and_divided_attention_has_one_layer_after_time():
         assert isinstance(block.temporal_fc, nn.Identity)
     swin = fuse(build_spec(parse_spec("video_swin_tiny_patch2x4x4_224:frames=4:size=64")))
     assert sum(isinstance(module, FusedMlp) for module in swin.modules()) == 12
+
+
+def test_a_fused_network_counts_what_it_computes():
+    name = "timesformer_base_patch16_224:frames=2:size=32"
+    plain, fused = model_cost(name).flops, model_cost(f"{name}:fused").flops
+    assert plain.macs - fused.macs == 12 * 2 * 4 * 768**2  # blocks, frames, places, width
+    assert plain.num_parameters - fused.num_parameters == 12 * (768**2 + 768)
 
 
 def test_other_activations_stay_as_they_are():
