@@ -75,6 +75,20 @@ def test_a_divided_block_reads_a_place_over_time_then_its_frame(num_class_tokens
     torch.testing.assert_close(block(tokens, grid)[0], out)
 
 
+def test_stochastic_depth_drops_attention_along_time_place_by_place():
+    block, grid = DividedBlock(12, num_heads=2, drop_path=0.5), Grid(3, 4, 5)
+    for layer in (block.attn.proj, block.mlp.fc2, block.temporal_fc):
+        torch.nn.init.zeros_(layer.bias)
+    for layer in (block.attn.proj, block.mlp.fc2):
+        torch.nn.init.zeros_(layer.weight)
+    tokens = torch.randn(2, grid.size, 12)
+    added = (block.train()(tokens, grid) - tokens).unflatten(1, (3, 20))
+    whole = (block.eval()(tokens, grid) - tokens).unflatten(1, (3, 20))
+    is_kept = added.abs().amax(dim=(1, 3)) > 0  # (clips, places)
+    assert 5 < is_kept.sum() < 35
+    torch.testing.assert_close(added, whole * 2 * is_kept[:, None, :, None])
+
+
 def test_with_a_context_a_divided_block_is_a_plain_one():
     block, plain = DividedBlock(12, num_heads=2), Block(12, num_heads=2)
     plain.load_state_dict({k: v for k, v in block.state_dict().items() if "temporal" not in k})
