@@ -85,7 +85,7 @@ def test_stochastic_depth_drops_attention_along_time_place_by_place():
     added = (block.train()(tokens, grid) - tokens).unflatten(1, (3, 20))
     whole = (block.eval()(tokens, grid) - tokens).unflatten(1, (3, 20))
     is_kept = added.abs().amax(dim=(1, 3)) > 0  # (clips, places)
-    assert 5 < is_kept.sum() < 35
+    assert all(0 < count < 20 for count in is_kept.sum(dim=1))
     torch.testing.assert_close(added, whole * 2 * is_kept[:, None, :, None])
 
 
