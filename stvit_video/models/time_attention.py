@@ -7,6 +7,7 @@ our kernel fills a tile with several places, forward and backward.
 Legend: B clips, N = t*n tokens, t frames of n places, h heads, d width of one head.
 """
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+_HAS_TRITON = importlib.util.find_spec("triton") is not None  # not on Windows
 _MOST_FRAMES = 64
 _HEAD_WIDTHS = (16, 32, 64, 128)
 
@@ -30,7 +32,8 @@ def attend_in_time(qkv: Tensor, num_frames: int) -> Tensor:
 
 def _fits_kernel(qkv: Tensor, num_frames: int) -> bool:
     return (
-        qkv.is_cuda
+        _HAS_TRITON
+        and qkv.is_cuda
         and qkv.dtype in (torch.bfloat16, torch.float16)
         and num_frames <= _MOST_FRAMES
         and qkv.shape[-1] in _HEAD_WIDTHS
@@ -39,7 +42,7 @@ def _fits_kernel(qkv: Tensor, num_frames: int) -> bool:
 
 @torch.library.custom_op("stvit_video::attend_in_time", mutates_args=(), device_types="cuda")
 def _attend_on_cuda(qkv: Tensor, num_frames: int) -> Tensor:
-    from stvit_video.models.time_kernel import forward  # Triton comes with CUDA builds of torch
+    from stvit_video.models.time_kernel import forward
 
     return forward(qkv, num_frames)
 
