@@ -21,6 +21,8 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
     if not names:
         raise ConfigError(f"pattern ({pattern}) matches no model; stvit-video models lists all")
     rows = [describe_model(name, semantic) for name in names]
+    if all(row["refusal"] for row in rows):
+        raise ConfigError(rows[0]["refusal"])
     table = make_table(
         "models" if semantic is None else f"models with {semantic}",
         [
@@ -32,25 +34,36 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
                 *(row["name"], row["parameters"] / 1e6),
                 f"{row['num_frames']}x{row['frame_stride']}, {row['image_size']} px",
                 row["tokens"],
-                *(() if semantic is None else (row["semantic_tokens"],)),
+                *(() if semantic is None else (row["semantic_tokens"] or "does not fit",)),
             ]
             for row in rows
         ],
-        note="clip: frames x stride, height and width; --json tells source and licence of weights",
+        note="clip: frames x stride, height and width; --json tells source and licence of weights"
+        + ("" if semantic is None else ", and why a setting does not fit"),
     )
     print_table(result_console(json), table)
     write_json(rows, json)
 
 
 def describe_model(name: str, semantic: str | None) -> dict[str, Any]:
-    """Say what a model is; it is built on the meta device, so size costs nothing."""
+    """Say what a model is, dense where the setting does not fit it.
+
+    It is built on the meta device, so size costs nothing.
+    """
     import torch
 
+    from stvit_video.errors import ConfigError
     from stvit_video.models.registry import create_model, find_variant
 
     variant = find_variant(name)
+    model: Any
+    refusal = None
     with torch.device("meta"):
-        model: Any = create_model(name, semantic=semantic)
+        try:
+            model = create_model(name, semantic=semantic)
+        except ConfigError as error:
+            refusal = str(error)
+            model = create_model(name)
     counts = model.token_counts()
     return {
         "name": name,
@@ -59,7 +72,8 @@ def describe_model(name: str, semantic: str | None) -> dict[str, Any]:
         "frame_stride": model.preprocessing.frame_stride,
         "image_size": model.preprocessing.image_size,
         "tokens": counts["input"],
-        "semantic_tokens": counts["semantic"],
+        "semantic_tokens": None if refusal else counts["semantic"],
+        "refusal": refusal,
         "source": variant.source,
         "license": variant.license,
     }
