@@ -83,16 +83,12 @@ class VitVariant(Variant):
         )
 
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
-        grid, has_class_token = embed.native_grid, embed.cls_token is not None
-        if options.reduction is not None and has_class_token and self.num_class_tokens > 1:
-            raise ConfigError(
-                f"reduction ({options.reduction.method}) keeps one class token, but this model has"
-                f" {self.num_class_tokens}; pass class_token=False"
-            )
+        grid = embed.native_grid
+        num_class_tokens = 0 if embed.cls_token is None else embed.cls_token.shape[1]
         if options.reduction is None or options.reduction.method == "rlt":
             return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
         return plan_reduction(
-            options.reduction, depth=self.depth, grid=grid, num_class_tokens=int(has_class_token)
+            options.reduction, depth=self.depth, grid=grid, num_class_tokens=num_class_tokens
         )
 
     def _blocks(self, options: BuildOptions) -> list[Block]:

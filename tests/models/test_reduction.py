@@ -1,5 +1,7 @@
 """Rivals inside a real network."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -60,6 +62,26 @@ def test_every_weight_learns_and_clips_of_a_batch_do_not_mix(options):
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(model(clip)[1:], model(clip[1:]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "reduction",
+    ["tome:r=5", "random:keep=11", "average:grid=2x3x2", "dpcknn:keep=11", "atc:keep=9", "rlt"],
+)
+def test_both_class_tokens_of_a_distilled_network_go_through(monkeypatch, reduction):
+    distilled = dataclasses.replace(VARIANTS["tiny"], num_class_tokens=2)
+    monkeypatch.setitem(VARIANTS, "tiny", distilled)
+    model = build(reduction=reduction, class_token=True).eval()
+    clip = walking_clip()
+    with torch.no_grad():
+        tokens, grid = model.forward_tokens(clip)
+        assert model(clip).shape == (2, 7)
+        assert tokens.shape[1] - grid.size == 2
+        torch.testing.assert_close(
+            model.pool_tokens(tokens, grid)[:, :24], model.norm(tokens[:, 0])
+        )
+        reference, _ = build(class_token=True).eval().forward_tokens(clip)
+    assert (tokens[:, :2] - reference[:, :2]).norm() < 0.5 * reference[:, :2].norm()
 
 
 def test_a_rival_has_the_weights_of_the_dense_model():

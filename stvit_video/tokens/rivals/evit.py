@@ -6,7 +6,6 @@ Legend: B clips, N tokens before and S kept, D width, h heads, d width of one he
 import torch
 from torch import Tensor
 
-from stvit_video.errors import ConfigError
 from stvit_video.tokens.rivals.reducer import (
     AttentionInputs,
     Reducer,
@@ -37,16 +36,7 @@ class ClassAttentionTopK(Reducer):
         self.num_kept = num_kept
 
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
-        """Keep: (B, 1 + N, D) -> (B, 1 + S + 1, D).
-
-        Raises:
-            ConfigError: there is no class token.
-        """
-        if state.tokens.shape[1] - state.grid.size != 1:
-            raise ConfigError(
-                "evit chooses by the class token and wants just one;"
-                " create the model with class_token"
-            )
+        """Keep: (B, 1 + N, D) -> (B, 1 + S + 1, D)."""
         weight = class_attention(attention.queries, attention.keys)  # (B, N)
         cls, patches = state.tokens[:, :1], state.tokens[:, 1:]
         order = weight.argsort(dim=-1, descending=True)

@@ -1,6 +1,6 @@
 """What every rival method is: fewer tokens, between the attention and the MLP of a block.
 
-Legend: B clips, P class tokens (0 or 1), N tokens before and S after, D width, h heads, d width of
+Legend: B clips, P class tokens (0 to 2), N tokens before and S after, D width, h heads, d width of
 one head.
 """
 

@@ -84,6 +84,12 @@ def build_reducers(
     Raises:
         ConfigError: an option does not fit the network's depth or tokens.
     """
+    if setting.method == "evit" and num_class_tokens != 1:
+        raise ConfigError(
+            "evit chooses by the class token and wants just one, but this model has"
+            f" {num_class_tokens}; "
+            + ("use tome" if num_class_tokens else "create it with class_token")
+        )
     if setting.method == "tome":
         return _merging_steps(setting, depth, grid.size, num_class_tokens)
     reducers: dict[int, Reducer] = {}

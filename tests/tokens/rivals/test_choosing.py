@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from stvit_video.errors import ConfigError
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.rivals.average_pooling import WindowAverage
 from stvit_video.tokens.rivals.evit import ClassAttentionTopK, class_attention
@@ -77,15 +76,6 @@ def test_evit_keeps_the_best_in_falling_order_and_sums_the_rest_by_weight():
     fused = (10 * math.exp(1) + 30 * math.exp(2) + 50 * math.exp(3)) / total
     assert state.tokens.flatten().tolist() == pytest.approx([9, 40, 20, fused])
     assert state.grid == (1, 1, 3)
-
-
-def test_evit_without_class_token_says_so():
-    state = TokenSet(torch.zeros(1, 5, 2), Grid(1, 1, 5), None)
-    with pytest.raises(ConfigError) as raised:
-        ClassAttentionTopK(2)(state, NO_ATTENTION)
-    assert str(raised.value) == (
-        "evit chooses by the class token and wants just one; create the model with class_token"
-    )
 
 
 def slow_changed(clip, tubelet, threshold):

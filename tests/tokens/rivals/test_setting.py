@@ -29,7 +29,7 @@ def test_a_class_token_is_no_partner():
 
 
 def test_shares_follow_the_tokens_that_arrive():
-    steps = build("evit:keep=0.7,block=4+7+10")
+    steps = build("evit:keep=0.7,block=4+7+10", num_class_tokens=1)
     # 30 -> 21 + fused = 22 -> 16 + 1 = 17 -> 12
     assert {block: step.num_kept for block, step in steps.items()} == {3: 21, 6: 16, 9: 12}
     steps = build("random:keep=0.5,block=1+3")
@@ -75,3 +75,12 @@ def test_a_wrong_setting_is_named_with_its_value_and_rule(text, message):
     with pytest.raises(ConfigError) as raised:
         build(text)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(("number", "advice"), [(0, "create it with class_token"), (2, "use tome")])
+def test_evit_chooses_by_just_one_class_token(number, advice):
+    with pytest.raises(ConfigError) as raised:
+        build("evit:keep=9", num_class_tokens=number)
+    assert str(raised.value) == (
+        f"evit chooses by the class token and wants just one, but this model has {number}; {advice}"
+    )
