@@ -137,6 +137,11 @@ def _attention_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
+def _time_attention_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
+    """Scores and mixing of our kernel: every token (B, N, h, d) reads the frames of its place."""
+    return 2 * math.prod(_sizes(outputs[0])) * int(inputs[1].toIValue())
+
+
 def _matmul_macs(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     """fvcore's own handle knows neither vectors nor a broadcast left side."""
     return math.prod(_sizes(outputs[0])) * _sizes(inputs[0])[-1]
@@ -174,6 +179,7 @@ def _interpolation_macs(num_neighbours: int) -> Any:
 
 _HANDLES: dict[str, Any] = {
     "aten::scaled_dot_product_attention": _attention_macs,
+    "stvit_video::attend_in_time": _time_attention_macs,
     META_CONVOLUTION: _convolution_macs,
     "aten::_convolution_mode": _convolution_macs,
     "aten::baddbmm": _added_product_macs,

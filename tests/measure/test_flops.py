@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+import stvit_video.models.time_attention  # noqa: F401 registers its operator
 from stvit_video.errors import ConfigError
 from stvit_video.measure.flops import count_flops
 
@@ -98,6 +99,14 @@ def test_attention_with_a_key_bias_counts_projections_scores_and_mixing(device):
 )
 def test_an_operator_counts_its_multiply_adds(function, shape, macs):
     assert count_flops(_Function(function), torch.rand(shape)).macs == macs
+
+
+def test_the_kernel_of_attention_along_time_counts_as_attention():
+    clips, tokens, heads, width, frames = 1, 24, 2, 16, 4
+    function = _Function(lambda x: torch.ops.stvit_video.attend_in_time(x, frames))
+    qkv = torch.empty(clips, tokens, 3, heads, width, device="meta")
+    sequences = tokens // frames * heads
+    assert count_flops(function, qkv).macs == sequences * 2 * frames**2 * width
 
 
 def test_a_batch_of_two_views_is_refused():

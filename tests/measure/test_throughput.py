@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from stvit_video.measure import throughput
+from stvit_video.measure import steps, throughput
 from stvit_video.measure.steps import build_step, compiled
 from stvit_video.measure.throughput import (
     compare_throughput,
@@ -117,6 +117,33 @@ def test_a_compiled_step_gives_the_same_numbers(compile_mode):
     clips = torch.rand(2, 5)
     step, _ = build_step(model, clips, mode="inference", compile_mode=compile_mode)
     torch.testing.assert_close(step(), model(clips).detach())
+
+
+def test_a_replay_reads_the_clips_of_its_own_call(monkeypatch):
+    captures = []
+
+    def capture(run, clips):
+        logits = run(clips)
+        captures.append(clips)
+        return SimpleNamespace(replay=lambda: logits.copy_(run(clips))), clips, logits
+
+    monkeypatch.setattr(steps, "_capture", capture)
+    monkeypatch.setattr(torch, "compile", lambda model, **how: model)
+    replay = compiled(nn.Flatten(0), "cuda-graph")
+    for clips in torch.rand(3, 2, 5):
+        before = clips.clone()
+        assert torch.equal(replay(clips), before.flatten())
+        assert torch.equal(clips, before)
+    assert len(captures) == 1
+
+
+@pytest.mark.gpu
+def test_a_captured_graph_gives_the_logits_of_every_call():
+    model = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)).cuda()
+    with torch.inference_mode():
+        replay = compiled(model, "cuda-graph")
+        for clips in torch.rand(3, 2, 5, device="cuda"):
+            torch.testing.assert_close(replay(clips), model(clips))
 
 
 def test_blocks_are_compiled_each_on_its_own(monkeypatch):
