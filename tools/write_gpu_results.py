@@ -107,6 +107,10 @@ def speed_table(part: dict[str, Any], title: str) -> Table:
         " decile over rounds. GMACs per clip. of ceiling: 2 x MACs x clips/s over the measured"
         " matmul rate, three passes for a training step."
     )
+    for record in part["results"]:
+        if "mean_tokens" in record:
+            kept = f"{record['mean_tokens']:.0f} tokens of a clip on average"
+            note += f" {record['model']} kept {kept}."
     return make_table(title, columns, rows, note=note)
 
 

@@ -60,7 +60,8 @@ def stacked_bars(
     return _finish(name, caption, figure)
 
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+"""One fewer than colours, so that the two together repeat late."""
 
 
 def _begin(axes: Axes, *, height: float) -> tuple[Figure, Any]:

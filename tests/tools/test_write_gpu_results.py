@@ -59,7 +59,7 @@ def test_targets_compare_each_model_at_its_best(tool, tmp_path, monkeypatch):
         record(MAE, 1000.0),
         record(f"{MAE}:4x4x4@4", 2500.0),
         record(f"{MAE}:4x4x4@4:fused", 2600.0),
-        record(f"{MAE}:tome:r=162", 1500.0),
+        record(f"{MAE}:tome:r=162", 1500.0, mean_tokens=726.9),
         record(f"{MAE}:tome:r=162", 2000.0, compile_mode="off"),
         {"model": "hf:videomae_base", "compile_mode": "off", "batch_size": 64, "error": "full"},
     ]
@@ -117,3 +117,4 @@ def test_targets_compare_each_model_at_its_best(tool, tmp_path, monkeypatch):
     assert f"| {MAE} | 64 | 0.85 | 0.55 |" in text
     assert f"**{MAE}:4x4x4@4:fused, batch 64: 20.0 ms in kernels a step**" in text
     assert "| gemm | 6 | 5.00 | 25 |" in text
+    assert f"{MAE}:tome:r=162 kept 727 tokens of a clip on average." in text
