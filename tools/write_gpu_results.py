@@ -77,8 +77,8 @@ def conditions(raw: Raw) -> Section:
         "Random weights and random clips, already on the device. Models of a table had their turns"
         " in the same rounds on one GPU; figures are medians over rounds. `fused` is"
         " `stvit_video.fuse(model)`; peers are as shipped. Compile: seconds until a first step was"
-        " done, while other processes compiled, too. Written by"
-        " tools/write_gpu_results.py from the raw JSON of tools/benchmark_gpu.py.\n\n"
+        " done, while other processes compiled, too; few where torch's cache held the code."
+        " Written by tools/write_gpu_results.py from the raw JSON of tools/benchmark_gpu.py.\n\n"
     )
     return Section(title="Conditions", text=text + "\n".join(lines))
 

@@ -54,20 +54,33 @@ def _tiles(qkv: Tensor, num_frames: int) -> tuple[tuple[int, int, int], dict[str
 
 
 @triton.jit
-def _place_rows(
-    num_places: tl.constexpr, frames: tl.constexpr, steps: tl.constexpr, rows: tl.constexpr
+def _read_tile(
+    qkv,
+    stride_clip,
+    stride_token,
+    stride_part,
+    stride_head,
+    num_places: tl.constexpr,
+    frames: tl.constexpr,
+    steps: tl.constexpr,
+    width: tl.constexpr,
+    rows: tl.constexpr,
 ):
-    """Say which token of its clip each row of the tile is (rows,), and which rows are none."""
+    """Load q, k and v (rows, width) of this program, and say which token of its clip a row is.
+
+    Rows that are no token, beyond the last place or frame, are not `inside` and zero.
+    """
     row = tl.arange(0, rows)
     place, step = tl.program_id(0) * (rows // steps) + row // steps, row % steps
-    return step * num_places + place, ((place < num_places) & (step < frames))[:, None]
-
-
-@triton.jit
-def _load_rows(qkv, inside, stride_part):
+    token = (step * num_places + place)[:, None]
+    inside = ((place < num_places) & (step < frames))[:, None]
+    clip, head = tl.program_id(2).to(tl.int64), tl.program_id(1)
+    qkv += clip * stride_clip + head * stride_head
+    qkv += token * stride_token + tl.arange(0, width)[None]
     q = tl.load(qkv, mask=inside, other=0.0)
     k = tl.load(qkv + stride_part, mask=inside, other=0.0)
-    return q, k, tl.load(qkv + 2 * stride_part, mask=inside, other=0.0)
+    v = tl.load(qkv + 2 * stride_part, mask=inside, other=0.0)
+    return q, k, v, token, inside
 
 
 @triton.jit
@@ -97,15 +110,15 @@ def _forward(
     width: tl.constexpr,
     rows: tl.constexpr,
 ):
-    clip, head = tl.program_id(2).to(tl.int64), tl.program_id(1)
-    token, inside = _place_rows(num_places, frames, steps, rows)
-    column = tl.arange(0, width)[None]
-    qkv += clip * stride_clip + head * stride_head
-    q, k, v = _load_rows(qkv + token[:, None] * stride_token + column, inside, stride_part)
+    q, k, v, token, inside = _read_tile(
+        *(qkv, stride_clip, stride_token, stride_part, stride_head),
+        *(num_places, frames, steps, width, rows),
+    )
+    clip, head, column = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.arange(0, width)[None]
     weights = _attention_weights(q, k, frames, steps, width, rows)
     mixed = tl.dot(weights.to(v.dtype), v).to(v.dtype)
     out += (clip * frames * num_places * num_heads + head) * width
-    tl.store(out + token[:, None] * (num_heads * width) + column, mixed, mask=inside)
+    tl.store(out + token * (num_heads * width) + column, mixed, mask=inside)
 
 
 @triton.jit
@@ -124,19 +137,19 @@ def _backward(
     width: tl.constexpr,
     rows: tl.constexpr,
 ):
-    clip, head = tl.program_id(2).to(tl.int64), tl.program_id(1)
-    token, inside = _place_rows(num_places, frames, steps, rows)
-    column = tl.arange(0, width)[None]
-    qkv += clip * stride_clip + head * stride_head
-    q, k, v = _load_rows(qkv + token[:, None] * stride_token + column, inside, stride_part)
+    q, k, v, token, inside = _read_tile(
+        *(qkv, stride_clip, stride_token, stride_part, stride_head),
+        *(num_places, frames, steps, width, rows),
+    )
+    clip, head, column = tl.program_id(2).to(tl.int64), tl.program_id(1), tl.arange(0, width)[None]
     weights = _attention_weights(q, k, frames, steps, width, rows)
     gradient += (clip * frames * num_places * num_heads + head) * width
-    of_out = tl.load(gradient + token[:, None] * (num_heads * width) + column, inside, other=0.0)
+    of_out = tl.load(gradient + token * (num_heads * width) + column, inside, other=0.0)
     of_weights = tl.dot(of_out, tl.trans(v))
     of_scores = weights * (of_weights - tl.sum(weights * of_weights, 1)[:, None]) * (width**-0.5)
     of_scores = of_scores.to(q.dtype)
     out += (clip * frames * num_places * 3 * num_heads + head) * width
-    out += token[:, None] * (3 * num_heads * width) + column
+    out += token * (3 * num_heads * width) + column
     part = num_heads * width
     tl.store(out, tl.dot(of_scores, k).to(q.dtype), mask=inside)
     tl.store(out + part, tl.dot(tl.trans(of_scores), q).to(q.dtype), mask=inside)
