@@ -7,14 +7,14 @@ if TYPE_CHECKING:
     from stvit_video.commands.predict import predict_video as predict_video
     from stvit_video.models.checkpoint import load_model as load_model
     from stvit_video.models.checkpoint import write_checkpoint as write_checkpoint
-    from stvit_video.models.fuse import fuse as fuse
+    from stvit_video.models.network.fuse import fuse as fuse
     from stvit_video.models.registry import create_model as create_model
     from stvit_video.models.registry import list_models as list_models
     from stvit_video.models.sparsify import sparsify as sparsify
 
 _HOMES = {
     "create_model": "stvit_video.models.registry",
-    "fuse": "stvit_video.models.fuse",
+    "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
     "load_model": "stvit_video.models.checkpoint",
     "predict_video": "stvit_video.commands.predict",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from stvit_video.cli import COMMANDS, build_parser, load_command, main, parse_command
-from stvit_video.config import ModelConfig, OptimizerConfig
 from stvit_video.errors import ConfigError
+from stvit_video.settings.model import ModelConfig, OptimizerConfig
 
 CONFIG = """
 model: {name: demo_tiny, semantic: 4x2x2@2}

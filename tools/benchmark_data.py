@@ -23,17 +23,17 @@ import torch
 from data_rivals import BareDecord, labeled_videos, write_sources
 from torch.utils.data import DataLoader
 
-from stvit_video.commands.prepare_run import run_preparation
-from stvit_video.config import Preprocessing
-from stvit_video.datasets.class_folders import find_class_folders
+from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.coverage import open_videos
+from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, read_manifest
-from stvit_video.datasets.video_dataset import VideoDataset
-from stvit_video.report.files import write_file
-from stvit_video.video.encode_settings import EncodeSettings
-from stvit_video.video.scheme import SamplingScheme
-from stvit_video.video.transform import build_transform
+from stvit_video.datasets.upkeep.prepare_run import run_preparation
+from stvit_video.files import write_file
+from stvit_video.settings.encode import EncodeSettings
+from stvit_video.settings.model import Preprocessing
+from stvit_video.video.pixels.crops import build_transform
+from stvit_video.video.sampling.scheme import SamplingScheme
 
 BATCH_SIZE = 4
 PREPROCESSING = Preprocessing(num_frames=16, frame_stride=4, image_size=224)

@@ -27,13 +27,13 @@ import torch._inductor.runtime.cache_dir_utils
 from gpu_cases import CHECKED, COMPARISONS, PROFILED, Case, Comparison, compiled_cases
 from torch import Tensor, nn
 
-from stvit_video.config import Preprocessing
 from stvit_video.errors import ConfigError
 from stvit_video.measure.ceiling import measure_matmul_ceiling
+from stvit_video.measure.compare.spec import build_spec, example_clips, parse_spec
 from stvit_video.measure.throughput import compare_throughput
-from stvit_video.models.fuse import fuse
-from stvit_video.models.reduction import RunLengthTransformer
-from stvit_video.models.spec import build_spec, example_clips, parse_spec
+from stvit_video.models.network.fuse import fuse
+from stvit_video.models.network.reduction import RunLengthTransformer
+from stvit_video.settings.model import Preprocessing
 
 
 class Settings(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stvit_video.errors import ConfigError, VideoDecodeError
-from stvit_video.video.decode import open_video, probe_video
+from stvit_video.video.decoding.open import open_video, probe_video
 
 KINDS_PATH = Path(__file__).parents[1] / "tests" / "video" / "test_exactness.py"
 NUM_CLIPS = 60

@@ -17,11 +17,11 @@ from torch.utils.data import Dataset, SequentialSampler
 from torch.utils.dlpack import from_dlpack
 
 from stvit_video.datasets.manifest import VideoRecord
-from stvit_video.video.decode import open_video
+from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import write_pictures
-from stvit_video.video.scheme import SamplingScheme
+from stvit_video.video.pixels.crops import ClipTransform, resize_short_side
+from stvit_video.video.sampling.scheme import SamplingScheme
 from stvit_video.video.seeded import mix_seed
-from stvit_video.video.transform import ClipTransform, resize_short_side
 
 NUM_FRAMES = 300
 FRAMES_PER_SECOND = 30

@@ -22,11 +22,11 @@ import av
 import numpy as np
 import torch
 
+from stvit_video.datasets.upkeep.scan import scan_video
+from stvit_video.datasets.upkeep.workers import run_killable
 from stvit_video.errors import VideoDecodeError
-from stvit_video.video.decode import open_video
+from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import numbered_picture, write_pictures
-from stvit_video.video.scan import scan_video
-from stvit_video.video.workers import run_killable
 
 NUM_PICTURES = 90
 WIDTH, HEIGHT = 128, 96

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gpu_cases import MAE, SWIN, TIMESFORMER, VIVIT
 
-from stvit_video.commands.cost import ModelCost, model_cost
+from stvit_video.measure.compare.cost import ModelCost, model_cost
 
 Raw = dict[str, dict[str, Any]]
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from stvit_video.commands.cost import model_cost
-from stvit_video.models.frame_transformer import FrameTransformer
+from stvit_video.measure.compare.cost import model_cost
+from stvit_video.models.families.swin.rows import StvitRVariant, SwinVariant
+from stvit_video.models.network.frame_transformer import FrameTransformer
 from stvit_video.models.registry import create_model, find_variant, list_models
-from stvit_video.models.swin import StvitRVariant, SwinVariant
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stvit_video.errors import VideoDecodeError
-from stvit_video.video.decode import open_video
+from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import numbered_picture, write_pictures
 
 NUM_PICTURES = 30

@@ -6,18 +6,18 @@ from typing import Any, get_args
 
 import torch
 
-from stvit_video.config import DataConfig, ModelConfig, Preprocessing, RunConfig, ViewConfig
-from stvit_video.datasets.class_folders import find_class_folders
+from stvit_video.datasets.clips import VideoDataset
+from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import VideoLoader, build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
-from stvit_video.datasets.video_dataset import VideoDataset
 from stvit_video.errors import ConfigError, MissingFileError
 from stvit_video.evaluation.views import Combine
 from stvit_video.models.card import read_card
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.registry import create_model
-from stvit_video.video.scheme import SamplingScheme
-from stvit_video.video.transform import build_transform
+from stvit_video.settings.model import DataConfig, ModelConfig, Preprocessing, RunConfig, ViewConfig
+from stvit_video.video.pixels.crops import build_transform
+from stvit_video.video.sampling.scheme import SamplingScheme
 
 
 def read_videos(path: Path, *, class_names: Sequence[str] | None = None) -> Manifest:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from stvit_video.report.json_file import result_console, write_json
 
 if TYPE_CHECKING:
-    from stvit_video.commands.speed import FileRecord, SpeedRecord
     from stvit_video.measure.ceiling import MatmulCeiling
+    from stvit_video.measure.compare.speed import FileRecord, SpeedRecord
     from stvit_video.report.tables import Cell, Table
 
 CompileMode = Literal["off", "blocks", "default", "reduce-overhead", "cuda-graph", "max-autotune"]
@@ -47,8 +47,8 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
         format: How to print the tables.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.commands import speed
-    from stvit_video.commands.cost import model_cost
+    from stvit_video.measure.compare import speed
+    from stvit_video.measure.compare.cost import model_cost
 
     settings = speed.plan_timing(
         mode,

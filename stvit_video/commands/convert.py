@@ -23,9 +23,9 @@ def convert(
         json: Write what was done here; `-` is standard output.
     """
     from stvit_video.models.checkpoint import write_checkpoint
-    from stvit_video.models.pretrained.load import key_report_of
     from stvit_video.models.registry import create_model
     from stvit_video.models.variant import recipe_of
+    from stvit_video.models.weights.load import key_report_of
     from stvit_video.report.json_file import result_console, write_json
 
     network = create_model(model, pretrained=source, semantic=semantic)

@@ -39,7 +39,7 @@ def data_manifest(
         num_workers: Processes that open every file once; 0 opens none.
         json: Write the counts and the missing videos as JSON; `-` is standard output.
     """
-    from stvit_video.commands.manifest_run import print_manifest, run_manifest
+    from stvit_video.datasets.layouts.table import print_manifest, run_manifest
     from stvit_video.report.json_file import result_console, write_json
 
     summary = run_manifest(

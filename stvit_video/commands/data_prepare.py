@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stvit_video.video.encode_settings import EncodeSettings
+from stvit_video.settings.encode import EncodeSettings
 
 _ENCODE = EncodeSettings()
 
@@ -31,7 +31,7 @@ def data_prepare(
         fresh: Encode again what is there already.
         json: Write the summary as JSON; `-` is standard output.
     """
-    from stvit_video.commands.prepare_run import print_preparation, run_preparation
+    from stvit_video.datasets.upkeep.prepare_run import print_preparation, run_preparation
     from stvit_video.report.json_file import result_console, write_json
 
     summary = run_preparation(

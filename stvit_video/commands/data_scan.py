@@ -25,7 +25,7 @@ def data_scan(
         fresh: Forget earlier results and scan every video again.
         json: Write the summary as JSON; `-` is standard output.
     """
-    from stvit_video.commands.scan_run import print_scan, run_scan
+    from stvit_video.datasets.upkeep.scan_run import print_scan, run_scan
     from stvit_video.report.json_file import result_console, write_json
 
     summary, target = run_scan(

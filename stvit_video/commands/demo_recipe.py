@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stvit_video.config import (
+from stvit_video.settings.model import (
     AugmentationConfig,
     DataConfig,
     ModelConfig,

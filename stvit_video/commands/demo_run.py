@@ -10,20 +10,20 @@ from rich.console import Console
 
 from stvit_video.commands.assembly import read_checkpoint, read_videos, sampling_scheme
 from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
-from stvit_video.commands.evaluation_run import run_evaluation
-from stvit_video.commands.training_run import run_training
-from stvit_video.config import RunConfig, ViewConfig
 from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
 from stvit_video.errors import ConfigError
-from stvit_video.evaluation.predict import VideoPrediction, predict_file, read_views
+from stvit_video.evaluation.predictor import VideoPrediction, predict_file, read_views
+from stvit_video.evaluation.run import run_evaluation
+from stvit_video.files import write_file
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.throughput import compare_throughput
 from stvit_video.report.clusters import draw_clusters
-from stvit_video.report.files import write_file
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
 from stvit_video.report.tables import Column, Table, make_table, print_table
-from stvit_video.video.transform import normalize_clip
+from stvit_video.settings.model import RunConfig, ViewConfig
+from stvit_video.training.run import run_training
+from stvit_video.video.pixels.crops import normalize_clip
 
 _SPEED_BATCH = 8
 _CPU = torch.device("cpu")

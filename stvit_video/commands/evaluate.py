@@ -33,7 +33,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
         json: Write the result here; `-` is standard output.
     """
     from stvit_video.commands.assembly import choose_device, read_checkpoint, settings_of
-    from stvit_video.commands.evaluation_run import run_evaluation
+    from stvit_video.evaluation.run import run_evaluation
     from stvit_video.report.json_file import result_console, write_json
 
     model = read_checkpoint(checkpoint)

@@ -8,7 +8,7 @@ from stvit_video.report.json_file import result_console, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stvit_video.commands.cost import ModelCost
+    from stvit_video.measure.compare.cost import ModelCost
     from stvit_video.report.tables import Table
 
 _GIGA = 1e9
@@ -40,8 +40,8 @@ def flops(
         allow_uncounted: Go on, and list them, where operators have no count.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.commands.cost import model_cost
     from stvit_video.errors import ConfigError
+    from stvit_video.measure.compare.cost import model_cost
     from stvit_video.report.tables import print_table, table_text
 
     if views < 1:

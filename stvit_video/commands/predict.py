@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stvit_video.evaluation.predict import VideoPrediction
+    from stvit_video.evaluation.predictor import VideoPrediction
 
 
 def predict(  # noqa: PLR0913 this is a command line
@@ -80,7 +80,7 @@ def predict_video(
         sampling_scheme,
         settings_of,
     )
-    from stvit_video.evaluation.predict import predict_file
+    from stvit_video.evaluation.predictor import predict_file
 
     checkpoint = Path(checkpoint)
     model = read_checkpoint(checkpoint).to(choose_device(device))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from stvit_video.commands.benchmark import CompileMode
 
 if TYPE_CHECKING:
-    from stvit_video.commands.cost import ModelCost
+    from stvit_video.measure.compare.cost import ModelCost
 
 _BATCH_SIZES = [1, 4]
 
@@ -45,9 +45,9 @@ def report(  # noqa: PLR0913 its parameters are its command line
         pretrained: Weights that all models of the first one's network share.
         agreement_clips: Clips on which top-1 is compared with the first model; 0 leaves it out.
     """
-    from stvit_video.commands import speed
-    from stvit_video.commands.quality import agreement_with_first, check_accuracy
-    from stvit_video.commands.report_sections import Findings, report_sections
+    from stvit_video.measure.compare import speed
+    from stvit_video.measure.compare.quality import agreement_with_first, check_accuracy
+    from stvit_video.measure.compare.sections import Findings, report_sections
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.page import write_page
 
@@ -85,9 +85,9 @@ def _count(models: list[str], views: int) -> "tuple[list[ModelCost], dict[str, s
     Raises:
         ConfigError: a model is unknown, or the first one cannot be built.
     """
-    from stvit_video.commands.cost import model_cost
     from stvit_video.errors import ConfigError
-    from stvit_video.models.spec import parse_spec
+    from stvit_video.measure.compare.cost import model_cost
+    from stvit_video.measure.compare.spec import parse_spec
 
     costs, absent = [], {}
     for model in models:

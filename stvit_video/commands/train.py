@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stvit_video.config import (
+from stvit_video.settings.model import (
     AugmentationConfig,
     DataConfig,
     ModelConfig,
@@ -41,8 +41,8 @@ def train_(
         output_dir: Run folder, for the model, the settings, the metrics and a file to resume from.
         json: Write the metrics here as well; `-` is standard output.
     """
-    from stvit_video.commands.training_run import run_training
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.training.run import run_training
 
     run = RunConfig(
         model=model,

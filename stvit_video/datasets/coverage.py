@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.errors import DatasetError, VideoDecodeError
-from stvit_video.video.decode import probe_video
+from stvit_video.video.decoding.open import probe_video
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from stvit_video.datasets.clips import FailedVideo, Item, Sample, VideoDataset
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
-from stvit_video.datasets.video_dataset import FailedVideo, Item, Sample, VideoDataset
 from stvit_video.errors import ConfigError, DatasetError
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import RandomSampler, Sampler
 
 from stvit_video.datasets.manifest import Manifest
-from stvit_video.video.decode import open_video
+from stvit_video.video.decoding.open import open_video
 
 
 def build_labeled_video_dataset(

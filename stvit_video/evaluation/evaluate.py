@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from stvit_video.config import Preprocessing, ViewConfig
 from stvit_video.errors import DatasetError
 from stvit_video.evaluation.metrics import Accuracy, measure_accuracy
 from stvit_video.evaluation.views import combine_views
-from stvit_video.video.scheme import SamplingScheme
-from stvit_video.video.transform import normalize_clip
+from stvit_video.settings.model import Preprocessing, ViewConfig
+from stvit_video.video.pixels.crops import normalize_clip
+from stvit_video.video.sampling.scheme import SamplingScheme
 
 
 class ViewBatch(Protocol):

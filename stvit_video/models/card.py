@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from stvit_video.config import Preprocessing
 from stvit_video.errors import CheckpointError, did_you_mean
 from stvit_video.models.variant import Variant
+from stvit_video.settings.model import Preprocessing
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"

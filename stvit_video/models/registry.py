@@ -6,12 +6,15 @@ from pathlib import Path
 
 from torch import nn
 
-from stvit_video.config import Preprocessing, SemanticConfig, parse_semantic
 from stvit_video.errors import ConfigError, did_you_mean
-from stvit_video.models import swin, timesformer, vit, vivit
-from stvit_video.models.pretrained.load import load_pretrained, read_pretrained
+from stvit_video.models.families.swin import rows as swin
+from stvit_video.models.families.timesformer import rows as timesformer
+from stvit_video.models.families.vit import variant as vit
+from stvit_video.models.families.vivit import rows as vivit
 from stvit_video.models.variant import BuildOptions, Recipe, Variant, build
-from stvit_video.tokens.rivals.setting import parse_reduction
+from stvit_video.models.weights.load import load_pretrained, read_pretrained
+from stvit_video.settings.model import Preprocessing, SemanticConfig, parse_semantic
+from stvit_video.tokens.reducers.table import parse_reduction
 
 VARIANTS: dict[str, Variant] = {
     **vit.VARIANTS,

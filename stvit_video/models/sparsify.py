@@ -5,11 +5,11 @@ import dataclasses
 import torch
 from torch import nn
 
-from stvit_video.config import SemanticConfig
-from stvit_video.models.pretrained.foreign import read_network
-from stvit_video.models.pretrained.load import Pretrained, load_pretrained
 from stvit_video.models.registry import VARIANTS, semantic_stages
 from stvit_video.models.variant import BuildOptions, Recipe, build, recipe_of
+from stvit_video.models.weights.foreign import read_network
+from stvit_video.models.weights.load import Pretrained, load_pretrained
+from stvit_video.settings.model import SemanticConfig
 
 
 def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> nn.Module:

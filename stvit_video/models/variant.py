@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from stvit_video.config import Preprocessing, SemanticConfig
-from stvit_video.tokens.rivals.setting import ReductionSetting
+from stvit_video.settings.model import Preprocessing, SemanticConfig
+from stvit_video.tokens.reducers.table import ReductionSetting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stvit_video.report.files import write_file
+from stvit_video.files import write_file
 
 
 def write_json(result: Any, destination: Path | None) -> None:

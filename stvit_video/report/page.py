@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stvit_video.report.files import write_file
+from stvit_video.files import write_file
 from stvit_video.report.tables import Table, html_text, markdown_text
 
 

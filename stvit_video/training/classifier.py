@@ -11,12 +11,12 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from stvit_video.config import OptimizerConfig, Preprocessing
 from stvit_video.errors import DatasetError
+from stvit_video.settings.model import OptimizerConfig, Preprocessing
 from stvit_video.training.optimizer import build_optimizer, build_schedule
-from stvit_video.video.batch_transform import BatchTransform
+from stvit_video.video.pixels.batch import BatchTransform
+from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.seeded import mix_seed
-from stvit_video.video.transform import normalize_clip
 
 
 class VideoClassifier(LightningModule):

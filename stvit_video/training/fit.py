@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
-from stvit_video.config import TrainConfig
 from stvit_video.errors import CheckpointError
+from stvit_video.settings.model import TrainConfig
 from stvit_video.training.callbacks import EpochLog, EpochReport, ExportBest, TrainingProgress
 from stvit_video.training.classifier import VideoClassifier
 

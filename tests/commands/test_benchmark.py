@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stvit_video.cli import main
-from stvit_video.commands import speed
-from stvit_video.commands.cost import model_cost
+from stvit_video.measure.compare import speed
+from stvit_video.measure.compare.cost import model_cost
 
 TINY = "demo_tiny:frames=2:size=16"
 

@@ -7,7 +7,7 @@ import pytest
 
 from stvit_video.cli import main
 from stvit_video.datasets.coverage import Coverage, read_coverage
-from stvit_video.datasets.kinetics import kinetics400_class_names
+from stvit_video.datasets.layouts.kinetics import kinetics400_class_names
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.video.numbered import numbered_picture, write_pictures
 

@@ -4,13 +4,13 @@ import shutil
 import pytest
 
 from stvit_video.cli import main
-from stvit_video.commands import prepare_run as command
 from stvit_video.commands.data_prepare import data_prepare
 from stvit_video.datasets.manifest import read_manifest
-from stvit_video.datasets.prepared import prepared_paths
+from stvit_video.datasets.upkeep import prepare_run as command
+from stvit_video.datasets.upkeep.prepared import prepared_paths
 from stvit_video.errors import DatasetError
-from stvit_video.video.decode import read_frames
-from stvit_video.video.encode_settings import EncodeSettings
+from stvit_video.settings.encode import EncodeSettings
+from stvit_video.video.decoding.open import read_frames
 from stvit_video.video.numbered import read_number
 
 

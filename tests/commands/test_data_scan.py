@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stvit_video.commands import scan_run as command
 from stvit_video.commands.data_scan import data_scan
 from stvit_video.datasets.manifest import read_manifest
+from stvit_video.datasets.upkeep import scan_run as command
 from stvit_video.errors import ConfigError, MissingFileError
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from stvit_video.cli import main
-from stvit_video.commands.cost import model_cost
+from stvit_video.measure.compare.cost import model_cost
 
 
 def test_models_stand_side_by_side_with_their_ratio(capsys):

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from stvit_video.cli import load_command, main
-from stvit_video.commands.quality import agreement_with_first
-from stvit_video.models import peers
-from stvit_video.models.spec import parse_spec
+from stvit_video.measure.compare import peers
+from stvit_video.measure.compare.quality import agreement_with_first
+from stvit_video.measure.compare.spec import parse_spec
 
 TINY = "demo_tiny:frames=4:size=32"
 MODELS = [TINY, f"{TINY}:1x2x2@2", f"{TINY}:tome:r=3", f"{TINY}:rlt", "timm:gone"]

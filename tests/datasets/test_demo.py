@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from stvit_video.datasets import demo
-from stvit_video.datasets.class_folders import find_class_folders
-from stvit_video.video.decode import open_video
+from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.video.decoding.open import open_video
 
 SIZES = demo.DemoSizes(train=2, val=1, test=1)
 

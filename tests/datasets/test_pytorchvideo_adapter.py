@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, SequentialSampler
 
 from stvit_video.datasets.manifest import Manifest, VideoRecord
-from stvit_video.video.decode import read_frames
+from stvit_video.video.decoding.open import read_frames
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 with warnings.catch_warnings():

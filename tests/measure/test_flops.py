@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-import stvit_video.models.time_attention  # noqa: F401 registers its operator
+import stvit_video.models.layers.time_attention  # noqa: F401 registers its operator
 from stvit_video.errors import ConfigError
 from stvit_video.measure.flops import count_flops
 

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
+from stvit_video.models.families.swin.rows import StvitRVariant, SwinVariant
 from stvit_video.models.registry import create_model, find_variant, list_models
-from stvit_video.models.swin import StvitRVariant, SwinVariant
 
 
 def settings_of(name):

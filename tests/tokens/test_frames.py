@@ -1,7 +1,7 @@
 import torch
 
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.regions import fold_frames, unfold_frames
+from stvit_video.tokens.semantic.regions import fold_frames, unfold_frames
 
 
 def test_every_frame_takes_its_class_token_along():

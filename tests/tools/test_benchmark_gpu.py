@@ -11,7 +11,7 @@ for name in ("decord", "av", "jsonargparse", "fvcore", "lightning", "pytorchvide
     sys.modules[name] = None
 sys.path.insert(0, sys.argv[1])
 import benchmark_gpu, gpu_cases
-from stvit_video.models.spec import build_spec, parse_spec
+from stvit_video.measure.compare.spec import build_spec, parse_spec
 import torch
 cases = [case for group in gpu_cases.COMPARISONS.values() for one in group for case in one.cases]
 cases += [*gpu_cases.PROFILED, *gpu_cases.CHECKED]

@@ -6,12 +6,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from stvit_video.config import AugmentationConfig, OptimizerConfig, TrainConfig
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.models.registry import create_model
+from stvit_video.settings.model import AugmentationConfig, OptimizerConfig, TrainConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import fit
-from stvit_video.video.batch_transform import BatchTransform
+from stvit_video.video.pixels.batch import BatchTransform
 
 CLASSES = ("dark", "bright")
 SETTINGS = TrainConfig(epochs=2, batch_size=4, devices="cpu", seed=5)

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from stvit_video.config import OptimizerConfig
 from stvit_video.models.registry import create_model
+from stvit_video.settings.model import OptimizerConfig
 from stvit_video.training.optimizer import (
     build_optimizer,
     build_schedule,

@@ -1,0 +1,184 @@
+"""What all annotation formats have in common: names of classes, files below a root, coverage."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stvit_video.datasets.layouts.class_folders import VIDEO_SUFFIXES
+from stvit_video.datasets.manifest import Manifest, VideoRecord
+from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
+
+
+class AnnotatedVideo(NamedTuple):
+    """One row of an annotation, and where its file is."""
+
+    name: str
+    """What the annotation calls the video."""
+    label: int
+    """Class index; -1 where the annotation gives none."""
+    path: Path | None
+    """None where there is no such file."""
+    num_frames: int = -1
+    """As the annotation claims; -1 where it does not."""
+
+
+class AnnotatedVideos(NamedTuple):
+    """All rows of an annotation, in its order."""
+
+    videos: tuple[AnnotatedVideo, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the videos without a file."""
+        return [video.name for video in self.videos if video.path is None]
+
+    def manifest(self) -> Manifest:
+        """Return the videos that have a file.
+
+        Raises:
+            DatasetError: none has.
+        """
+        records = tuple(
+            VideoRecord(video.path, video.label, video.num_frames)
+            for video in self.videos
+            if video.path is not None
+        )
+        if not records:
+            raise DatasetError(
+                f"none of the {len(self.videos)} annotated videos was found;"
+                f" the first is {self.videos[0].name}"
+            )
+        return Manifest(records, self.class_names)
+
+
+class VideoFiles:
+    """All video files below a folder, to be looked up by name without knowing the layout."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise MissingFileError(f"video folder {root} does not exist")
+        self.root = root
+        self.by_stem: dict[str, list[Path]] = {}
+        for folder, subfolders, names in os.walk(root, followlinks=True):
+            subfolders.sort()
+            for name in sorted(names):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() in VIDEO_SUFFIXES:
+                    self.by_stem.setdefault(stem, []).append(Path(folder, name))
+
+    def find(self, stem: str, *, folders: Sequence[str] = ()) -> Path | None:
+        """Return the file of that stem; of several, the one below the most of `folders`."""
+        return choose(self.by_stem.get(stem, []), folders=folders)
+
+
+def choose(paths: Iterable[Path], *, folders: Sequence[str] = ()) -> Path | None:
+    """Return the path below the most of `folders`, the first of equals, or None of none."""
+    wanted = set(folders)
+    return max(paths, key=lambda path: len(wanted & set(path.parts)), default=None)
+
+
+class ClassIndex:
+    """Looks up class indices by name, spelled with spaces or underscores, quoted or not."""
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.class_names = class_names
+        self._exact = {name: index for index, name in enumerate(class_names)}
+        self._spelled = {spelling(name): index for index, name in enumerate(class_names)}
+
+    def find(self, name: str, *, where: str) -> int:
+        """Return the index of a class; `where` says which row the name comes from.
+
+        Raises:
+            DatasetError: there is no such class.
+        """
+        index = self._exact.get(name, self._spelled.get(spelling(name)))
+        if index is None:
+            raise DatasetError(
+                f"{where}: label {name!r} is none of the {len(self.class_names)} classes"
+                f"{did_you_mean(name, list(self.class_names))}"
+            )
+        return index
+
+
+def spelling(name: str) -> str:
+    """Bring the ways to write a class name to one: spaces for underscores, no double quotes."""
+    return " ".join(name.replace("_", " ").replace('"', " ").split())
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read the names of classes in the order of their index.
+
+    Forms: one name a line, `index name` (from 0 or 1), a CSV file with the columns id and name, a
+    JSON list, or a JSON object of name -> index or index -> name.
+
+    Raises:
+        MissingFileError, DatasetError: no such file, or it is none of these.
+    """
+    text = read_text(path)
+    if path.suffix.lower() == ".json":
+        names = _names_of_json(path, text)
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if path.suffix.lower() == ".csv":
+            lines = [" ".join(row[:2]) if len(row) > 1 else row[0] for row in csv.reader(lines)]
+            if lines and not re.match(r"\d+ ", lines[0]) and _numbered(lines[1:]):
+                lines = lines[1:]
+        names = _numbered(lines) or lines
+    if not names:
+        raise DatasetError(f"class names {path} hold no name")
+    doubled = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if doubled is not None:
+        raise DatasetError(f"class names {path} hold {doubled!r} twice")
+    return tuple(names)
+
+
+def read_text(path: Path) -> str:
+    """Read an annotation file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        MissingFileError, DatasetError: no such file, empty, or no text.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"annotation file {path} does not exist")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"annotation file {path} is no text in UTF-8: {error}") from error
+    if not text.strip():
+        raise DatasetError(f"annotation file {path} is empty")
+    return text
+
+
+def _numbered(lines: Sequence[str]) -> list[str]:
+    """Names of lines `0 a`, `1 b` (or from 1); nothing where they are not all so."""
+    matches = [re.fullmatch(r"(\d+)[\s,;:]+(.+)", line) for line in lines]
+    pairs = sorted((int(m[1]), m[2].strip()) for m in matches if m)
+    first = pairs[0][0] if pairs else 0
+    expected = list(range(first, first + len(lines)))
+    if first > 1 or [number for number, _ in pairs] != expected:
+        return []
+    return [name for _, name in pairs]
+
+
+def _names_of_json(path: Path, text: str) -> list[str]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"class names {path} are no JSON: {error}") from error
+    if isinstance(content, list):
+        return [str(name) for name in content]
+    if not isinstance(content, dict):
+        raise DatasetError(f"class names {path} must be a list or an object of name and index")
+    if all(str(key).isdecimal() for key in content) and not all(
+        str(value).isdecimal() for value in content.values()
+    ):
+        content = {str(value): key for key, value in content.items()}
+    index_of = {name: int(index) for name, index in content.items() if str(index).isdecimal()}
+    if sorted(index_of.values()) != list(range(len(content))):
+        raise DatasetError(f"class names {path} must give each of 0..{len(content) - 1} once")
+    return sorted(index_of, key=lambda name: index_of[name])

@@ -1,0 +1,139 @@
+"""Run a function on many files in worker processes that can be killed: one file that hangs or
+crashes a decoder costs its own result and nothing else.
+"""
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, Literal, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome(Generic[Item, Result]):
+    """What became of one item."""
+
+    item: Item
+    result: Result | None
+    """What the function returned; None where it did not come to an end."""
+    failure: Literal["", "time limit", "crash"]
+    seconds: float
+
+
+class _Worker:
+    """A process that answers one item at a time."""
+
+    def __init__(self, context: Any, function: Callable[[Any], Any]) -> None:
+        self.connection, far_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(far_end, function), daemon=True)
+        self.process.start()
+        far_end.close()
+        self.connection.recv()  # it has imported what it needs: no item pays for that
+        self.item: Any = None
+        self.is_busy = False
+        self.started_at = 0.0
+
+    def give(self, item: Any) -> None:
+        self.item, self.is_busy, self.started_at = item, True, time.monotonic()
+        self.connection.send(item)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.connection.close()
+
+
+def run_killable(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_workers: int,
+    timeout_seconds: float,
+) -> Iterator[Outcome[Item, Result]]:
+    """Apply `function` to every item, in any order; yield each outcome as it comes.
+
+    `function` is importable by its name, and neither raises nor returns what cannot be pickled. A
+    worker that takes longer than `timeout_seconds` over one item is killed and replaced. Closing
+    the iterator ends the workers.
+    """
+    context = _clean_context(function)
+    waiting = iter(items)
+    workers: list[_Worker] = []
+    try:
+        for item in waiting:
+            workers.append(_Worker(context, function))
+            workers[-1].give(item)
+            if len(workers) == num_workers:
+                break
+        while any(worker.is_busy for worker in workers):
+            yield from _collect(workers, waiting, timeout_seconds, context, function)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _collect(
+    workers: list[_Worker],
+    waiting: Iterator[Any],
+    timeout_seconds: float,
+    context: Any,
+    function: Callable[[Any], Any],
+) -> Iterator[Outcome[Any, Any]]:
+    """Wait for news of any worker; pass it on and give the worker its next item."""
+    busy = {worker.connection: worker for worker in workers if worker.is_busy}
+    first_deadline = min(worker.started_at for worker in busy.values()) + timeout_seconds
+    ready = set(wait(list(busy), timeout=max(first_deadline - time.monotonic(), 0.0)))
+    for connection, worker in busy.items():
+        seconds = time.monotonic() - worker.started_at
+        if connection in ready or connection.poll():
+            outcome = _receive(connection, worker.item, seconds)
+        elif seconds >= timeout_seconds:
+            outcome = Outcome(item=worker.item, result=None, failure="time limit", seconds=seconds)
+        else:
+            continue
+        worker.is_busy = False
+        if outcome.failure:
+            worker.stop()
+            workers.remove(worker)
+        yield outcome
+        for item in waiting:
+            if outcome.failure:
+                worker = _Worker(context, function)
+                workers.append(worker)
+            worker.give(item)
+            break
+
+
+def _receive(connection: Connection, item: Any, seconds: float) -> Outcome[Any, Any]:
+    try:
+        result = connection.recv()
+    except (EOFError, ConnectionResetError):  # the process died without an answer
+        return Outcome(item=item, result=None, failure="crash", seconds=seconds)
+    return Outcome(item=item, result=result, failure="", seconds=seconds)
+
+
+def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is the parent's to answer
+    connection.send(None)
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        connection.send(function(item))
+
+
+def _clean_context(function: Callable[[Any], Any]) -> Any:
+    """Start workers from a process without threads or open decoders, imports done once."""
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([function.__module__, "stvit_video.video.decoding.open"])
+    return context

@@ -1,0 +1,69 @@
+"""One evaluation: a model, the videos of a data set, several views of each."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stvit_video.commands.assembly import (
+    build_evaluation_loader,
+    read_videos,
+    sampling_scheme,
+)
+from stvit_video.datasets.coverage import read_coverage
+from stvit_video.datasets.manifest import check_labels
+from stvit_video.evaluation.evaluate import EvaluationReport, evaluate_model, list_predictions
+from stvit_video.report.json_file import write_json
+from stvit_video.settings.model import DataConfig, ViewConfig
+
+
+def run_evaluation(
+    model: Any,
+    videos: Path,
+    *,
+    data: DataConfig,
+    views: ViewConfig,
+    device: torch.device,
+    batch_size: int,
+    predictions: Path | None,
+    progress: tuple[Console, str],
+) -> EvaluationReport:
+    """Measure the accuracy of `model` on the data set `videos`; write each video's best classes.
+
+    `predictions` is a JSON file, or None; `progress` where the bar is shown, and its label.
+    """
+    class_names = model.labels or None
+    manifest = read_videos(videos, class_names=class_names)
+    num_classes = len(class_names) if class_names else model.head.out_features
+    check_labels(manifest.records, num_classes=num_classes)
+    loader = build_evaluation_loader(
+        manifest.records, model.preprocessing, data=data, views=views, batch_size=batch_size
+    )
+    console, label = progress
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(compact=True), console=console) as bar:
+        task = bar.add_task(label, total=len(manifest.records))
+        advance: Callable[[int], None] = lambda num_videos: bar.advance(task, num_videos)  # noqa: E731
+        report, result = evaluate_model(
+            model,
+            loader,
+            preprocessing=model.preprocessing,
+            views=views,
+            device=device,
+            batch_size=batch_size,
+            advance=advance,
+        )
+    coverage = read_coverage(videos, found=len(manifest.records), failed=len(report.failed))
+    report = replace(
+        report,
+        num_annotated=coverage.annotated,
+        sampling=sampling_scheme(model.preprocessing, data, num_clips=views.num_clips),
+    )
+    if predictions is not None:
+        paths = [record.path for record in manifest.records]
+        write_json(list_predictions(result, paths, manifest.class_names), predictions)
+    return report

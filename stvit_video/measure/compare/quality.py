@@ -1,0 +1,85 @@
+"""What is known of the accuracy of compared models: measured elsewhere, or how far they agree."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.measure.compare.spec import ModelSpec, build_spec, example_clips, parse_spec
+from stvit_video.models.network.fuse import fuse
+from stvit_video.models.registry import create_model
+
+
+def check_accuracy(accuracy: dict[str, float], models: Sequence[str]) -> None:
+    """Refuse accuracies of models that are not compared, or that are no percentage.
+
+    Raises:
+        ConfigError: naming the entry.
+    """
+    for model, value in accuracy.items():
+        if model not in models:
+            raise ConfigError(f"accuracy names {model}, which is none of the models")
+        if not 0 <= value <= 100:
+            raise ConfigError(f"accuracy of {model} ({value}) must be from 0 to 100 percent")
+
+
+def agreement_with_first(
+    models: Sequence[str], *, pretrained: Path | None, num_clips: int
+) -> dict[str, float]:
+    """Percent of example clips on which a model's first class is that of the first model.
+
+    Only models of the first one's network, with the same weights: random ones, or `pretrained`.
+    Clips are noise with a moving square, so with random weights this tells how much a method
+    changes the features, and nothing about accuracy. No clips, no answer.
+    """
+    if num_clips < 1:
+        return {}
+    specs = [parse_spec(model) for model in models]
+    reference = _build(specs[0], pretrained)
+    clips = example_clips(reference, num_clips)
+    wanted = _classes(reference, clips)
+    agreement = {}
+    for spec in specs:
+        if spec.name != specs[0].name:
+            continue
+        model = _build(spec, pretrained)
+        if model.preprocessing == reference.preprocessing:
+            _share_weights(reference, model)
+            model = fuse(model) if spec.fused else model
+            agreement[spec.text] = 100 * float((_classes(model, clips) == wanted).float().mean())
+    return agreement
+
+
+def _build(spec: ModelSpec, pretrained: Path | None) -> nn.Module:
+    """Build the network as it was trained, not fused yet."""
+    torch.manual_seed(0)
+    if pretrained is None:
+        return build_spec(dataclasses.replace(spec, fused=False)).eval()
+    return create_model(
+        spec.name,
+        semantic=spec.semantic,
+        reduction=spec.reduction,
+        num_frames=spec.num_frames,
+        image_size=spec.image_size,
+        class_token=spec.class_token,
+        pretrained=pretrained,
+    ).eval()
+
+
+def _share_weights(source: nn.Module, target: nn.Module) -> None:
+    """Copy every tensor that both have in the same shape; the rest is the method's own."""
+    own = target.state_dict()
+    both = {
+        name: value
+        for name, value in source.state_dict().items()
+        if name in own and own[name].shape == value.shape
+    }
+    target.load_state_dict(own | both)
+
+
+def _classes(model: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat([model(clip[None]).argmax(dim=-1) for clip in clips])

@@ -1,0 +1,58 @@
+"""The Swin network: the plain one with merging between its stages, and the pyramid they give.
+
+Legend: B clips, C colours, T H W frames and pixels, (t, h, w) token grid, N = t*h*w, D width.
+"""
+
+from torch import Tensor
+
+from stvit_video.models.families.swin.stages import MergeStage
+from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.tokens.grid import Grid
+
+
+class SwinTransformer(VideoTransformer):
+    """Four stages of windowed attention; grids halve and widths double from one to the next."""
+
+    def forward_pyramid(self, clip: Tensor) -> list[Tensor]:
+        """Describe every place at every scale: (B, C, T, H, W) -> four times (B, D, t, h, w).
+
+        What each stage gives before it is merged; the last one is normed, as `forward_features`.
+        """
+        tokens, grid = self.embed(clip)
+        levels = []
+        for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
+            if isinstance(stage, MergeStage):
+                levels.append(_volume(tokens, grid))
+            tokens, grid = stage(tokens, grid, [self.blocks[i] for i in numbers])
+        levels.append(_volume(self.norm(tokens), grid))
+        return levels
+
+    def forward_assignments(self, clip: Tensor) -> Tensor:
+        """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
+
+        The grid is that of stage 3, which clusters.
+
+        Raises:
+            ConfigError: the model has no semantic tokens.
+        """
+        tokens, grid = self.embed(clip)
+        return self.assign_tokens(tokens, grid).unflatten(2, stage_grid(grid, 2))
+
+    def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:
+        """Count patch tokens, and semantic tokens, in stage 3, which clusters, of one clip.
+
+        `clip_size` is (T, H, W); by default that of `preprocessing`.
+        """
+        size = self.preprocessing.image_size
+        grid = self.embed.patch.grid(*(clip_size or (self.preprocessing.num_frames, size, size)))
+        return self.count_on_grid(stage_grid(grid, 2))
+
+
+def stage_grid(grid: Grid, number: int) -> Grid:
+    """Return the grid of stage `number`, counted from 0, from the grid of the embedding."""
+    step = 2**number
+    return Grid(grid.t, -(-grid.h // step), -(-grid.w // step))
+
+
+def _volume(tokens: Tensor, grid: Grid) -> Tensor:
+    return tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, t, h, w)

@@ -1,0 +1,51 @@
+"""Key names of the released STViT-R on Swin.
+
+Legend: D width.
+"""
+
+import torch
+
+from stvit_video.models.families.swin.weights import flatten_stages
+from stvit_video.models.weights.names import Weights, refuse, rename_keys, set_aside
+
+_STEM = (
+    (r"patch_embed\.proj\.0\.c\.", "embed.patch.proj.0."),
+    (r"patch_embed\.proj\.0\.bn\.", "embed.patch.proj.1."),
+    (r"patch_embed\.proj\.2\.c\.", "embed.patch.proj.3."),
+    (r"patch_embed\.proj\.2\.bn\.", "embed.patch.proj.4."),
+    (r"layers\.2\.semantic_token2$", "stages.5.generator.global_centers"),
+    (r"(.*)\.layer_scale_1$", r"\1.scale1.gamma"),
+    (r"(.*)\.layer_scale_2$", r"\1.scale2.gamma"),
+)
+_UNUSED = r".*relative_position_index$|.*attn_mask$"
+
+
+def rename(weights: Weights) -> Weights:
+    """Give the released weights our names: q and kv joined, blocks of all stages in one row.
+
+    Raises:
+        CheckpointError: they are of another family.
+    """
+    renamed = rename_keys(weights, _STEM, ("module.", "model.", "backbone."))
+    refuse(
+        renamed,
+        "STViT-R",
+        needed=("embed.patch.proj.0.weight", "layers.2.blocks.1.attn.kv.weight"),
+        foreign=(r"relative_position_bias_table_", r"conv_pos"),
+    )
+    renamed = flatten_stages(_join_cross_attention(set_aside(renamed, _UNUSED)))
+    for norm in ("embed.patch.proj.1", "embed.patch.proj.4"):
+        renamed.setdefault(f"{norm}.num_batches_tracked", torch.tensor(0))
+    return renamed
+
+
+def _join_cross_attention(weights: Weights) -> Weights:
+    """Join `attn.q` (D, D) and `attn.kv` (2D, D) into `attn.qkv` (3D, D), biases alike."""
+    joined: Weights = {}
+    for key, value in weights.items():
+        if ".attn.q." in key:
+            kv = weights[key.replace(".attn.q.", ".attn.kv.")]
+            joined[key.replace(".attn.q.", ".attn.qkv.")] = torch.cat([value, kv])
+        elif ".attn.kv." not in key:
+            joined[key] = value
+    return joined

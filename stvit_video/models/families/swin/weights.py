@@ -1,0 +1,133 @@
+"""Key names of Swin: torchvision Video Swin, original Video Swin, timm, original and HF Swin.
+
+Legend: S stage, I block of a stage.
+"""
+
+import re
+
+from stvit_video.errors import CheckpointError
+from stvit_video.models.weights.names import Weights, join_qkv, refuse, rename_keys, set_aside
+
+_PREFIXES = ("module.", "model.", "backbone.", "swin.", "encoder.")
+_RULES = (
+    (r"patch_embed\.", "embed.patch."),
+    (r"embeddings\.patch_embeddings\.projection\.", "embed.patch.proj."),
+    (r"embeddings\.norm\.", "embed.patch.norm."),
+    (r"layernorm\.", "norm."),
+    (r"cls_head\.fc_cls\.", "head."),
+    (r"head\.fc\.", "head."),
+    (r"classifier\.", "head."),
+)
+_PARTS = (
+    (r"layernorm_before\.", "norm1."),
+    (r"layernorm_after\.", "norm2."),
+    (r"attention\.self\.(q|k|v)(?:uery|ey|alue)\.", r"attn.\1."),
+    (r"attention\.(q|k|v)_proj\.", r"attn.\1."),
+    (r"attention\.o_proj\.", "attn.proj."),
+    (r"attention\.relative_position_bias\.", "attn."),
+    (r"attention\.self\.", "attn."),
+    (r"attention\.output\.dense\.", "attn.proj."),
+    (r"intermediate\.dense\.", "mlp.fc1."),
+    (r"output\.dense\.", "mlp.fc2."),
+    (r"mlp\.0\.", "mlp.fc1."),
+    (r"mlp\.3\.", "mlp.fc2."),
+)
+_UNUSED = r".*relative_position_index$|.*attn_mask$|pooler\.|embed\.mask_token$"
+_BLOCK = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.(.*)")
+_MERGING = re.compile(r"layers\.(\d+)\.downsample\.(.*)")
+
+
+def rename_video(weights: Weights) -> Weights:
+    """Give the weights of a Video Swin our names.
+
+    Raises:
+        CheckpointError: they are of another family, or of an image Swin.
+    """
+    return _rename(weights, "a Video Swin", num_axes=5)
+
+
+def rename_image(weights: Weights) -> Weights:
+    """Give the weights of an image Swin our names.
+
+    Raises:
+        CheckpointError: they are of another family, or of a Video Swin.
+    """
+    return _rename(weights, "an image Swin", num_axes=4)
+
+
+def rename(weights: Weights) -> Weights:
+    """Give the weights of an image or a Video Swin our names.
+
+    Raises:
+        CheckpointError: they are of another family.
+    """
+    try:
+        return rename_video(weights)
+    except CheckpointError:
+        return rename_image(weights)
+
+
+def flatten_stages(weights: Weights) -> Weights:
+    """Number the blocks of all stages in one row, a merging after each stage but the last.
+
+    `layers.S.blocks.I` and `layers.S.downsample` become `blocks.N`; mergings that timm keeps at
+    the beginning of the next stage come back to the end of theirs.
+    """
+    depths: dict[int, int] = {}
+    for key in weights:
+        if match := _BLOCK.fullmatch(key):
+            stage, number = int(match[1]), int(match[2])
+            depths[stage] = max(depths.get(stage, 0), number + 1)
+    starts = {stage: sum(depths.get(i, 0) + 1 for i in range(stage)) for stage in range(99)}
+    is_late = not any(key.startswith("layers.0.downsample.") for key in weights)
+    flat: Weights = {}
+    for key, value in weights.items():
+        if match := _BLOCK.fullmatch(key):
+            key = f"blocks.{starts[int(match[1])] + int(match[2])}.{match[3]}"
+        elif match := _MERGING.fullmatch(key):
+            stage = int(match[1]) - int(is_late)
+            key = f"blocks.{starts[stage] + depths.get(stage, 0)}.{match[2]}"
+        flat[key] = value
+    return flat
+
+
+def _rename(weights: Weights, family: str, *, num_axes: int) -> Weights:
+    renamed = rename_keys(weights, _RULES, _PREFIXES)
+    renamed = {_within_block(_as_layers(key)): value for key, value in renamed.items()}
+    renamed = flatten_stages(join_qkv(set_aside(renamed, _UNUSED)))
+    renamed = {
+        key.replace("embed.patch.norm.", "embed.norm."): value for key, value in renamed.items()
+    }
+    refuse(
+        renamed,
+        family,
+        needed=("embed.patch.proj.weight", "blocks.0.attn.relative_position_bias_table"),
+        foreign=(r"logit_scale", r"layer_scale", r"absolute_pos_embed", r"position_embeddings"),
+    )
+    seen = renamed["embed.patch.proj.weight"].ndim
+    if seen != num_axes:
+        raise CheckpointError(
+            f"no weights of {family}: the patch embedding has {seen} axes, not {num_axes}"
+        )
+    return renamed
+
+
+def _as_layers(key: str) -> str:
+    """Write torchvision's stages as the others do: `features.2.1.` is block 1 of stage 1."""
+    if match := re.match(r"features\.(\d+)\.(\d+)\.", key):
+        return f"layers.{int(match[1]) // 2}.blocks.{match[2]}.{key[match.end() :]}"
+    if match := re.match(r"features\.(\d+)\.", key):
+        return f"layers.{int(match[1]) // 2}.downsample.{key[match.end() :]}"
+    return key
+
+
+def _within_block(key: str) -> str:
+    match = _BLOCK.fullmatch(key)
+    if match is None:
+        return key
+    part = match[3]
+    for pattern, replacement in _PARTS:
+        if re.match(pattern, part):
+            part = re.sub(pattern, replacement, part, count=1)
+            break
+    return f"layers.{match[1]}.blocks.{match[2]}.{part}"

@@ -1,0 +1,200 @@
+"""Plain ViTs over space-time tokens, joint attention: DeiT (T = 1) and VideoMAE.
+
+What other ViTs change (embedding, blocks, network) are the methods of `VitVariant`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.models.families.videomae import weights as videomae_weights
+from stvit_video.models.families.vit import weights as vit_weights
+from stvit_video.models.layers.blocks import Block
+from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed, Positions
+from stvit_video.models.network.reduction import RunLengthTransformer, plan_reduction
+from stvit_video.models.network.stages import Run, crossing_blocks, plan_stages
+from stvit_video.models.network.video_transformer import Pool, VideoTransformer
+from stvit_video.models.variant import BuildOptions, Variant
+from stvit_video.settings.model import Preprocessing
+from stvit_video.tokens.reducers.table import rlt_threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitVariant(Variant):
+    """Sizes of a plain ViT."""
+
+    dim: int
+    depth: int
+    num_heads: int
+    tubelet_size: tuple[int, int, int]
+    mlp_ratio: float = 4.0
+    class_token: bool = True
+    num_class_tokens: int = 1
+    """How many there are, where there are any: the head of a distilled DeiT reads two."""
+    positions: Positions = "learned"
+    norm_eps: float = 1e-6
+    head_norm_eps: float | None = None
+    """Of the norm ahead of the head; None for that of the blocks."""
+    pool: Pool | None = None
+    """What the head reads; None for the class token where there is one."""
+    activation: Callable[..., nn.Module] = nn.GELU
+
+    def build(self, options: BuildOptions) -> VideoTransformer:
+        """Build the network; semantic models do without class token, as in the paper."""
+        has_class_token = options.class_token
+        if has_class_token is None:
+            has_class_token = self.class_token and not options.semantic
+        embed = self._embed(options.preprocessing, has_class_token)
+        pool = self.pool or ("class" if has_class_token else "mean")
+        classes = options.num_classes
+        return self._network(options, has_class_token)(
+            embed=embed,
+            blocks=self._blocks(options),
+            runs=self._plan(options, embed),
+            norm=nn.LayerNorm(self.dim, eps=self.head_norm_eps or self.norm_eps),
+            head=nn.Linear(self._num_features(pool), classes) if classes else nn.Identity(),
+            pool=pool,
+            preprocessing=options.preprocessing,
+        )
+
+    def _num_features(self, pool: Pool) -> int:
+        """Return the width of what the head reads."""
+        return self.dim * (self.num_class_tokens if pool == "class" else 1)
+
+    def _network(
+        self, options: BuildOptions, has_class_token: bool
+    ) -> Callable[..., VideoTransformer]:
+        if options.reduction is not None and options.reduction.method == "rlt":
+            return partial(RunLengthTransformer, threshold=rlt_threshold(options.reduction))
+        return VideoTransformer
+
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
+        return ClipEmbed(
+            self.dim,
+            tubelet_size=self.tubelet_size,
+            native_size=native_size(preprocessing),
+            has_class_token=has_class_token,
+            positions=self.positions,
+            num_class_tokens=self.num_class_tokens,
+        )
+
+    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
+        grid = embed.native_grid
+        num_class_tokens = 0 if embed.cls_token is None else embed.cls_token.shape[1]
+        if options.reduction is None or options.reduction.method == "rlt":
+            return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
+        return plan_reduction(
+            options.reduction, depth=self.depth, grid=grid, num_class_tokens=num_class_tokens
+        )
+
+    def _blocks(self, options: BuildOptions) -> list[Block]:
+        crossing = crossing_blocks(options.semantic)
+        return [
+            self._block(rate) if i in crossing else self._axes_block(rate)
+            for i, rate in enumerate(drop_path_rates(options.drop_path, self.depth))
+        ]
+
+    def _axes_block(self, drop_path: float) -> Block:
+        """Make a block for tokens on their grid; here it is plain, others factorise it."""
+        return self._block(drop_path)
+
+    def _block(self, drop_path: float) -> Block:
+        return Block(
+            self.dim,
+            num_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            drop_path=drop_path,
+        )
+
+
+def native_size(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """Return (T, H, W) of a clip in frames and pixels."""
+    return preprocessing.num_frames, preprocessing.image_size, preprocessing.image_size
+
+
+def refuse_reduction(options: BuildOptions, attention: str) -> None:
+    """Refuse a rival method, which needs attention over all tokens at once.
+
+    Raises:
+        ConfigError: the options ask for one.
+    """
+    if options.reduction is not None:
+        raise ConfigError(
+            f"reduction ({options.reduction.method}) needs joint attention, but this model's"
+            f" attention is {attention}; choose a plain ViT"
+        )
+
+
+def drop_path_rates(last: float, depth: int) -> list[float]:
+    """Stochastic depth of every block, from 0 to `last` in equal steps."""
+    return torch.linspace(0, last, depth, device="cpu").tolist()
+
+
+_IMAGE = Preprocessing(num_frames=1, frame_stride=1, image_size=224)
+_VIDEOMAE = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
+_DEMO = Preprocessing(num_frames=8, frame_stride=1, image_size=64)
+
+_deit = partial(
+    VitVariant,
+    preprocessing=_IMAGE,
+    num_classes=1000,
+    depth=12,
+    tubelet_size=(1, 16, 16),
+    source="DeiT, arXiv 2012.12877",
+    license="Apache-2.0",
+    rename=vit_weights.rename,
+)
+_vit = partial(
+    VitVariant,
+    preprocessing=replace(_IMAGE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    num_classes=1000,
+    tubelet_size=(1, 16, 16),
+    source="ViT (AugReg), arXiv 2106.10270",
+    license="Apache-2.0",
+    rename=vit_weights.rename,
+)
+_videomae = partial(
+    VitVariant,
+    preprocessing=_VIDEOMAE,
+    num_classes=400,
+    tubelet_size=(2, 16, 16),
+    class_token=False,
+    positions="sinusoid",
+    source="VideoMAE, arXiv 2203.12602",
+    license="CC-BY-NC-4.0",
+    rename=videomae_weights.rename,
+)
+
+VARIANTS: dict[str, Variant] = {
+    "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
+    "deit_small_patch16_224": _deit(dim=384, num_heads=6),
+    "deit_base_patch16_224": _deit(dim=768, num_heads=12),
+    "deit_tiny_distilled_patch16_224": _deit(dim=192, num_heads=3, num_class_tokens=2),
+    "deit_small_distilled_patch16_224": _deit(dim=384, num_heads=6, num_class_tokens=2),
+    "deit_base_distilled_patch16_224": _deit(dim=768, num_heads=12, num_class_tokens=2),
+    "vit_tiny_patch16_224": _vit(dim=192, depth=12, num_heads=3),
+    "vit_small_patch16_224": _vit(dim=384, depth=12, num_heads=6),
+    "vit_base_patch16_224": _vit(dim=768, depth=12, num_heads=12),
+    "vit_large_patch16_224": _vit(dim=1024, depth=24, num_heads=16),
+    "videomae_small_patch16_224": _videomae(dim=384, depth=12, num_heads=6),
+    "videomae_base_patch16_224": _videomae(dim=768, depth=12, num_heads=12),
+    "videomae_large_patch16_224": _videomae(dim=1024, depth=24, num_heads=16),
+    "videomae_huge_patch16_224": _videomae(dim=1280, depth=32, num_heads=16),
+    "demo_tiny": VitVariant(
+        preprocessing=_DEMO,
+        num_classes=8,
+        dim=96,
+        depth=6,
+        num_heads=3,
+        tubelet_size=(2, 8, 8),
+        class_token=False,
+        source="this project, for `stvit-video demo`",
+        license="Apache-2.0",
+    ),
+}

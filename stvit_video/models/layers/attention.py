@@ -1,0 +1,87 @@
+"""Multi-head attention between two sets of tokens.
+
+Legend: B clips, N query tokens, M key tokens, D width, h heads, d width of one head, t frames of
+n tokens.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.models.layers.time_attention import attend_in_time
+from stvit_video.tokens.grid import Grid
+
+
+class Attention(nn.Module):
+    """Queries read from `context`; without one, tokens read from themselves.
+
+    One weight holds q, k and v, so the weights of self-attention serve cross-attention as they
+    are, and self-attention stays one matrix product.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int, qkv_bias: bool = True) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ConfigError(f"dim ({dim}) must be divisible by num_heads ({num_heads})")
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(
+        self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Attend: (B, N, D), context (B, M, D) -> (B, N, D).
+
+        `mask` broadcasts to (B, h, N, M): bool, True where a key may be read, or a float bias.
+        """
+        q, k, v = self.project(tokens, context)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, h, N, d)
+        return self.proj(x.transpose(1, 2).flatten(2))  # (B, N, D)
+
+    def project(
+        self, tokens: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Make q (B, h, N, d) of tokens, k and v (B, h, M, d) of context."""
+        if context is None:
+            q, k, v = self.qkv(tokens).chunk(3, dim=-1)
+        else:
+            dim, weight, bias = tokens.shape[-1], self.qkv.weight, self.qkv.bias
+            q = F.linear(tokens, weight[:dim], None if bias is None else bias[:dim])
+            k_and_v = F.linear(context, weight[dim:], None if bias is None else bias[dim:])
+            k, v = k_and_v.chunk(2, dim=-1)
+        return self._split_heads(q), self._split_heads(k), self._split_heads(v)
+
+    def along_time(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Let every place of the frame read its own frames: (B, N, D) on `grid` -> (B, N, D)."""
+        return self.proj(attend_in_time(self.packed(tokens), grid.t).flatten(2))
+
+    def packed(self, tokens: Tensor) -> Tensor:
+        """Make q, k and v of tokens in one piece: (B, N, D) -> (B, N, 3, h, d)."""
+        return self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
+
+    def weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return what `forward` attends to, mean over heads: (B, N, M), rows sum to 1."""
+        q, k, _ = self.project(tokens, context)
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # (B, h, N, M)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(dim=-1).mean(dim=1)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def attend_along_axes(attention: Attention, tokens: Tensor, grid: Grid) -> Tensor:
+    """Let the first half of the heads read along time, the others within frames: -> (B, N, D).
+
+    Tokens (B, N, D) on `grid`; the number of heads is even.
+    """
+    qkv = attention.packed(tokens)  # (B, N, 3, h, d)
+    along_time, in_frames = qkv.chunk(2, dim=3)
+    x = attend_in_time(along_time, grid.t)  # (B, N, h/2, d)
+    q, k, v = rearrange(in_frames, "b (t n) three h d -> three (b t) h n d", t=grid.t).unbind(0)
+    y = F.scaled_dot_product_attention(q, k, v)  # (B*t, h/2, n, d)
+    y = rearrange(y, "(b t) h n d -> b (t n) h d", t=grid.t)
+    return attention.proj(torch.cat([x, y], dim=2).flatten(2))  # (B, N, D)

@@ -1,0 +1,167 @@
+"""Pre-norm transformer blocks: the one shape that self-, cross- and recovery attention share.
+
+Legend: B clips, P class tokens (0 or 1), (t, h, w) grid, N tokens (of a grid, N = t*h*w), M context
+tokens, D width.
+"""
+
+from collections.abc import Callable
+
+import torch
+from timm.layers.drop import DropPath
+from timm.layers.layer_scale import LayerScale
+from timm.layers.mlp import Mlp
+from torch import Tensor, nn
+
+from stvit_video.models.layers.attention import Attention, attend_along_axes
+from stvit_video.tokens.grid import Grid, split_class_token
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on normed tokens and added to them.
+
+    With a `context`, queries read from it: keys and values pass through the same norm, as the
+    tokens of self-attention do, so the weights of either serve the other.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        norm_eps: float = 1e-6,
+        activation: Callable[..., nn.Module] = nn.GELU,
+        drop_path: float = 0.0,
+        layer_scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
+        self.attn = Attention(dim, num_heads=num_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), act_layer=activation)  # type: ignore[arg-type]
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.scale1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
+        self.scale2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: Grid | None = None,
+        *,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        shortcut: bool = True,
+    ) -> Tensor:
+        """Refine: tokens (B, N, D), context (B, M, D) -> (B, N, D).
+
+        All tokens see each other, so `grid` is not read. Without `shortcut` the attention
+        replaces the tokens instead of being added to them. `mask` is that of `Attention`.
+        """
+        normed = None if context is None else self.norm1(context)
+        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask))
+        return self.feed_forward(tokens + self.drop_path(attended) if shortcut else attended)
+
+    def feed_forward(self, tokens: Tensor) -> Tensor:
+        """Add the MLP branch: (B, N, D) -> (B, N, D)."""
+        return tokens + self.drop_path(self.scale2(self.mlp(self.norm2(tokens))))
+
+    def attention_weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Return what the tokens read from the context, mean over heads: (B, N, M)."""
+        return self.attn.weights(self.norm1(tokens), self.norm1(context), mask)
+
+
+class DividedBlock(Block):
+    """Attention along time, then within every frame, then the MLP.
+
+    TimeSformer maps what time gives by `temporal_fc`; ViViT's factorised self-attention (model 3)
+    does without. A class token takes no part in time, reads every frame, and takes the average.
+    With a `context` this is a plain block: the layers of generators and recoveries are plain.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        norm_eps: float = 1e-6,
+        activation: Callable[..., nn.Module] = nn.GELU,
+        drop_path: float = 0.0,
+        has_temporal_fc: bool = True,
+    ) -> None:
+        super().__init__(
+            dim,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            norm_eps=norm_eps,
+            activation=activation,
+            drop_path=drop_path,
+        )
+        self.temporal_norm1 = nn.LayerNorm(dim, eps=norm_eps)
+        self.temporal_attn = Attention(dim, num_heads=num_heads)
+        self.temporal_fc = nn.Linear(dim, dim) if has_temporal_fc else nn.Identity()
+
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: Grid | None = None,
+        *,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        shortcut: bool = True,
+    ) -> Tensor:
+        """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
+        if grid is None or context is not None:
+            return super().forward(tokens, context=context, mask=mask, shortcut=shortcut)
+        cls, patches = split_class_token(tokens, grid)
+        return self.feed_forward(self._attend_in_frames(cls, self._attend_in_time(patches, grid)))
+
+    def _attend_in_time(self, patches: Tensor, grid: Grid) -> Tensor:
+        """(B, N, D) -> (B, t, h*w, D)."""
+        attended = self.temporal_attn.along_time(self.temporal_norm1(patches), grid)
+        attended = self._drop_series(attended.unflatten(1, (grid.t, -1)))
+        return patches.unflatten(1, (grid.t, -1)) + self.temporal_fc(attended)
+
+    def _drop_series(self, attended: Tensor) -> Tensor:
+        """Drop the path of single places (B, t, h*w, D), as TimeSformer does."""
+        if not self.training or isinstance(self.drop_path, nn.Identity):
+            return attended
+        num_clips, _, num_places, _ = attended.shape
+        kept = self.drop_path(attended.new_ones(num_clips * num_places, 1))
+        return attended * kept.view(num_clips, 1, num_places, 1)
+
+    def _attend_in_frames(self, cls: Tensor, patches: Tensor) -> Tensor:
+        """(B, P, D), (B, t, h*w, D) -> (B, P + N, D)."""
+        num_class_tokens, num_frames = cls.shape[1], patches.shape[1]
+        frames = patches
+        if num_class_tokens:
+            copies = cls[:, None].expand(-1, num_frames, -1, -1)  # (B, t, P, D)
+            frames = torch.cat([copies, patches], dim=2)  # (B, t, P + h*w, D)
+        attended = self.drop_path(self.attn(self.norm1(frames.flatten(0, 1))))
+        attended = attended.unflatten(0, (-1, num_frames))  # (B, t, P + h*w, D)
+        patches = (patches + attended[:, :, num_class_tokens:]).flatten(1, 2)  # (B, N, D)
+        if not num_class_tokens:
+            return patches
+        return torch.cat([cls + attended[:, :, :num_class_tokens].mean(dim=1), patches], dim=1)
+
+
+class DotProductBlock(Block):
+    """Half of the heads read along time, the others within the frame: ViViT model 4.
+
+    Has the weights of a plain block, and is one where there is a `context`.
+    """
+
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: Grid | None = None,
+        *,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        shortcut: bool = True,
+    ) -> Tensor:
+        """Refine: tokens (B, N, D) on `grid`, without class token -> (B, N, D)."""
+        if grid is None or context is not None:
+            return super().forward(tokens, context=context, mask=mask, shortcut=shortcut)
+        attended = attend_along_axes(self.attn, self.norm1(tokens), grid)
+        return self.feed_forward(tokens + self.drop_path(self.scale1(attended)))

@@ -1,0 +1,127 @@
+"""Networks whose blocks see one frame at a time: space-only, and ViViT's factorised encoder.
+
+Legend: B clips, P class tokens of a frame (0 or 1), (t, h, w) grid, N = t*h*w tokens, S semantic
+tokens, D width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.models.layers.embed import FrameEmbed, resize_positions
+from stvit_video.models.network.stages import Run
+from stvit_video.models.network.video_transformer import Pool, VideoTransformer, initialise
+from stvit_video.settings.model import Preprocessing, SemanticConfig
+from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.semantic.regions import TimeRegions, fold_frames, unfold_frames
+
+
+class FrameTransformer(VideoTransformer):
+    """Runs all stages on every frame alone, as on a clip of one frame, and averages the frames.
+
+    A frame is one time step of the token grid. Every frame has its own class token, so clustering
+    and recovery stay within the frame as the attention does.
+    """
+
+    def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """Run all stages: tokens (B, t*P + N, D) on their grid -> the same on the last grid."""
+        return unfold_frames(*super().run_stages(*fold_frames(tokens, grid)), grid.t)
+
+    def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Say what semantic tokens read: embedded tokens (B, t*P + N, D) -> weights (B, S, N)."""
+        weights = super().assign_tokens(*fold_frames(tokens, grid))  # (B*t, S/t, h*w)
+        return TimeRegions(grid, grid.t).merge_weights(weights)
+
+    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Make one vector per clip: (B, t*P + N, D) -> (B, D)."""
+        return self.norm(self.pool_frames(tokens, grid).mean(dim=1))
+
+    def pool_frames(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Make one vector per frame: (B, t*P + N, D) -> (B, t, D)."""
+        cls, patches = split_class_token(tokens, grid)
+        return cls if self.pool == "class" else patches.unflatten(1, (grid.t, -1)).mean(dim=2)
+
+
+class TemporalEncoder(nn.Module):
+    """Blocks over the frames of a clip: the second encoder of ViViT model 2."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        blocks: Sequence[nn.Module],
+        num_frames: int,
+        has_class_token: bool,
+        norm: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim)) if has_class_token else None
+        self.pos_embed = nn.Parameter(torch.empty(1, int(has_class_token) + num_frames, dim))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+        self.apply(initialise)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Read the frames of every clip: (B, t, D) -> (B, D)."""
+        grid = Grid(frames.shape[1], 1, 1)
+        tokens = frames
+        if self.cls_token is not None:
+            tokens = torch.cat([self.cls_token.expand(len(frames), -1, -1), frames], dim=1)
+        tokens = tokens + resize_positions(self.pos_embed, Grid(self.num_frames, 1, 1), grid)
+        for block in self.blocks:
+            tokens = block(tokens)  # (B, P + t, D)
+        cls, patches = split_class_token(tokens, grid)
+        return self.norm((patches if self.cls_token is None else cls).mean(dim=1))
+
+
+class FactorisedEncoder(FrameTransformer):
+    """Runs all stages on every frame alone, then a temporal encoder over what they give."""
+
+    def __init__(
+        self,
+        *,
+        temporal: TemporalEncoder,
+        embed: FrameEmbed,
+        blocks: Sequence[nn.Module],
+        runs: Sequence[Run],
+        norm: nn.Module,
+        head: nn.Module,
+        pool: Pool,
+        preprocessing: Preprocessing,
+    ) -> None:
+        super().__init__(
+            embed=embed,
+            blocks=blocks,
+            runs=runs,
+            norm=norm,
+            head=head,
+            pool=pool,
+            preprocessing=preprocessing,
+        )
+        self.temporal = temporal
+
+    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Make one vector per clip: (B, t*P + N, D) -> (B, D)."""
+        return self.temporal(self.norm(self.pool_frames(tokens, grid)))
+
+
+def check_frame_scope(settings: Sequence[SemanticConfig], grid: Grid) -> None:
+    """Refuse to cluster over time where the attention sees one frame at a time.
+
+    Raises:
+        ConfigError: a setting has another scope than `frame`, or fewer time steps.
+    """
+    for setting in settings:
+        fitting = replace(setting, grid=(grid.t, *setting.grid[1:]), scope="frame")
+        if setting != fitting:
+            raise ConfigError(
+                f"semantic setting {setting} clusters over time, but this model sees each of its"
+                f" {grid.t} time steps alone; write {fitting}"
+            )

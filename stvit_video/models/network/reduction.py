@@ -1,0 +1,109 @@
+"""Run a network with a rival's token reduction in its blocks, attention still fused.
+
+Legend: B clips, P class tokens (0 or 1), N patch tokens, S tokens at the end, L most tokens that a
+clip of the batch keeps, D width, h heads, d width of one head.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stvit_video.models.layers.blocks import Block
+from stvit_video.models.network.stages import Run
+from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.reducers.reducer import (
+    AttentionInputs,
+    Reducer,
+    TokenSet,
+    flat_grid,
+    gather_tokens,
+)
+from stvit_video.tokens.reducers.run_length import changed_tubelets, find_runs
+from stvit_video.tokens.reducers.table import ReductionSetting, build_reducers
+
+
+class ReductionStage(nn.Module):
+    """Runs plain blocks and, in some of them, a reduction between attention and MLP.
+
+    Where a method tracks sizes, attention is proportional: log(size) is added for every key.
+    """
+
+    def __init__(self, reducers: dict[int, Reducer]) -> None:
+        super().__init__()
+        self.reducers = nn.ModuleDict({str(block): step for block, step in reducers.items()})
+
+    def forward(
+        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
+    ) -> tuple[Tensor, Grid]:
+        """Run: (B, P + N, D) -> (B, P + S, D).
+
+        Without class token the result is weighted by size, so that its plain mean is the mean
+        over the patches that the tokens stand for.
+        """
+        state = TokenSet(tokens, grid, None)
+        for number, block in enumerate(blocks):
+            state = self._run(cast(Block, block), state, str(number))
+        tokens, grid, size = state
+        if size is not None and tokens.shape[1] == grid.size:
+            tokens = tokens * (size / size.mean(dim=1, keepdim=True))
+        return tokens, grid
+
+    def _run(self, block: Block, state: TokenSet, number: str) -> TokenSet:
+        q, k, v = block.attn.project(block.norm1(state.tokens))  # (B, h, P + N, d) each
+        bias = None if state.size is None else state.size.log().mT[:, None].to(q.dtype)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, h, P + N, d)
+        x = block.attn.proj(x.transpose(1, 2).flatten(2))  # (B, P + N, D)
+        state = state._replace(tokens=state.tokens + block.drop_path(block.scale1(x)))
+        if number in self.reducers:
+            state = self.reducers[number](state, AttentionInputs(q, k))
+        return state._replace(tokens=block.feed_forward(state.tokens))
+
+
+class RunLengthTransformer(VideoTransformer):
+    """Drops tubelets that repeat the one before them; counts differ between clips.
+
+    Clips of a batch are filled up to the longest, and fillers are masked out of the attention.
+    """
+
+    def __init__(self, *, threshold: float, **network: Any) -> None:
+        super().__init__(**network)
+        self.threshold = threshold
+
+    def forward_tokens(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Run: clip (B, C, T, H, W) -> tokens (B, P + L, D), weighted so that fillers are zero."""
+        runs = find_runs(self._changed(clip))
+        tokens, grid = self.embed(clip)
+        cls, patches = split_class_token(tokens, grid)
+        tokens = torch.cat([cls, gather_tokens(patches, runs.token)], dim=1)  # (B, P + L, D)
+        is_token = runs.length > 0  # (B, L)
+        mask = F.pad(is_token, (cls.shape[1], 0), value=True)[:, None, None]  # (B, 1, 1, P + L)
+        for block in self.blocks:
+            tokens = block(tokens, mask=mask)
+        cls, patches = tokens.split([cls.shape[1], runs.token.shape[1]], dim=1)
+        weight = is_token / is_token.float().mean(dim=1, keepdim=True)  # (B, L), mean 1
+        patches = patches * weight[..., None].to(patches.dtype)
+        return torch.cat([cls, patches], dim=1), flat_grid(patches.shape[1])
+
+    def count_tokens(self, clip: Tensor) -> Tensor:
+        """Count the patch tokens that each clip keeps: (B, C, T, H, W) -> (B,)."""
+        return self._changed(clip).flatten(1).sum(dim=1)
+
+    def _changed(self, clip: Tensor) -> Tensor:
+        size = self.embed.patch.tubelet_size
+        return changed_tubelets(clip, tubelet_size=size, threshold=self.threshold)
+
+
+def plan_reduction(
+    setting: ReductionSetting, *, depth: int, grid: Grid, num_class_tokens: int
+) -> list[Run]:
+    """Lay a rival over all `depth` blocks.
+
+    Raises:
+        ConfigError: the setting does not fit the network.
+    """
+    reducers = build_reducers(setting, depth=depth, grid=grid, num_class_tokens=num_class_tokens)
+    return [Run(ReductionStage(reducers), range(depth))]

@@ -1,0 +1,154 @@
+"""What happens between embedding and head. Every stage maps (tokens, grid) to (tokens, grid).
+
+The network owns all blocks in one numbered list, so weights keep their names whatever the setting;
+it hands every stage its own run of them.
+
+Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D width.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.settings.model import SemanticConfig
+from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.semantic.generator import Layer, SemanticTokenGenerator, check_scope
+from stvit_video.tokens.semantic.recovery import TokenRecovery
+from stvit_video.tokens.windows import check_windows
+
+
+class Stage(Protocol):
+    """A run of blocks: what a network is made of between embedding and head."""
+
+    def __call__(
+        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
+    ) -> tuple[Tensor, Grid]:
+        """Map tokens (B, P + N, D) on a grid to tokens on a grid."""
+        ...
+
+
+class BlockStage(nn.Module):
+    """Run the blocks one after the other; the grid stays."""
+
+    def forward(
+        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
+    ) -> tuple[Tensor, Grid]:
+        """(B, P + N, D) -> (B, P + N, D)."""
+        for block in blocks:
+            tokens = block(tokens, grid)
+        return tokens, grid
+
+
+class SemanticStage(nn.Module):
+    """Cluster with the first blocks, go on with the others on the semantic grid.
+
+    With a recovery, the last block brings every patch token back: one dumbbell unit of STViT-R.
+    """
+
+    def __init__(self, generator: SemanticTokenGenerator, recovery: TokenRecovery | None) -> None:
+        super().__init__()
+        self.generator = generator
+        self.recovery = recovery
+
+    def forward(
+        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
+    ) -> tuple[Tensor, Grid]:
+        """(B, P + N, D) -> (B, P + S, D) on the semantic grid, or (B, P + N, D) recovered."""
+        num_layers = self.generator.setting.layers
+        semantic, semantic_grid = self.generator(tokens, grid, self.layers(grid, blocks))
+        stop = len(blocks) if self.recovery is None else len(blocks) - 1
+        for block in blocks[num_layers:stop]:
+            semantic = block(semantic, semantic_grid)  # (B, P + S, D)
+        if self.recovery is None:
+            return semantic, semantic_grid
+        layer = self.recovery_layer(grid, semantic_grid, blocks)
+        return self.recovery(tokens, semantic, grid, semantic_grid, layer), grid
+
+    def layers(self, grid: Grid, blocks: Sequence[nn.Module]) -> Sequence[Layer]:
+        """Return the layers of the generator: the first of the blocks."""
+        return blocks[: self.generator.setting.layers]
+
+    def recovery_layer(self, grid: Grid, semantic_grid: Grid, blocks: Sequence[nn.Module]) -> Layer:
+        """Return the layer of the recovery: the last of the blocks."""
+        return blocks[-1]
+
+
+class Run(NamedTuple):
+    """A stage and the numbers of the blocks that it is handed."""
+
+    stage: nn.Module
+    blocks: range
+
+
+def build_semantic_stage(dim: int, setting: SemanticConfig) -> SemanticStage:
+    """Make the stage of a setting, with a recovery where it says so."""
+    recovery = None if setting.until is None else TokenRecovery()
+    return SemanticStage(SemanticTokenGenerator(dim, setting), recovery)
+
+
+def plan_stages(
+    settings: Sequence[SemanticConfig],
+    *,
+    depth: int,
+    dim: int,
+    grid: Grid,
+    build_stage: Callable[[int, SemanticConfig], nn.Module] = build_semantic_stage,
+) -> list[Run]:
+    """Lay `settings` over `depth` blocks: runs of plain blocks with semantic stages between them.
+
+    Raises:
+        ConfigError: a setting wants blocks or tokens that are not there, or settings overlap.
+    """
+    runs: list[Run] = []
+    start = 0
+    for setting in settings:
+        check_setting(setting, depth=depth, start=start, grid=grid)
+        if setting.after > start:
+            runs.append(Run(BlockStage(), range(start, setting.after)))
+        stop = depth if setting.until is None else setting.until
+        runs.append(Run(build_stage(dim, setting), range(setting.after, stop)))
+        start = stop
+    if start < depth:
+        runs.append(Run(BlockStage(), range(start, depth)))
+    return runs
+
+
+def crossing_blocks(settings: Sequence[SemanticConfig]) -> set[int]:
+    """Return the numbers of the blocks that become layers of a generator or a recovery.
+
+    Those attend from one set of tokens to another, so they carry no weights for a second axis.
+    """
+    crossing: set[int] = set()
+    for setting in settings:
+        crossing.update(range(setting.after, setting.after + setting.layers))
+        if setting.until is not None:
+            crossing.add(setting.until - 1)
+    return crossing
+
+
+def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid) -> None:
+    """Refuse a setting that does not fit blocks `start + 1` to `depth`, or the token grid.
+
+    Raises:
+        ConfigError: naming the setting, the value and what would fit.
+    """
+    needed = setting.layers + (0 if setting.until is None else 1)
+    stop = depth if setting.until is None else setting.until
+    if setting.after < start:
+        raise ConfigError(
+            f"semantic setting {setting} begins after block {setting.after}, but the tokens of the"
+            f" setting before it are not back until block {start}"
+        )
+    if stop > depth:
+        raise ConfigError(
+            f"semantic setting {setting} recovers in block {stop}, but the model has {depth}"
+        )
+    if setting.after + needed > stop:
+        raise ConfigError(
+            f"semantic setting {setting} begins after block {setting.after} and needs {needed}"
+            f" blocks, but ends with block {stop}; choose a block from {start} to {stop - needed}"
+        )
+    check_scope(setting, grid)
+    check_windows(grid, Grid(*setting.grid))

@@ -1,0 +1,122 @@
+"""The network, read top to bottom in the order in which the data flows.
+
+Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), N tokens on the grid
+(t, h, w), S semantic tokens, D width, K classes.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.models.families.swin.embed import ConvEmbed, SwinEmbed
+from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
+from stvit_video.models.network.stages import Run, SemanticStage
+from stvit_video.settings.model import Preprocessing
+from stvit_video.tokens.grid import Grid, split_class_token
+
+Pool = Literal["class", "mean", "mean_of_normed"]
+"""What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
+
+
+class VideoTransformer(nn.Module):
+    """Embed a clip, pass it through the stages, pool the tokens that are left, classify."""
+
+    def __init__(
+        self,
+        *,
+        embed: ClipEmbed | FrameEmbed | SwinEmbed | ConvEmbed,
+        blocks: Sequence[nn.Module],
+        runs: Sequence[Run],
+        norm: nn.Module,
+        head: nn.Module,
+        pool: Pool,
+        preprocessing: Preprocessing,
+    ) -> None:
+        super().__init__()
+        self.embed = embed
+        self.blocks = nn.ModuleList(blocks)
+        self.stages = nn.ModuleList(run.stage for run in runs)
+        self.block_ranges = [run.blocks for run in runs]
+        self.norm = norm
+        self.head = head
+        self.pool = pool
+        self.preprocessing = preprocessing
+        self.apply(initialise)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
+        tokens, grid = self.forward_tokens(clip)
+        return self.head(self.pool_tokens(tokens, grid))  # (B, K)
+
+    def forward_tokens(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid."""
+        return self.run_stages(*self.embed(clip))
+
+    def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
+        for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
+            tokens, grid = stage(tokens, grid, [self.blocks[i] for i in numbers])
+        return tokens, grid
+
+    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Make one vector per clip: (B, P + N, D) -> (B, D)."""
+        cls, patches = split_class_token(tokens, grid)
+        if self.pool == "class":
+            return self.norm(cls).flatten(1)  # (B, P * D): one, or two of a distilled DeiT
+        if self.pool == "mean":
+            return self.norm(patches.mean(dim=1))
+        return self.norm(patches).mean(dim=1)
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """Describe every place: clip (B, C, T, H, W) -> normed (B, D, t, h, w) on the last grid.
+
+        That is the semantic grid where tokens were clustered, the whole one where recovered.
+        """
+        tokens, grid = self.forward_tokens(clip)
+        _, patches = split_class_token(self.norm(tokens), grid)
+        return patches.transpose(1, 2).unflatten(2, tuple(grid))
+
+    def forward_assignments(self, clip: Tensor) -> Tensor:
+        """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
+
+        Of the first semantic stage: attention of its last layer over the patch grid.
+
+        Raises:
+            ConfigError: the model has no semantic tokens.
+        """
+        tokens, grid = self.embed(clip)
+        return self.assign_tokens(tokens, grid).unflatten(2, tuple(grid))
+
+    def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""
+        for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
+            blocks = [self.blocks[i] for i in numbers]
+            if isinstance(stage, SemanticStage):
+                return stage.generator.assignments(tokens, grid, stage.layers(grid, blocks))
+            tokens, grid = stage(tokens, grid, blocks)
+        raise ConfigError("the model has no semantic tokens; create it with semantic='8x4x4@4'")
+
+    def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:
+        """Count patch tokens, and semantic tokens of the first semantic stage, of one clip.
+
+        `clip_size` is (T, H, W); by default that of `preprocessing`.
+        """
+        size = self.preprocessing.image_size
+        grid = self.embed.patch.grid(*(clip_size or (self.preprocessing.num_frames, size, size)))
+        return self.count_on_grid(grid)
+
+    def count_on_grid(self, grid: Grid) -> dict[str, int | None]:
+        """Count the tokens of a grid, and what the first semantic stage makes of them."""
+        generators = [s.generator for s in self.stages if isinstance(s, SemanticStage)]
+        semantic = generators[0].semantic_grid(grid).size if generators else None
+        return {"input": grid.size, "semantic": semantic}
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw the weights of a linear layer at random, as ViTs do; its bias is zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,247 @@
+"""What a published checkpoint says of itself: HF and timm `config.json` and their neighbours."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from stvit_video.errors import CheckpointError
+from stvit_video.models.card import ACTIVATIONS
+from stvit_video.models.variant import Variant
+from stvit_video.settings.model import Preprocessing
+
+Json = Mapping[str, Any]
+
+_ACTIVATION_NAMES = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+_ATTENTION = {"divided_space_time": "divided", "joint_space_time": "joint", "space_only": "space"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What is known of a checkpoint beside its tensors; empty where nothing is."""
+
+    model_type: str = ""
+    """Architecture by the name that its library gives it."""
+    structure: dict[str, Any] = field(default_factory=dict)
+    """Sizes that a row of the registry must agree with."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Settings that change no shape, and are taken over."""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    """Fields of `Preprocessing` that it sets."""
+    labels: tuple[str, ...] = ()
+    """Class names by index."""
+    num_classes: int | None = None
+    """Width of its head."""
+    license: str = ""
+    """As the hub page states it."""
+
+    def check_structure(self, variant: Variant, title: str) -> None:
+        """Refuse a row of other sizes.
+
+        Raises:
+            CheckpointError: naming the first size that differs.
+        """
+        for name, value in self.structure.items():
+            expected = getattr(variant, name, value)
+            if value != expected:
+                raise CheckpointError(f"{title}: its {name} is {value}, the model's {expected}")
+
+    def details_for(self, variant: Variant) -> dict[str, Any]:
+        """Return the details that rows of this kind have."""
+        known = {entry.name for entry in dataclasses.fields(variant)}
+        return {name: value for name, value in self.details.items() if name in known}
+
+    def preprocessing_for(self, usual: Preprocessing, *, is_image: bool) -> Preprocessing:
+        """Return the row's preprocessing with what the checkpoint says.
+
+        Of an image that is to be inflated only the colours count.
+        """
+        fields = self.preprocessing
+        if is_image:
+            colours = ("mean", "std", "channel_order")
+            fields = {name: value for name, value in fields.items() if name in colours}
+        return dataclasses.replace(usual, **fields)
+
+
+def describe_folder(folder: Path, source: str) -> Description:
+    """Read the JSON files and the licence beside the weights, where there are any.
+
+    Raises:
+        CheckpointError: a file is no JSON, or asks for something that our blocks do not do.
+    """
+    config = _read_json(folder / "config.json", source)
+    processor: Json = {}
+    for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
+        processor = processor or _read_json(folder / name, source)
+    description = describe_config(config, source, processor)
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    stated = re.search(r"\A---\s.*?^license:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
+    if stated is None:
+        return description
+    return dataclasses.replace(description, license=stated[1])
+
+
+def describe_config(config: Json, source: str, processor: Json | None = None) -> Description:
+    """Translate a config of HF transformers or of timm; of anything else nothing is known."""
+    if "architecture" in config:
+        return _describe_timm(config)
+    if "model_type" in config:
+        return _describe_hf(config, processor or {}, source)
+    return Description()
+
+
+def _describe_hf(config: Json, processor: Json, source: str) -> Description:
+    model_type = str(config["model_type"])
+    known = _HF_TYPES.get(model_type)
+    try:
+        structure = known(config) if known else {}
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{source} has a config.json without usable {error}") from error
+    fields = _colours(processor)
+    if isinstance(config.get("num_frames"), int):
+        fields["num_frames"] = config["num_frames"]
+    if "image_size" in config:
+        fields["image_size"] = _one(config["image_size"], "image_size", source)
+    return Description(
+        model_type=model_type,
+        structure=structure,
+        details=_hf_details(config, source) if known else {},
+        preprocessing=fields,
+        labels=_hf_labels(config, source),
+        num_classes=len(config["id2label"]) if "id2label" in config else config.get("num_labels"),
+    )
+
+
+def _hf_details(config: Json, source: str) -> dict[str, Any]:
+    name = str(config.get("hidden_act", "gelu"))
+    if name not in _ACTIVATION_NAMES:
+        raise CheckpointError(
+            f"{source} has the activation {name!r}; known: {', '.join(_ACTIVATION_NAMES)}"
+        )
+    details: dict[str, Any] = {"activation": ACTIVATIONS[_ACTIVATION_NAMES[name]]}
+    if "layer_norm_eps" in config:
+        details["norm_eps"] = float(config["layer_norm_eps"])
+    if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):
+        details["head_norm_eps"] = 1e-5  # its norm ahead of the head keeps the default of torch
+    return details
+
+
+def _vit_sizes(config: Json) -> dict[str, Any]:
+    dim = config["hidden_size"]
+    return {
+        "dim": dim,
+        "depth": config["num_hidden_layers"],
+        "num_heads": config["num_attention_heads"],
+        "mlp_ratio": config["intermediate_size"] / dim,
+    }
+
+
+def _frame_vit_sizes(config: Json) -> dict[str, Any]:
+    patch = _one(config["patch_size"], "patch_size", "config.json")
+    return {**_vit_sizes(config), "tubelet_size": (1, patch, patch)}
+
+
+def _deit_sizes(config: Json) -> dict[str, Any]:
+    return {**_frame_vit_sizes(config), "num_class_tokens": 2}
+
+
+def _timesformer_sizes(config: Json) -> dict[str, Any]:
+    attention = _ATTENTION.get(config.get("attention_type", ""), "divided")
+    return {**_frame_vit_sizes(config), "attention": attention}
+
+
+def _videomae_sizes(config: Json) -> dict[str, Any]:
+    patch = _one(config["patch_size"], "patch_size", "config.json")
+    return {**_vit_sizes(config), "tubelet_size": (config["tubelet_size"], patch, patch)}
+
+
+def _vivit_sizes(config: Json) -> dict[str, Any]:
+    return {**_vit_sizes(config), "tubelet_size": tuple(config["tubelet_size"])}
+
+
+def _swin_sizes(config: Json) -> dict[str, Any]:
+    window = config["window_size"]
+    return {
+        "dim": config["embed_dim"],
+        "depths": tuple(config["depths"]),
+        "num_heads": tuple(config["num_heads"]),
+        "window_size": (1, window, window),
+    }
+
+
+_HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
+    "vit": _frame_vit_sizes,
+    "deit": _deit_sizes,
+    "videomae": _videomae_sizes,
+    "timesformer": _timesformer_sizes,
+    "vivit": _vivit_sizes,
+    "swin": _swin_sizes,
+}
+
+
+def _hf_labels(config: Json, source: str) -> tuple[str, ...]:
+    """Return the labels by index; `LABEL_0`, HF's way of having none, counts as none."""
+    names = config.get("id2label") or {}
+    try:
+        by_index = {int(index): str(name) for index, name in names.items()}
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{source} has labels without numbers in its config.json") from error
+    if sorted(by_index) != list(range(len(by_index))):
+        raise CheckpointError(f"{source} has labels that are not numbered from 0 in config.json")
+    labels = tuple(by_index[i] for i in range(len(by_index)))
+    return () if all(re.fullmatch(r"LABEL_\d+", name) for name in labels) else labels
+
+
+def _describe_timm(config: Json) -> Description:
+    pretrained = cast(Json, config.get("pretrained_cfg") or {})
+    fields = _colours({f"image_{name}": pretrained.get(name) for name in ("mean", "std")})
+    if "input_size" in pretrained:
+        fields["image_size"] = int(pretrained["input_size"][-1])
+    labels = config.get("label_names") or pretrained.get("label_names") or ()
+    return Description(
+        model_type=str(config["architecture"]),
+        details={"pool": "mean"} if config.get("global_pool") == "avg" else {},
+        preprocessing=fields,
+        labels=tuple(map(str, labels)),
+        num_classes=config.get("num_classes"),
+        license=str(pretrained.get("license") or ""),
+    )
+
+
+def _colours(processor: Json) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: tuple(float(x) for x in processor[f"image_{name}"])
+        for name in ("mean", "std")
+        if processor.get(f"image_{name}")
+    }
+    if processor.get("do_flip_channel_order"):
+        fields["channel_order"] = "bgr"
+    return fields
+
+
+def _one(size: Any, name: str, source: str) -> int:
+    """Read a size that HF writes as a number or as a pair of equal ones."""
+    sides = size if isinstance(size, list | tuple) else [size]
+    if len(set(sides)) != 1:
+        raise CheckpointError(f"{source} has {name} {list(sides)}; both sides must be equal")
+    return int(sides[0])
+
+
+def _read_json(path: Path, source: str) -> Json:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{source} has a {path.name} that is no JSON ({error})") from error
+    return content if isinstance(content, dict) else {}

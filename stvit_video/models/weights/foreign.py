@@ -1,0 +1,149 @@
+"""Read networks of HF transformers and timm that are already built, as checkpoints are read."""
+
+import dataclasses
+from typing import Any, cast
+
+from torch import nn
+
+from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.models.variant import Variant
+from stvit_video.models.weights.describe import Description, describe_config
+from stvit_video.models.weights.load import Pretrained
+
+_TEMPLATES = {
+    "vit": "vit_base_patch16_224",
+    "deit": "deit_base_distilled_patch16_224",
+    "videomae": "videomae_base_patch16_224",
+    "vivit": "vivit_base_patch16x2_224",
+    "divided": "timesformer_base_patch16_224",
+    "joint": "timesformer_base_joint_patch16_224",
+    "space": "timesformer_base_space_patch16_224",
+    "swin": "swin_base_patch4_window7_224",
+    "video_swin": "video_swin_base_patch2x4x4_224",
+}
+"""The row whose structure a network has, by HF's model type or by the attention of TimeSformer."""
+
+
+def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretrained]:
+    """Read a network of another library -> the row it belongs to, and its weights under our names.
+
+    A row of the same sizes is preferred; else the row of its family, with its sizes set otherwise.
+
+    Raises:
+        ConfigError: the network is of no family that we know.
+        CheckpointError: it has parts that our blocks have not.
+    """
+    source = f"{type(model).__module__.split('.')[0]} {type(model).__name__}"
+    description = _describe(model, source)
+    structure = description.structure
+    template = structure.get("attention", description.model_type)
+    if template not in _TEMPLATES:
+        raise ConfigError(
+            f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
+            " ViViT, TimeSformer and Swin, timm's VisionTransformer and SwinTransformer, and"
+            " torchvision's SwinTransformer3d"
+        )
+    name = _find_row(rows, _TEMPLATES[template], structure)
+    row = rows[name]
+    if row.rename is None:
+        raise CheckpointError(f"{source} cannot be read: {name} has no rules for its key names")
+    weights = row.rename(model.state_dict())
+    head = weights.get("head.weight")
+    variant = dataclasses.replace(
+        row,
+        **structure,
+        **description.details_for(row),
+        preprocessing=description.preprocessing_for(row.preprocessing, is_image=False),
+        num_classes=0 if head is None else head.shape[0],
+        source=source,
+    )
+    return name, Pretrained(
+        source=source,
+        weights=weights,
+        variant=variant,
+        class_token="embed.cls_token" in weights,
+        labels=description.labels if head is not None else (),
+    )
+
+
+def _find_row(rows: dict[str, Variant], template: str, structure: dict[str, Any]) -> str:
+    family = template.split("_")[0]
+    for name, row in rows.items():
+        is_family = name.split("_")[0] == family and type(row) is type(rows[template])
+        if is_family and all(getattr(row, key) == value for key, value in structure.items()):
+            return name
+    return template
+
+
+def _describe(model: nn.Module, source: str) -> Description:
+    library = type(model).__module__.split(".")[0]
+    if library == "transformers":
+        return describe_config(cast(Any, model).config.to_dict(), source)
+    if library == "timm" and type(model).__name__.startswith("VisionTransformer"):
+        return _describe_timm_vit(model)
+    if library == "timm" and type(model).__name__ == "SwinTransformer":
+        return _describe_timm_swin(model)
+    if library == "torchvision" and type(model).__name__ == "SwinTransformer3d":
+        return _describe_video_swin(model)
+    return Description()
+
+
+def _describe_timm_vit(model: Any) -> Description:
+    block = model.blocks[0]
+    norm = model.norm if isinstance(model.norm, nn.LayerNorm) else model.fc_norm
+    height, width = model.patch_embed.img_size
+    if height != width:
+        raise CheckpointError(
+            f"timm VisionTransformer has size {height}x{width}; both must be equal"
+        )
+    pretrained = getattr(model, "pretrained_cfg", None) or {}
+    colours = {name: tuple(pretrained[name]) for name in ("mean", "std") if name in pretrained}
+    details = {
+        "norm_eps": block.norm1.eps,
+        "head_norm_eps": norm.eps,
+        "pool": None if model.global_pool == "token" else "mean",
+    }
+    return Description(
+        model_type="deit" if hasattr(model, "head_dist") else "vit",
+        structure={
+            "dim": model.embed_dim,
+            "depth": len(model.blocks),
+            "num_heads": block.attn.num_heads,
+            "mlp_ratio": block.mlp.fc1.out_features / model.embed_dim,
+            "tubelet_size": (1, *model.patch_embed.patch_size),
+            "num_class_tokens": 2 if hasattr(model, "head_dist") else 1,
+        },
+        details=details,
+        preprocessing={"image_size": height, **colours},
+    )
+
+
+def _describe_timm_swin(model: Any) -> Description:
+    blocks = [layer.blocks[0] for layer in model.layers]
+    return Description(
+        model_type="swin",
+        structure={
+            "dim": model.embed_dim,
+            "depths": tuple(len(layer.blocks) for layer in model.layers),
+            "num_heads": tuple(block.attn.num_heads for block in blocks),
+            "window_size": (1, *blocks[0].attn.window_size),
+        },
+        preprocessing={"image_size": model.patch_embed.img_size[0]},
+    )
+
+
+def _describe_video_swin(model: Any) -> Description:
+    stages = list(model.features)[::2]
+    tubelet = model.patch_embed.tuple_patch_size
+    if tubelet[1:] != (4, 4):
+        raise CheckpointError(f"torchvision SwinTransformer3d has patches of {tubelet}, not 2x4x4")
+    return Description(
+        model_type="video_swin",
+        structure={
+            "dim": model.patch_embed.proj.out_channels,
+            "depths": tuple(len(stage) for stage in stages),
+            "num_heads": tuple(stage[0].attn.num_heads for stage in stages),
+            "window_size": tuple(stages[0][0].attn.window_size),
+            "tubelet_frames": tubelet[0],
+        },
+    )

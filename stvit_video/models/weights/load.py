@@ -1,0 +1,205 @@
+"""Put published weights into a network: rename, adapt, account for every key, refuse the rest."""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from stvit_video.errors import CheckpointError
+from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE, apply_overrides, read_card
+from stvit_video.models.variant import Variant, recipe_of
+from stvit_video.models.weights.adapt import KeyReport, adapt
+from stvit_video.models.weights.describe import Description, describe_folder
+from stvit_video.models.weights.files import find_files
+from stvit_video.models.weights.names import Weights
+from stvit_video.models.weights.read import read_shards
+from stvit_video.tokens.grid import Grid
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A checkpoint, read and renamed, with what it says of the model that it belongs to."""
+
+    source: str
+    """File, folder or hub id."""
+    weights: Weights
+    """Tensors under our names."""
+    variant: Variant
+    """The row of the model, with what the checkpoint sets otherwise."""
+    semantic: str | None = None
+    """Semantic setting that it was trained with."""
+    reduction: str | None = None
+    """Rival method that it was trained with."""
+    class_token: bool | None = None
+    """Whether there is a class token; None where the weights do not say."""
+    labels: tuple[str, ...] = ()
+    """Class names by index; empty when unknown."""
+    is_image: bool = False
+    """Weights of an image model, to be inflated."""
+
+
+def read_pretrained(source: str | Path, name: str, variant: Variant) -> Pretrained:
+    """Read weights for the model `name`: a file, a folder or a hub id.
+
+    Raises:
+        CheckpointError: they cannot be read, or are of another model.
+    """
+    files = find_files(source)
+    if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).is_file():
+        return _read_ours(files.folder, files.source, name, variant)
+    weights = read_shards(files.weights)
+    description = describe_folder(files.folder, files.source)
+    if all(key in weights for key in ("embed.patch.proj.weight", "blocks.0.norm1.weight")):
+        return _describe(files.source, weights, variant, description, is_image=False)
+    renamed, is_image = _rename(weights, name, variant, files.source)
+    if not is_image:
+        description.check_structure(variant, f"{files.source} does not fit {name}")
+    return _describe(files.source, renamed, variant, description, is_image=is_image)
+
+
+def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretrained:
+    card = read_card(folder)
+    if card.model != name:
+        raise CheckpointError(f"{source} holds weights of {card.model}, not of {name}")
+    row = dataclasses.replace(
+        apply_overrides(variant, card.overrides),
+        preprocessing=card.preprocessing,
+        num_classes=card.num_classes,
+        source=card.source,
+        license=card.license,
+    )
+    return Pretrained(
+        source=source,
+        weights=read_shards((folder / WEIGHTS_FILE,)),
+        variant=row,
+        semantic=card.semantic,
+        reduction=card.reduction,
+        class_token=card.class_token,
+        labels=card.labels,
+    )
+
+
+def _rename(weights: Weights, name: str, variant: Variant, source: str) -> tuple[Weights, bool]:
+    """Rename by the family's rules, or by those of the image model that it inflates."""
+    reason = "no weights of it were published"
+    for is_image, rename in ((False, variant.rename), (True, variant.image_rename)):
+        if rename is None:
+            continue
+        try:
+            return rename(weights), is_image
+        except CheckpointError as error:
+            reason = str(error) if not is_image else reason
+    raise CheckpointError(f"{source} does not fit {name}: {reason}")
+
+
+def _describe(
+    source: str, weights: Weights, variant: Variant, description: Description, *, is_image: bool
+) -> Pretrained:
+    num_classes = description.num_classes
+    head = weights.get("head.weight")
+    if head is not None:
+        num_classes = head.shape[0]
+    if description.labels and len(description.labels) != num_classes:
+        raise CheckpointError(
+            f"{source} names {len(description.labels)} labels, but its head has {num_classes}"
+            " classes; mend the labels in its config.json"
+        )
+    details = {} if is_image else description.details_for(variant)
+    row = dataclasses.replace(
+        variant,
+        **details,
+        preprocessing=description.preprocessing_for(variant.preprocessing, is_image=is_image),
+        num_classes=variant.num_classes if num_classes is None else num_classes,
+        source=source,
+        license=description.license or variant.license,
+    )
+    return Pretrained(
+        source=source,
+        weights=weights,
+        variant=row,
+        class_token=True if "embed.cls_token" in weights else None,
+        labels=description.labels if head is not None else (),
+        is_image=is_image,
+    )
+
+
+def load_pretrained(model: nn.Module, checkpoint: Pretrained) -> nn.Module:
+    """Fill a model that was built for the checkpoint; labels come along where the head does.
+
+    Raises:
+        CheckpointError: keys are missing, left over, or of another shape.
+    """
+    size = checkpoint.variant.preprocessing
+    source_grid = None
+    if not checkpoint.is_image and (patch := getattr(model.embed, "patch", None)) is not None:
+        source_grid = patch.grid(size.num_frames, size.image_size, size.image_size)
+    report = fill(model, checkpoint.weights, checkpoint.source, source_grid)
+    is_new = "head.weight" in report.new or "head.weight" in report.dropped
+    model.labels = () if is_new else checkpoint.labels  # type: ignore[assignment]
+    model.key_report = report  # type: ignore[assignment]
+    return model
+
+
+def key_report_of(model: nn.Module) -> KeyReport:
+    """Return what became of the keys when the model was loaded; empty for random weights."""
+    report = getattr(model, "key_report", None)
+    return report if isinstance(report, KeyReport) else KeyReport()
+
+
+def fill(model: nn.Module, weights: Weights, source: str, source_grid: Grid | None) -> KeyReport:
+    """Load renamed weights; every key is loaded, or explained in the report that comes back.
+
+    A head of another number of classes is replaced by the model's new one, and a line is logged.
+
+    Raises:
+        CheckpointError: keys are missing, left over, or of another shape.
+    """
+    recipe = recipe_of(model)
+    name = recipe.name if recipe else type(model).__name__
+    adapted, report = adapt(weights, model, source_grid)
+    target = model.state_dict()
+    _fit_head(adapted, target, report, f"{source} for {name}")
+    for key in target:
+        if key not in adapted and ".generator." in key:
+            report.new[key] = "semantic tokens, to be trained"
+    missing = [key for key in target if key not in adapted and key not in report.new]
+    unexpected = [key for key in adapted if key not in target]
+    for keys, fault in ((missing, "they lack"), (unexpected, "they have")):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise CheckpointError(f"{source} does not fit {name}: {fault} {keys[0]}{more}")
+    for key, value in adapted.items():
+        flat = value.flatten(1) if value.ndim > 2 else value  # convolutions load as linear layers
+        if target[key].shape not in (value.shape, flat.shape):
+            raise CheckpointError(
+                f"{source} does not fit {name}: {key} is {tuple(value.shape)}, the model's"
+                f" {tuple(target[key].shape)}"
+            )
+    model.load_state_dict(adapted, strict=False)
+    return report
+
+
+def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:
+    has_head, wants_head = "head.weight" in weights, "head.weight" in target
+    if has_head and wants_head and weights["head.weight"].shape == target["head.weight"].shape:
+        return
+    wanted = target["head.weight"].shape[0] if wants_head else 0
+    had = weights["head.weight"].shape[0] if has_head else 0
+    for key in ("head.weight", "head.bias"):
+        if has_head and weights.pop(key, None) is not None:
+            report.dropped[key] = f"head of {had} classes, {wanted} wanted"
+        if wants_head:
+            report.new[key] = f"head of {wanted} classes, to be trained"
+    if wants_head:
+        was = f"{had} classes" if had else "no head"
+        was = "a head of another width" if had == wanted else was
+        _log.warning(
+            "%s: %s in the weights, so the head of %s is new and untrained", title, was, wanted
+        )
+        for key in ("norm.weight", "norm.bias"):
+            if key in target and key not in weights:
+                report.new[key] = "norm ahead of a new head"

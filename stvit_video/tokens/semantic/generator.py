@@ -1,0 +1,192 @@
+"""Cluster patch tokens into a few semantic tokens: the STGM of STViT (arXiv 2303.08685) for clips.
+
+Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D width, R regions
+(1 for scope `clip`, one per tube or frame otherwise), M tokens that a region reads.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stvit_video.errors import ConfigError
+from stvit_video.settings.model import SemanticConfig
+from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.semantic.pooling import build_pooling
+from stvit_video.tokens.semantic.regions import TimeRegions
+from stvit_video.tokens.windows import window_bounds
+
+Layer = Callable[..., Tensor]
+"""A block, or a block that was told where queries and context sit."""
+
+
+class GeneratorLayer(Protocol):
+    """What the generator wants of a block besides cross-attention: what it attends to."""
+
+    def attention_weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Return what tokens (B, Q, D) read from context (B, M, D), mean over heads: (B, Q, M)."""
+        ...
+
+
+class LayerInput(NamedTuple):
+    """What a layer of the generator reads; a layer is a pre-norm block with cross-attention."""
+
+    queries: Tensor  # (B*R, P + S/R, D)
+    context: Tensor  # (B*R, M, D)
+    mask: Tensor | None  # bool (B*R, 1, 1, M), False where a token only fills up a region
+    shortcut: bool  # whether the attention is added to the queries or replaces them
+
+
+class PerWindow(NamedTuple):
+    """What windowed attention keeps of a window: its sides in patch and in semantic tokens."""
+
+    window: Grid
+    tokens: Grid
+
+    def semantic_grid(self, grid: Grid) -> Grid:
+        """Count the semantic tokens of all windows, never more than there are patch tokens."""
+        t, h, w = (
+            min(n, -(-n // side) * kept)
+            for n, side, kept in zip(grid, self.window, self.tokens, strict=True)
+        )
+        return Grid(t, h, w)
+
+
+class SemanticTokenGenerator(nn.Module):
+    """Makes S cluster centres from N patch tokens, S << N.
+
+    1. Pool the windows of the grid: every window gives one centre, together P.
+    2. Layer 1: the centres attend to the patch tokens X, with residual P (unless `shortcut` is
+       off).
+    3. Every further layer: q = S, k = v = [S; X]; before the first of them the learnable global
+       centres G are added to the queries (not to the keys).
+
+    The layers are the backbone's own blocks, handed in by the network, so a pretrained backbone
+    initialises them. Class tokens go along as further queries and keys; under the scopes `tube`
+    and `frame` every region has its copy, and the copies are averaged afterwards.
+
+    The semantic grid is the setting's for any input, but `per_window` it grows with the input.
+    """
+
+    def __init__(
+        self, dim: int, setting: SemanticConfig, per_window: PerWindow | None = None
+    ) -> None:
+        super().__init__()
+        self.setting = setting
+        self.per_window = per_window
+        self.pool = build_pooling(setting.pool, dim)
+        self.global_centers: nn.Parameter | None = None
+        if setting.use_global:
+            self.global_centers = nn.Parameter(torch.empty(1, self._global_grid().size, dim))
+            nn.init.trunc_normal_(self.global_centers, std=0.02)
+
+    def semantic_grid(self, grid: Grid) -> Grid:
+        """Return the grid of the semantic tokens; scope `frame` keeps every frame of the clip."""
+        semantic_grid = Grid(*self.setting.grid)
+        if self.per_window is not None:
+            semantic_grid = self.per_window.semantic_grid(grid)
+        return semantic_grid._replace(t=grid.t) if self.setting.scope == "frame" else semantic_grid
+
+    def region_grids(self, grid: Grid) -> tuple[Grid, Grid]:
+        """Return what one region holds: its semantic grid, and its patch grid."""
+        num_regions, semantic_grid = self._regions(grid).num_regions, self.semantic_grid(grid)
+        longest = max(stop - start for start, stop in window_bounds(grid.t, num_regions))
+        return semantic_grid._replace(t=semantic_grid.t // num_regions), grid._replace(t=longest)
+
+    def forward(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> tuple[Tensor, Grid]:
+        """Cluster: tokens (B, P + N, D) on `grid` -> (B, P + S, D) on the semantic grid."""
+        regions = self._regions(grid)
+        (cls, centers), _ = self._cluster(tokens, grid, layers)
+        tokens = torch.cat([regions.average(cls), regions.unfold(centers)], dim=1)
+        return tokens, self.semantic_grid(grid)
+
+    def assignments(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> Tensor:
+        """Say what each centre is made of: tokens (B, P + N, D) -> weights (B, S, N).
+
+        The attention of the last layer over the patch tokens, mean over heads; the weight on
+        class tokens and other centres is left out, so a row sums to at most 1.
+        """
+        regions = self._regions(grid)
+        (cls, centers), last = self._cluster(tokens, grid, layers)
+        weights = cast(GeneratorLayer, layers[-1]).attention_weights(
+            last.queries, last.context, last.mask
+        )
+        num_patches = last.context.shape[1] - cls.shape[1]
+        if len(layers) > 1:
+            num_patches -= centers.shape[1]
+        return regions.merge_weights(weights[:, cls.shape[1] :, -num_patches:])
+
+    def _cluster(
+        self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]
+    ) -> tuple[tuple[Tensor, Tensor], LayerInput]:
+        """Run the layers: -> class tokens and centres per region, and the last layer's input."""
+        regions = self._regions(grid)
+        cls, patches = split_class_token(tokens, grid)
+        centers = regions.fold(self.pool(patches, grid, self.semantic_grid(grid)))  # (B*R, S/R, D)
+        patches, inside = regions.split(patches), regions.inside(patches)
+        cls = regions.repeat(cls)
+        for i, layer in enumerate(layers):
+            read = [cls, patches] if i == 0 else [cls, centers, patches]
+            context = torch.cat(read, dim=1)  # (B*R, M, D)
+            if i == min(1, len(layers) - 1):
+                centers = self._add_global_centers(centers, regions, self.semantic_grid(grid))
+            queries = torch.cat([cls, centers], dim=1)  # (B*R, P + S/R, D)
+            shortcut = self.setting.shortcut or i > 0
+            inputs = LayerInput(queries, context, _key_mask(inside, context), shortcut)
+            out = layer(queries, context=context, mask=inputs.mask, shortcut=shortcut)
+            cls, centers = out.split([cls.shape[1], centers.shape[1]], dim=1)
+        return (cls, centers), inputs
+
+    def _add_global_centers(
+        self, centers: Tensor, regions: TimeRegions, semantic_grid: Grid
+    ) -> Tensor:
+        if self.global_centers is None:
+            return centers
+        native = self._global_grid()
+        if self.setting.scope == "frame":
+            wanted = semantic_grid._replace(t=1)
+            return centers + _resize_centers(self.global_centers, native, wanted)
+        added = _resize_centers(self.global_centers, native, semantic_grid)
+        return regions.fold(regions.unfold(centers) + added)
+
+    def _global_grid(self) -> Grid:
+        """Return the grid of G; frames share theirs under scope `frame`."""
+        grid = Grid(*self.setting.grid)
+        return grid._replace(t=1) if self.setting.scope == "frame" else grid
+
+    def _regions(self, grid: Grid) -> TimeRegions:
+        semantic_grid = self.semantic_grid(grid)
+        return TimeRegions(grid, 1 if self.setting.scope == "clip" else semantic_grid.t)
+
+
+def _resize_centers(centers: Tensor, native: Grid, grid: Grid) -> Tensor:
+    """Interpolate (1, S, D) from its native grid to another one."""
+    if native == grid:
+        return centers
+    volume = centers.transpose(1, 2).unflatten(2, tuple(native)).float()  # (1, D, t, h, w)
+    resized = F.interpolate(volume, size=grid, mode="trilinear", align_corners=False)
+    return resized.flatten(2).transpose(1, 2).to(centers.dtype)
+
+
+def check_scope(setting: SemanticConfig, grid: Grid) -> None:
+    """Refuse a scope `frame` that does not keep every frame.
+
+    Raises:
+        ConfigError: the semantic grid has another length in time than the token grid.
+    """
+    if setting.scope == "frame" and setting.grid[0] != grid.t:
+        raise ConfigError(
+            f"semantic setting {setting} keeps {setting.grid[0]} time steps, but scope=frame"
+            f" clusters each of the {grid.t} on its own; write {grid.t} or use scope=tube"
+        )
+
+
+def _key_mask(inside: Tensor | None, context: Tensor) -> Tensor | None:
+    """Say which keys count: bool (R, M of the patches) -> (B*R, 1, 1, M); what is ahead counts."""
+    if inside is None:
+        return None
+    ahead = context.shape[1] - inside.shape[1]
+    mask = F.pad(inside, (ahead, 0), value=True)  # (R, M)
+    return mask.repeat(context.shape[0] // inside.shape[0], 1)[:, None, None]

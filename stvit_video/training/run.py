@@ -1,0 +1,90 @@
+"""One training run, from settings to a run folder: what every command that trains calls."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import yaml
+from rich.console import Console
+
+from stvit_video.commands.assembly import (
+    build_evaluation_loader,
+    build_model,
+    build_training_loader,
+    read_videos,
+)
+from stvit_video.datasets.loader import VideoLoader
+from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.errors import ConfigError
+from stvit_video.files import write_file
+from stvit_video.models.card import WEIGHTS_FILE
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.report.json_file import as_plain, write_json
+from stvit_video.settings.model import RunConfig, ViewConfig
+from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.fit import FitReport, fit
+from stvit_video.video.pixels.batch import BatchTransform
+
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+
+
+def run_training(run: RunConfig, run_dir: Path, *, console: Console, label: str) -> FitReport:
+    """Train as `run` says; `label` names the progress bar on `console`.
+
+    The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
+    `metrics.json` and `last.ckpt` (to resume).
+
+    Raises:
+        StvitVideoError: a setting, the data or the run folder cannot be used as it stands.
+    """
+    if run.data.train is None:
+        raise ConfigError("missing data.train; give a folder of class folders or a manifest")
+    if (run_dir / WEIGHTS_FILE).exists() and not run.train.resume:
+        raise ConfigError(
+            f"output_dir ({run_dir}) already holds a model; choose another, or --train.resume true"
+        )
+    lightning.seed_everything(run.train.seed, verbose=False)
+    videos = read_videos(run.data.train)
+    model = build_model(run.model, num_classes=videos.num_classes)
+    train_loader = build_training_loader(videos, model.preprocessing, run)
+    val_loader = _validation_loader(run, videos, model)
+    classifier = VideoClassifier(
+        model,
+        preprocessing=model.preprocessing,
+        num_classes=videos.num_classes,
+        num_videos=len(videos.records),
+        optimizer=run.optimizer,
+        augment=BatchTransform(
+            model.preprocessing, run.augmentation, class_names=videos.class_names
+        ),
+        max_failed_share=run.data.max_failed_share,
+    )
+    settings = as_plain(run)
+    write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
+    return fit(
+        classifier,
+        train_loader,
+        val_loader,
+        settings=run.train,
+        run_dir=run_dir,
+        progress=(console, label),
+        write=lambda report: write_json(report, run_dir / METRICS_FILE),
+        export=lambda: write_checkpoint(
+            model, run_dir, labels=videos.class_names, extra={"config": settings}
+        ),
+    )
+
+
+def _validation_loader(run: RunConfig, videos: Manifest, model: Any) -> VideoLoader | None:
+    if run.data.val is None:
+        return None
+    val_videos = read_videos(run.data.val, class_names=videos.class_names)
+    check_labels(val_videos.records, num_classes=videos.num_classes)
+    return build_evaluation_loader(
+        val_videos.records,
+        model.preprocessing,
+        data=run.data,
+        views=ViewConfig(),
+        batch_size=run.train.batch_size,
+    )

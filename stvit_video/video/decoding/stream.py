@@ -1,0 +1,85 @@
+"""Open the video stream of a file with PyAV and read its header."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from stvit_video.errors import VideoDecodeError
+from stvit_video.video.decoding.container import Extent, read_rotation
+from stvit_video.video.decoding.faults import check_file, open_fault
+from stvit_video.video.decoding.open import VideoInfo
+
+
+def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
+    """Open a container and find its video stream; a cover picture is none. Decodes on one thread.
+
+    Raises:
+        VideoDecodeError: the file cannot be opened, or holds no pictures.
+    """
+    try:
+        container: Any = av.open(str(path), metadata_errors="replace")
+    except (FFmpegError, ValueError) as error:
+        raise open_fault(path, extent, backend=backend) from error
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            stream.codec_context.thread_count = 1
+            return container, stream
+    container.close()
+    raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
+
+
+def read_header(path: Path, *, backend: str) -> VideoInfo:
+    """Say what a video is by its header alone; a header that counts no frames gives 0.
+
+    Raises:
+        VideoDecodeError: the file cannot be opened, or holds no pictures.
+    """
+    container, stream = open_stream(path, check_file(path, backend=backend), backend=backend)
+    with container:
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if read_rotation(path) % 180:
+            width, height = height, width
+        duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if not duration and container.duration:
+            duration = container.duration / av.time_base
+        return VideoInfo(
+            path=path,
+            num_frames=stream.frames,
+            fps=float(stream.average_rate or 0.0),
+            duration_seconds=duration,
+            width=width,
+            height=height,
+            codec=stream.codec_context.codec.canonical_name,
+            backend=backend,
+        )
+
+
+def lack_of_frames(container: Any, stream: Any, extent: Extent, num_there: int) -> str:
+    """Say what a file that was cut off lacks, of which it has `num_there` frames; else nothing.
+
+    In a whole file the header's count proves nothing: edit lists leave frames out, and avi counts
+    frames that were dropped.
+    """
+    if not extent.is_cut:
+        return ""
+    num_promised = int(stream.frames)
+    if not num_promised and container.duration:
+        seconds = container.duration / av.time_base
+        num_promised = round(seconds * float(stream.average_rate or 0))
+    if not num_promised:
+        return f"header says {extent.declared_bytes} bytes, {extent.num_bytes} are there"
+    if num_promised <= num_there:
+        return ""
+    return f"header says {num_promised} frames, {num_there} decodable"
+
+
+def average_rate(stream: Any, num_frames: int, duration_seconds: float) -> float:
+    """Frames per second: the header's, unless the frames that are there contradict it."""
+    stated = float(stream.average_rate or 0)
+    if not duration_seconds:
+        return stated
+    measured = num_frames / duration_seconds
+    return stated if abs(stated - measured) <= 0.01 * measured else measured

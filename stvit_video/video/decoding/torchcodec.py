@@ -1,0 +1,87 @@
+"""Decode with torchcodec, an extra that needs the shared libraries of FFmpeg. The only place that
+knows torchcodec.
+
+Legend: T H W frames and pixels, C colours.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding.faults import check_file, open_fault
+from stvit_video.video.decoding.open import VideoInfo, arrange_frames, check_process
+from stvit_video.video.decoding.pyav import PyavDecoder
+
+
+class TorchcodecDecoder:
+    """Exact on open and closed groups of pictures; not on avi, mpeg-ts and mpeg-ps."""
+
+    def __init__(self, path: Path) -> None:
+        """Open with one thread, after PyAV has found the file whole."""
+        self.path = path
+        self._process = os.getpid()
+        extent = check_file(path, backend="torchcodec")
+        with PyavDecoder(path, backend="torchcodec") as probe:
+            self._probed_info = probe.info
+        decoders = _load_decoders()
+        try:
+            self._decoder: Any = decoders.VideoDecoder(
+                str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise open_fault(path, extent, backend="torchcodec") from error
+        self.num_frames = int(self._decoder.metadata.num_frames or 0)
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """What the video is, with the number of frames that torchcodec sees."""
+        return replace(self._probed_info, num_frames=self.num_frames, backend="torchcodec")
+
+    def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
+        check_process(self.path, self._process)
+        return arrange_frames(self.path, self.num_frames, indices, self._read, backend="torchcodec")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._decoder = None
+
+    def __enter__(self) -> "TorchcodecDecoder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _read(self, targets: Sequence[int]) -> Tensor:
+        try:
+            return self._decoder.get_frames_at(list(targets)).data
+        except (RuntimeError, IndexError) as error:
+            raise VideoDecodeError(
+                self.path, backend="torchcodec", stage="decode", reason="corrupt"
+            ) from error
+
+
+def _load_decoders() -> Any:
+    """Import torchcodec; without FFmpeg some of its versions fail here, others say so quietly.
+
+    Raises:
+        ConfigError: FFmpeg's libraries are not there.
+    """
+    try:
+        decoders = import_module("torchcodec.decoders")
+        is_usable = getattr(import_module("torchcodec"), "ffmpeg_major_version", 0) is not None
+    except (ImportError, OSError, RuntimeError):
+        is_usable = False
+    if not is_usable:
+        raise ConfigError(
+            "decoder backend (torchcodec) cannot start; install FFmpeg's shared libraries,"
+            " or use auto or pyav"
+        )
+    return decoders

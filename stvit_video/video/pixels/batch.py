@@ -1,0 +1,145 @@
+"""What training does to a batch of uint8 clips on the device that trains.
+
+Every draw is made once per clip, so that its frames stay consistent; mixing draws once per batch.
+
+Legend: B clips, C colours, T H W frames and pixels, K classes.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Video
+
+from stvit_video.errors import ConfigError
+from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.video.pixels.crops import normalize_clip
+from stvit_video.video.pixels.mirror import mirrored_classes
+from stvit_video.video.pixels.rand_augment import RandAugment, parse_rand_augment
+from stvit_video.video.seeded import seeded
+
+
+class BatchTransform:
+    """Flips, recolours, normalises, erases and mixes clips; crops were made before.
+
+    A flip takes left for right in the label too, where two classes differ in that (see
+    `mirrored_classes`).
+
+    Raises:
+        ConfigError: a setting is wrong, or a flip would make a clip of no class.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        augmentation: AugmentationConfig,
+        *,
+        class_names: Sequence[str],
+    ) -> None:
+        _check(augmentation)
+        self.preprocessing = preprocessing
+        self.augmentation = augmentation
+        self.num_classes = len(class_names)
+        self.mirrored = torch.tensor(mirrored_classes(class_names) if augmentation.flip else [])
+        self.recolor = _recolor(augmentation, preprocessing)
+        self.mixers = _mixers(augmentation, self.num_classes)
+
+    def __call__(self, clips: Tensor, labels: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+        """Make what a training step reads, the same for the same `seed`.
+
+        uint8 clips (B, C, T, H, W), labels (B,) -> float clips (B, C, T, H, W), and labels (B,) or,
+        with mixup or cutmix, targets (B, K) that add up to 1.
+        """
+        with seeded(seed):
+            clips, labels = self._flip(clips, labels)
+            if self.recolor:
+                clips = torch.stack([self._recolored(clip) for clip in clips])
+            clips = normalize_clip(clips, self.preprocessing)
+            clips = self._erase(clips)
+            if not self.mixers:
+                return clips, labels
+            mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+            mixed, targets = mixer(Video(clips.transpose(1, 2)), labels)
+            return mixed.as_subclass(Tensor).transpose(1, 2), targets
+
+    def _flip(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.augmentation.flip:
+            return clips, labels
+        flipped = (torch.rand(len(clips)) < self.augmentation.flip).to(clips.device)  # (B,)
+        clips = torch.where(flipped.reshape(-1, 1, 1, 1, 1), clips.flip(-1), clips)
+        return clips, torch.where(flipped, self.mirrored.to(labels.device)[labels], labels)
+
+    def _recolored(self, clip: Tensor) -> Tensor:
+        frames = clip.transpose(0, 1)  # (T, C, H, W)
+        for transform in self.recolor:
+            frames = transform(frames)
+        return frames.transpose(0, 1)  # (C, T, H, W)
+
+    def _erase(self, clips: Tensor) -> Tensor:
+        """Fill a box of all frames of a clip with noise, in the probability that is set."""
+        height, width = clips.shape[-2:]
+        for clip in clips:
+            if torch.rand(()) >= self.augmentation.erase:
+                continue
+            top, left, box_height, box_width = _erased_box(height, width)
+            box = clip[..., top : top + box_height, left : left + box_width]
+            generator = torch.Generator(clip.device)  # the noise is drawn where it is needed
+            generator.manual_seed(int(torch.randint(1 << 31, ())))
+            box.copy_(torch.randn(box.shape, device=clip.device, generator=generator))
+        return clips
+
+
+def _check(augmentation: AugmentationConfig) -> None:
+    for name, most in (
+        ("flip", 1.0),
+        ("erase", 1.0),
+        ("label_smoothing", 1.0),
+        ("color_jitter", 1.0),
+        ("mixup", math.inf),
+        ("cutmix", math.inf),
+    ):
+        value = getattr(augmentation, name)
+        if not 0 <= value <= most:
+            rule = "at least 0" if most == math.inf else "in 0..1"
+            raise ConfigError(f"augmentation.{name} ({value}) must be {rule}")
+
+
+def _recolor(
+    augmentation: AugmentationConfig, preprocessing: Preprocessing
+) -> list[v2.ColorJitter | RandAugment]:
+    transforms: list[v2.ColorJitter | RandAugment] = []
+    if augmentation.color_jitter:
+        strength = augmentation.color_jitter
+        transforms.append(v2.ColorJitter(strength, strength, strength, hue=strength / 4))
+    if augmentation.rand_augment:
+        mean = preprocessing.mean
+        red, green, blue = mean if preprocessing.channel_order == "rgb" else mean[::-1]
+        fill = (255 * red, 255 * green, 255 * blue)
+        transforms.append(RandAugment(parse_rand_augment(augmentation.rand_augment), fill=fill))
+    return transforms
+
+
+def _mixers(augmentation: AugmentationConfig, num_classes: int) -> list[v2.MixUp | v2.CutMix]:
+    mixers: list[v2.MixUp | v2.CutMix] = []
+    if augmentation.mixup:
+        mixers.append(v2.MixUp(alpha=augmentation.mixup, num_classes=num_classes))
+    if augmentation.cutmix:
+        mixers.append(v2.CutMix(alpha=augmentation.cutmix, num_classes=num_classes))
+    return mixers
+
+
+def _erased_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """Draw top, left, height and width: 2 % to 33 % of the frame, up to 3.3 times as long."""
+    for _ in range(10):
+        area = float(torch.empty(()).uniform_(0.02, 1 / 3)) * height * width
+        ratio = math.exp(float(torch.empty(()).uniform_(-math.log(10 / 3), math.log(10 / 3))))
+        box_height, box_width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < box_height < height and 0 < box_width < width:
+            break
+    else:
+        box_height, box_width = (height + 1) // 3, (width + 1) // 3
+    top = int(torch.randint(height - box_height + 1, ()))
+    left = int(torch.randint(width - box_width + 1, ()))
+    return top, left, box_height, box_width

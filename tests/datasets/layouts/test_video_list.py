@@ -1,0 +1,143 @@
+"""Lists as they are found in the wild."""
+
+import pytest
+
+from stvit_video.datasets.layouts.video_list import ListRow, find_video_list, read_video_list
+from stvit_video.errors import DatasetError, MissingFileError
+
+
+def _read(tmp_path, text):
+    path = tmp_path / "list.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    return read_video_list(path)
+
+
+def _error(tmp_path, text, **settings):
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    with pytest.raises(DatasetError) as error:
+        find_video_list(tmp_path, path, **settings)
+    return str(error.value).replace(str(path), "LIST")
+
+
+@pytest.mark.parametrize("separator", [" ", "  ", "\t", ",", ", ", ";"])
+def test_every_separator_reads_path_frames_and_label(tmp_path, separator):
+    text = f"a b/c, d.mp4{separator}250{separator}7\nx.webm{separator}31{separator}0\n"
+    assert _read(tmp_path, text) == [ListRow("a b/c, d.mp4", "7", 250), ListRow("x.webm", "0", 31)]
+    text = f"a b/c, d.mp4{separator}7\nmy 2 cats 3.avi{separator}12\n"
+    assert _read(tmp_path, text) == [
+        ListRow("a b/c, d.mp4", "7", -1),
+        ListRow("my 2 cats 3.avi", "12", -1),
+    ]
+
+
+def test_a_bare_path_has_no_label(tmp_path):
+    assert _read(tmp_path, "my clip 7.mp4\r\n\r\nother.MOV\r\n") == [
+        ListRow("my clip 7.mp4", "", -1),
+        ListRow("other.MOV", "", -1),
+    ]
+
+
+def test_a_path_ends_at_the_last_suffix_of_its_line(tmp_path):
+    assert _read(tmp_path, "old.mp4 copies/a.avi.mp4 3\n") == [
+        ListRow("old.mp4 copies/a.avi.mp4", "3", -1)
+    ]
+
+
+def test_labels_may_be_names_with_spaces(tmp_path):
+    text = 'a.mp4 riding a bike\nb c.mp4,"hello, world"\n#1 d.mp4\t100\triding a bike\n'
+    assert _read(tmp_path, text) == [
+        ListRow("a.mp4", "riding a bike", -1),
+        ListRow("b c.mp4", "hello, world", -1),
+        ListRow("#1 d.mp4", "riding a bike", 100),
+    ]
+
+
+def test_without_a_video_suffix_the_line_is_read_from_the_right(tmp_path):
+    assert _read(tmp_path, "frames/my clip 250 3\nframes/x 4\nframes/y\n") == [
+        ListRow("frames/my clip", "3", 250),
+        ListRow("frames/x", "4", -1),
+        ListRow("frames/y", "", -1),
+    ]
+
+
+def test_quoted_fields_are_unquoted(tmp_path):
+    text = '"a, ""b"".mp4",3\n"c d.mp4" 5\n"e.mp4",20,"x, y"\n'
+    assert _read(tmp_path, text) == [
+        ListRow('a, "b".mp4', "3", -1),
+        ListRow("c d.mp4", "5", -1),
+        ListRow("e.mp4", "x, y", 20),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path,label\na b.mp4,7\n", ListRow("a b.mp4", "7", -1)),
+        ("path label\na b.mp4 7\n", ListRow("a b.mp4", "7", -1)),
+        ("video_path\tnum_frames\tlabel\na b.mp4\t9\t7\n", ListRow("a b.mp4", "7", 9)),
+        ("label,filename\n7,a b.mp4\n", ListRow("a b.mp4", "7", -1)),
+        ("id,Path,split,class\n1,a b.mp4,val,2 cats\n", ListRow("a b.mp4", "2 cats", -1)),
+        ("path,label\na b.mp4,2 cats\n", ListRow("a b.mp4", "2 cats", -1)),
+        ("path\na b.mp4\n", ListRow("a b.mp4", "", -1)),
+        ("\ufeffpath,label\na b.mp4,7\n", ListRow("a b.mp4", "7", -1)),
+    ],
+)
+def test_a_header_names_the_columns(tmp_path, text, expected):
+    assert _read(tmp_path, text) == [expected]
+
+
+def test_a_header_without_a_path_is_refused(tmp_path):
+    assert _error(tmp_path, "url label\nx 3\n") == (
+        "LIST has the header 'url label'; one column must be one of path, video, video_path, file,"
+        " filename, file_name, filepath, name"
+    )
+    assert _error(tmp_path, "path,label\n") == "LIST names no videos, only its columns"
+
+
+def test_files_are_looked_up_below_the_root_and_labels_by_their_names(tmp_path):
+    (tmp_path / "my videos").mkdir()
+    (tmp_path / "my videos" / "a b.mp4").touch()
+    names = tmp_path / "names.txt"
+    names.write_text("sit\nrun\njump\n")
+    path = tmp_path / "list.csv"
+    path.write_text("my videos/a b.mp4,jump\nno.mp4,1\nx.mp4,-1\n")
+    found = find_video_list(tmp_path, path, labels_path=names)
+    assert found.class_names == ("sit", "run", "jump")
+    assert [(v.name, v.label, v.path) for v in found.videos] == [
+        ("my videos/a b.mp4", 2, tmp_path / "my videos" / "a b.mp4"),
+        ("no.mp4", 1, None),
+        ("x.mp4", -1, None),
+    ]
+    assert found.manifest().records[0].label == 2
+
+
+def test_without_names_indices_stay_and_names_are_sorted(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.mp4 11\nb.mp4 2\n")
+    found = find_video_list(tmp_path, path)
+    assert found.class_names == tuple(map(str, range(12)))
+    assert [video.label for video in found.videos] == [11, 2]
+    path.write_text("a.mp4 run\nb.mp4 jump\n")
+    found = find_video_list(tmp_path, path)
+    assert found.class_names == ("jump", "run")
+    assert [video.label for video in found.videos] == [1, 0]
+
+
+def test_labels_outside_the_classes_name_the_video(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("sit\nrun\n")
+    assert _error(tmp_path, "a.mp4 2\n", labels_path=names) == "LIST, a.mp4: label 2 outside 0..1"
+    assert _error(tmp_path, "a.mp4 runn\n", labels_path=names) == (
+        "LIST, a.mp4: label 'runn' is none of the 2 classes; did you mean 'run'?"
+    )
+
+
+def test_a_list_without_files_is_refused(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.mp4 1\nb.mp4 1\n")
+    with pytest.raises(DatasetError) as error:
+        find_video_list(tmp_path, path).manifest()
+    assert str(error.value) == "none of the 2 annotated videos was found; the first is a.mp4"
+    with pytest.raises(MissingFileError, match=r"none does not exist$"):
+        find_video_list(tmp_path / "none", path)

@@ -1,0 +1,150 @@
+"""Rivals inside a real network."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stvit_video.errors import ConfigError
+from stvit_video.models.families.vit.variant import VitVariant
+from stvit_video.models.registry import VARIANTS, create_model
+from stvit_video.settings.model import Preprocessing
+from stvit_video.tokens.reducers.tome import match_tokens, merge_by_size
+
+RIVALS = [
+    {"reduction": "tome:r=5"},
+    {"reduction": "tome:r=5,schedule=decreasing", "class_token": True},
+    {"reduction": "random:keep=11,block=2"},
+    {"reduction": "average:grid=2x3x2,block=3"},
+    {"reduction": "evit:keep=0.5,block=2+4", "class_token": True},
+    {"reduction": "dpcknn:keep=11,block=2", "class_token": True},
+    {"reduction": "atc:keep=0.4,block=2+3"},
+    {"reduction": "rlt:threshold=0.3"},
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """A network whose sizes no other part tunes, in the registry."""
+    variant = VitVariant(
+        preprocessing=Preprocessing(num_frames=8, frame_stride=1, image_size=24),
+        num_classes=7,
+        dim=24,
+        depth=5,
+        num_heads=3,
+        tubelet_size=(2, 8, 8),
+        class_token=False,
+        source="",
+        license="",
+    )
+    monkeypatch.setitem(VARIANTS, "tiny", variant)
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return create_model("tiny", **options)
+
+
+def walking_clip(num_clips=2):
+    """Noise in the left half of every frame, still grey in the right half."""
+    clip = torch.zeros(num_clips, 3, 8, 24, 24)
+    clip[..., :12] = torch.rand(num_clips, 3, 8, 24, 12) * 2
+    return clip
+
+
+@pytest.mark.parametrize("options", RIVALS)
+def test_every_weight_learns_and_clips_of_a_batch_do_not_mix(options):
+    model = build(**options).train()
+    clip = walking_clip()
+    model(clip).square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(clip)[1:], model(clip[1:]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "reduction",
+    ["tome:r=5", "random:keep=11", "average:grid=2x3x2", "dpcknn:keep=11", "atc:keep=9", "rlt"],
+)
+def test_both_class_tokens_of_a_distilled_network_go_through(monkeypatch, reduction):
+    distilled = dataclasses.replace(VARIANTS["tiny"], num_class_tokens=2)
+    monkeypatch.setitem(VARIANTS, "tiny", distilled)
+    model = build(reduction=reduction, class_token=True).eval()
+    clip = walking_clip()
+    with torch.no_grad():
+        tokens, grid = model.forward_tokens(clip)
+        assert model(clip).shape == (2, 7)
+        assert tokens.shape[1] - grid.size == 2
+        torch.testing.assert_close(
+            model.pool_tokens(tokens, grid)[:, :24], model.norm(tokens[:, 0])
+        )
+        reference, _ = build(class_token=True).eval().forward_tokens(clip)
+    assert (tokens[:, :2] - reference[:, :2]).norm() < 0.5 * reference[:, :2].norm()
+
+
+def test_a_rival_has_the_weights_of_the_dense_model():
+    dense = build()
+    model = build(reduction="tome:r=5")
+    model.load_state_dict(dense.state_dict())
+    assert model.state_dict().keys() == dense.state_dict().keys()
+
+
+def test_without_change_in_the_pixels_to_drop_run_length_tokens_give_the_dense_logits():
+    clip = torch.rand(2, 3, 8, 24, 24)
+    dense, model = build().eval(), build(reduction="rlt:threshold=0").eval()
+    torch.testing.assert_close(model(clip), dense(clip))
+    assert model.count_tokens(clip).tolist() == [36, 36]
+
+
+def test_run_length_tokens_drop_the_still_half_after_the_first_step():
+    model = build(reduction="rlt:threshold=0.1").eval()
+    # t = 4 steps of 3x3 tubelets of 8 pixels; still: the last column and half of the middle one
+    assert model.embed.native_grid == (4, 3, 3)
+    assert model.count_tokens(walking_clip()).tolist() == [9 + 3 * 6] * 2
+
+
+def test_proportional_attention_equals_attention_over_repeated_keys():
+    """A token of size 3 acts as three equal ones: the log-size bias says no more than that."""
+    model = build(reduction="tome:r=9").eval()
+    stage, blocks = model.stages[0], list(model.blocks)
+    tokens = torch.randn(1, 36, 24)
+    grid = model.embed.native_grid
+    state = _run_blocks(stage, blocks, tokens, grid)
+    want = _repeat_reference(blocks, tokens)
+    torch.testing.assert_close(state, want, rtol=1e-4, atol=1e-4)
+
+
+def _run_blocks(stage, blocks, tokens, grid):
+    with torch.no_grad():
+        return stage(tokens, grid, blocks)[0].mean(dim=1)
+
+
+@torch.no_grad()
+def _repeat_reference(blocks, tokens):
+    size = torch.ones(1, tokens.shape[1], 1)
+    for block in blocks:
+        q, k, v = block.attn.project(block.norm1(tokens))
+        times = size[0, :, 0].long()
+        x = F.scaled_dot_product_attention(
+            q, k.repeat_interleave(times, dim=2), v.repeat_interleave(times, dim=2)
+        )
+        tokens = tokens + block.attn.proj(x.transpose(1, 2).flatten(2))
+        matching = match_tokens(k.mean(1), 9, num_class_tokens=0)
+        tokens, size = merge_by_size(tokens, size, matching)
+        tokens = block.feed_forward(tokens)
+    return tokens.repeat_interleave(size[0, :, 0].long(), dim=1).mean(dim=1)
+
+
+def test_semantic_tokens_and_a_rival_exclude_each_other():
+    with pytest.raises(ConfigError) as raised:
+        build(semantic="2x2x2@2", reduction="tome:r=5")
+    assert str(raised.value) == "semantic (2x2x2@2) and reduction (tome:r=5) exclude each other"
+
+
+def test_a_rival_compiles_as_one_graph():
+    model, clip = build(reduction="tome:r=5").eval(), walking_clip()
+    with torch.no_grad():
+        found = torch.compile(model, fullgraph=True, backend="eager")(clip)
+        torch.testing.assert_close(found, model(clip))

@@ -1,0 +1,123 @@
+import argparse
+import os
+import pickle
+import sys
+import types
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stvit_video.errors import CheckpointError
+from stvit_video.models.weights.read import read_shards, read_weights
+
+
+class _RunsCode:
+    def __reduce__(self):
+        return os.system, ("touch RAN",)
+
+
+@pytest.mark.parametrize("entry", ["model_state", "model", "module", "state_dict"])
+def test_weights_are_found_beside_what_training_scripts_save(tmp_path, entry):
+    path = tmp_path / "checkpoint.pth"
+    content = {
+        "epoch": 3,
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}},
+        "args": argparse.Namespace(lr=0.1),
+        "max_accuracy": np.float64(80.5),
+        entry: OrderedDict(a=torch.arange(3.0), epoch=7),
+    }
+    torch.save(content, path)
+    weights = read_weights(path)
+    assert list(weights) == ["a"]
+    assert torch.equal(weights["a"], torch.arange(3.0))
+
+
+def test_settings_of_another_project_need_none_of_its_code(tmp_path, monkeypatch):
+    module = types.ModuleType("yacs.config")
+    module.CfgNode = type("CfgNode", (dict,), {"__module__": "yacs.config"})
+    path = tmp_path / "checkpoint.pth"
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "yacs.config", module)
+        settings = module.CfgNode(lr=0.1)
+        settings.__dict__["frozen"] = True
+        torch.save({"model": {"a": torch.ones(2)}, "config": settings}, path)
+    assert list(read_weights(path)) == ["a"]
+
+
+def test_shards_are_put_together(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "1.safetensors")
+    save_file({"b": torch.zeros(3)}, tmp_path / "2.safetensors")
+    weights = read_shards((tmp_path / "1.safetensors", tmp_path / "2.safetensors"))
+    assert {key: value.tolist() for key, value in weights.items()} == {
+        "a": [1, 1],
+        "b": [0, 0, 0],
+    }
+
+
+@pytest.mark.parametrize("kind", ["archive", "plain pickle", "pickle protocol 2"])
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.pth"
+    if kind == "archive":
+        torch.save({"model": {"a": torch.ones(2)}, "hook": _RunsCode()}, path)
+    else:
+        path.write_bytes(pickle.dumps(_RunsCode(), protocol=2 if "2" in kind else 4))
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(path)
+    assert str(caught.value) == (
+        f"{path} asks to run {os.name}.system while it is read; only tensors and plain values are"
+        " accepted: get the weights as safetensors"
+    )
+    assert not (tmp_path / "RAN").exists()
+
+
+def test_a_whole_network_in_a_pickle_is_refused(tmp_path):
+    path = tmp_path / "network.pth"
+    torch.save(torch.nn.Linear(2, 3), path)
+    with pytest.raises(CheckpointError, match=r"asks to run torch\.nn\.modules\.linear\.Linear"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "legacy.pth"])
+def test_a_truncated_file_is_an_error_that_gives_its_size(tmp_path, name, share):
+    whole, path = tmp_path / f"whole_{name}", tmp_path / name
+    weights = {"a": torch.rand(70, 11)}
+    if name.endswith("safetensors"):
+        save_file(weights, whole)
+    else:
+        torch.save(weights, whole, _use_new_zipfile_serialization=name == "a.pth")
+    content = whole.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(path)
+    size = path.stat().st_size
+    assert str(caught.value) == (
+        f"{path} ({size} bytes) is truncated or no checkpoint; download it again"
+    )
+    assert read_weights(whole).keys() == {"a"}
+
+
+def test_text_is_no_checkpoint(tmp_path):
+    path = tmp_path / "readme.bin"
+    path.write_text("404: not found")
+    with pytest.raises(CheckpointError, match=r"\(14 bytes\) is truncated or no checkpoint"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([1, 2], "holds list, not weights by name"),
+        ({"epoch": 3}, "holds no tensors; is it a checkpoint?"),
+    ],
+)
+def test_a_file_without_weights_says_so(tmp_path, content, fault):
+    path = tmp_path / "other.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(path)
+    assert str(caught.value) == f"{path} {fault}"

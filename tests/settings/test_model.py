@@ -1,0 +1,58 @@
+import pytest
+
+from stvit_video.errors import ConfigError
+from stvit_video.settings.model import SemanticConfig, parse_semantic
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8x4x4@4",
+        "8x4x4@4,scope=tube",
+        "1x3x7@0-5,pool=learned,layers=3,shortcut=false,use_global=false",
+        "4x2x3@1-6+2x2x3@7-12,pool=avg",
+    ],
+)
+def test_a_setting_is_written_as_it_is_read(text):
+    assert "+".join(map(str, parse_semantic(text))) == text
+
+
+def test_a_setting_says_grid_and_block():
+    assert parse_semantic("8x4x5@3-9,scope=frame") == (
+        SemanticConfig(grid=(8, 4, 5), after=3, until=9, scope="frame"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "8x4@4",
+            "semantic setting (8x4@4) must read TxHxW@BLOCK, as in 8x4x4@4: the semantic grid, and"
+            " the block after which the tokens are clustered",
+        ),
+        ("0x4x4@4", "semantic grid (0x4x4@4) must be at least 1x1x1"),
+        (
+            "8x4x4@4,pol=max",
+            "unknown semantic option 'pol' in 8x4x4@4,pol=max; known: scope, pool, layers,"
+            " shortcut, use_global; did you mean 'pool'?",
+        ),
+        (
+            "8x4x4@4,scope=tub",
+            "semantic scope (tub) must be one of clip, tube, frame; did you mean 'tube'?",
+        ),
+        (
+            "8x4x4@4,layers=two",
+            "semantic option layers=two in 8x4x4@4,layers=two must be a whole number",
+        ),
+        ("8x4x4@4,layers=0", "semantic layers (0) must be at least 1"),
+        (
+            "8x4x4@4,shortcut=no",
+            "semantic option shortcut=no in 8x4x4@4,shortcut=no must be true or false",
+        ),
+    ],
+)
+def test_what_is_no_setting_is_an_error(text, message):
+    with pytest.raises(ConfigError) as error:
+        parse_semantic(text)
+    assert str(error.value) == message

@@ -1,0 +1,311 @@
+"""Every kind of file that users have: `auto` must serve exactly the picture that was asked for."""
+
+import random
+from functools import partial
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from stvit_video.video.decoding.known_files import KnownFiles
+from stvit_video.video.decoding.open import open_video, probe_video, read_frames
+from stvit_video.video.decoding.pyav import PyavDecoder
+from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
+
+NUM_PICTURES = 60
+NUM_CLIPS = 60
+X264 = {"g": "12", "bf": "2", "x264-params": "log=-1"}
+OPEN_GOP = "keyint=12:min-keyint=1:open-gop=1:bframes=3:b-adapt=0:scenecut=0:log=-1"
+REFRESH = "intra-refresh=1:keyint=12:log=-1"
+X265 = {"x265-params": "keyint=12:min-keyint=1:bframes=3:b-adapt=0:pools=none:log-level=none"}
+VPX = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
+AV1 = {"preset": "8", "crf": "20", "g": "16", "svtav1-params": "lp=1"}
+MPEG4 = {"g": "12", "bf": "2", "b": "2M"}
+UNEVEN_TIMES = [0, 10, 50, 60, 180, 220, 230, 350] + [383 + 33 * i for i in range(52)]
+LATE_TIMES = [2000 + 40 * i for i in range(NUM_PICTURES)]
+
+
+def _encode(path, *, width=96, height=64, **how):
+    how.setdefault("options", X264)
+    pictures = (numbered_picture(i, width=width, height=height) for i in range(NUM_PICTURES))
+    write_pictures(path, pictures, **how)
+
+
+def _remux(path, source, *, start_seconds=0.0, seek=True, rotation=0, swap=None, transform=None):
+    """Copy packets; `swap` replaces the payload of the packet at a place of the file."""
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        stream = reader.streams.video[0]
+        target = writer.add_stream_from_template(stream)
+        if rotation:
+            target.set_display_rotation(rotation)
+        shift = round(start_seconds / stream.time_base)
+        if seek:
+            reader.seek(shift, stream=stream)
+        for place, packet in enumerate(reader.demux(stream)):
+            if packet.dts is None:
+                continue
+            copy = packet
+            if swap is not None and place == swap:
+                copy = av.Packet(transform(bytes(packet)))
+                copy.duration, copy.time_base = packet.duration, packet.time_base
+            copy.pts, copy.dts = packet.pts - shift, packet.dts - shift
+            copy.stream = target
+            writer.mux(copy)
+
+
+def _remuxed(path, *, suffix=".mp4", how=None, **changes):
+    source = path.with_name(f"source_of_{path.stem}{suffix}")
+    _encode(source, **(how or {}))
+    _remux(path, source, **changes)
+
+
+def _shortened(path):
+    """Let the edit list of the file end after a third of its duration."""
+    _encode(path)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"elst") + 12
+    data[start : start + 4] = (int.from_bytes(data[start : start + 4], "big") // 3).to_bytes(
+        4, "big"
+    )
+    path.write_bytes(data)
+
+
+def _information_only(payload):
+    return (4).to_bytes(4, "big") + bytes([6, 5, 1, 0x80])  # h264: a message without a picture
+
+
+def _garbage(payload):
+    return bytes(255 - byte for byte in payload)
+
+
+def _hidden(payload):
+    return bytes([payload[0] & ~0x10]) + payload[1:]  # vp8: clear the show bit
+
+
+VP9 = {"codec": "libvpx-vp9", "options": VPX}
+KINDS = {
+    "closed.mp4": ("decord", partial(_encode)),
+    "closed.mkv": ("decord", partial(_encode)),
+    "open.mp4": ("pyav", partial(_encode, options={"x264-params": OPEN_GOP})),
+    "refresh.mp4": ("pyav", partial(_encode, options={"x264-params": REFRESH})),
+    "hevc.mp4": ("pyav", partial(_encode, codec="libx265", options=X265)),
+    "hevc10.mp4": (
+        "pyav",
+        partial(_encode, codec="libx265", options=X265, pix_fmt="yuv420p10le"),
+    ),
+    "vp8.webm": ("decord", partial(_encode, codec="libvpx", options=VPX)),
+    "vp9.webm": ("decord", partial(_encode, **VP9)),
+    "av1.mp4": ("pyav", partial(_encode, codec="libsvtav1", options=AV1)),
+    "av1.webm": ("pyav", partial(_encode, codec="libsvtav1", options=AV1)),
+    "mpeg4.avi": ("pyav", partial(_encode, codec="mpeg4", options=MPEG4)),
+    "edit_list.mp4": ("pyav", partial(_remuxed, start_seconds=1.0)),
+    "edit_list_late.mp4": ("pyav", partial(_remuxed, start_seconds=1.64, seek=False)),
+    "edit_list_short.mp4": ("pyav", _shortened),
+    "transport.ts": ("pyav", partial(_encode)),
+    "program.mpg": ("pyav", partial(_encode, codec="mpeg2video", options=MPEG4)),
+    "uneven.mp4": ("decord", partial(_encode, times=UNEVEN_TIMES)),
+    "late.mp4": ("decord", partial(_encode, times=LATE_TIMES)),
+    "late.mkv": ("decord", partial(_encode, times=LATE_TIMES)),
+    "fragmented.mp4": (
+        "decord",
+        partial(_encode, container_options={"movflags": "frag_keyframe+empty_moov"}),
+    ),
+    "odd.mp4": ("pyav", partial(_encode, width=97, height=65, pix_fmt="yuv444p")),
+    "odd.webm": ("pyav", partial(_encode, width=97, height=65, **VP9)),
+    "live.webm": ("pyav", partial(_encode, container_options={"live": "1"}, **VP9)),
+    "turned_90.mp4": ("decord", partial(_remuxed, rotation=90)),
+    "turned_180.mp4": ("decord", partial(_remuxed, rotation=180)),
+    "turned_-90.mp4": ("decord", partial(_remuxed, rotation=-90)),
+    "turned_90.mkv": ("pyav", partial(_remuxed, rotation=90)),
+    "message.mp4": ("pyav", partial(_remuxed, swap=20, transform=_information_only)),
+    "garbage.mp4": ("pyav", partial(_remuxed, swap=20, transform=_garbage)),
+    "hidden.webm": (
+        "pyav",
+        partial(
+            _remuxed,
+            suffix=".webm",
+            how={"codec": "libvpx", "options": VPX},
+            swap=20,
+            transform=_hidden,
+        ),
+    ),
+}
+FIRST_NUMBER = {"edit_list.mp4": 25, "edit_list_late.mp4": 41}
+LAST_NUMBER = {"edit_list_short.mp4": 19}
+TURNED = {"turned_90.mp4": 90, "turned_180.mp4": 180, "turned_-90.mp4": -90, "turned_90.mkv": 90}
+
+
+@pytest.fixture(scope="module")
+def video_of_kind(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kinds")
+
+    def make(name):
+        path = folder / name
+        if not path.exists():
+            KINDS[name][1](path)
+        return path
+
+    return make
+
+
+def _shown_pictures(path):
+    """Decode from the start with PyAV alone: upright pictures in the order of presentation."""
+    pictures = []
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            pictures += [
+                np.rot90(frame.to_ndarray(format="rgb24"), k=frame.rotation // 90)
+                for frame in frames
+            ]
+    return np.stack(pictures)
+
+
+def _numbers(pictures, name):
+    turned = np.rot90(pictures, k=-TURNED.get(name, 0) // 90, axes=(1, 2))
+    return [read_number(picture) for picture in turned]
+
+
+def _random_clip(randomness, num_frames):
+    start = randomness.randrange(num_frames)
+    return (start + torch.arange(5) * randomness.choice([1, 4])).clamp(max=num_frames - 1)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_auto_serves_no_wrong_frame(video_of_kind, name, monkeypatch):
+    monkeypatch.setenv("SVT_LOG", "0")
+    path = video_of_kind(name)
+    info = probe_video(path)
+    expected = _shown_pictures(path)
+    num_missing = name in ("message.mp4", "garbage.mp4", "hidden.webm")  # one was taken away
+    shown = range(FIRST_NUMBER.get(name, 0), LAST_NUMBER.get(name, NUM_PICTURES - 1) + 1)
+    assert len(expected) == info.num_frames == len(shown) - num_missing
+    if not num_missing:
+        assert _numbers(expected, name) == list(shown)
+    assert info.backend == KINDS[name][0]
+    assert expected.shape[1:3] == (info.height, info.width)
+    randomness = random.Random(name)
+    for _ in range(NUM_CLIPS):
+        indices = _random_clip(randomness, info.num_frames)
+        pictures = read_frames(path, indices).numpy()
+        assert _numbers(pictures, name) == _numbers(expected[indices], name)
+        assert np.array_equal(pictures, expected[indices])
+
+
+@pytest.mark.parametrize("name", ["open.mp4", "hevc.mp4", "mpeg4.avi", "transport.ts"])
+def test_decord_alone_would_serve_wrong_frames(video_of_kind, name):
+    path = video_of_kind(name)
+    randomness = random.Random(name)
+    num_wrong = 0
+    with open_video(path, backend="decord") as decoder:
+        for _ in range(NUM_CLIPS):
+            indices = _random_clip(randomness, decoder.num_frames)
+            numbers = [read_number(p) for p in decoder.frames(indices).numpy()]
+            num_wrong += numbers != indices.tolist()
+    assert num_wrong > 0
+
+
+@pytest.mark.parametrize("name", ["closed.mp4", "vp8.webm", "vp9.webm", "turned_90.mp4"])
+def test_both_decoders_give_equal_pixels_where_both_are_exact(video_of_kind, name):
+    path = video_of_kind(name)
+    indices = torch.arange(0, NUM_PICTURES, 7)
+    by_decord, by_pyav = (read_frames(path, indices, backend=b) for b in ("decord", "pyav"))
+    assert torch.equal(by_decord, by_pyav)
+
+
+@pytest.mark.parametrize(
+    "name", ["closed.mp4", "open.mp4", "hevc.mp4", "edit_list.mp4", "av1.webm"]
+)
+def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, monkeypatch):
+    def refuse(decoder):
+        raise AssertionError("the whole video was decoded")
+
+    monkeypatch.setattr(PyavDecoder, "_decode_all", refuse)
+    with open_video(video_of_kind(name), backend="pyav") as decoder:
+        numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
+        for index in range(decoder.num_frames):
+            assert read_number(decoder.frames([index])[0].numpy()) == numbers[index]
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "transport.ts", "program.mpg"])
+def test_a_file_in_doubt_is_decoded_once_and_then_read_by_seeking(video_of_kind, name, monkeypatch):
+    monkeypatch.setattr("stvit_video.video.decoding.pyav._decoded_files", KnownFiles())
+    passes = []
+    decode_all = PyavDecoder._decode_all
+    monkeypatch.setattr(PyavDecoder, "_decode_all", lambda d: passes.append(d) or decode_all(d))
+    for index in range(NUM_PICTURES - 1, 0, -1):
+        frames = read_frames(video_of_kind(name), [index])
+        assert read_number(frames[0].numpy()) == index
+    assert len(passes) == 1
+
+
+def test_one_pass_seeks_only_where_a_key_frame_lies_between(video_of_kind, monkeypatch):
+    starts = []
+    seek = PyavDecoder._packets_from
+    monkeypatch.setattr(
+        PyavDecoder, "_packets_from", lambda d, entry: starts.append(entry.pts) or seek(d, entry)
+    )
+    with open_video(video_of_kind("closed.mp4"), backend="pyav") as decoder:
+        decoder.frames([11, 3, 0, 7, 11])
+        assert len(starts) == 1
+        decoder.frames([0, 12, 13, 59])  # frame 12 follows on frame 0 only through a key frame
+        assert len(starts) == 1 + 3
+
+
+def test_many_clips_in_one_pass_equal_one_open_each(video_of_kind):
+    path = video_of_kind("open.mp4")
+    clips = torch.stack([_random_clip(random.Random(i), NUM_PICTURES) for i in range(7)])
+    with open_video(path) as decoder:
+        together = decoder.frames(clips.flatten()).unflatten(0, clips.shape)
+    assert torch.equal(together, torch.stack([read_frames(path, clip) for clip in clips]))
+
+
+def test_a_2x2_video_keeps_its_grey_levels(tmp_path):
+    path = tmp_path / "tiny.mp4"
+    pictures = (np.full((2, 2, 3), 10 * i, dtype=np.uint8) for i in range(20))
+    write_pictures(path, pictures, options={"qp": "0", "x264-params": "log=-1"})
+    assert probe_video(path).backend == "pyav"
+    greys = read_frames(path, [0, 7, 19]).float().mean(dim=(1, 2, 3))
+    assert (greys - torch.tensor([0.0, 70.0, 190.0])).abs().max() < 2
+
+
+def test_a_video_of_one_frame_has_that_frame(tmp_path):
+    path = tmp_path / "one.mp4"
+    write_pictures(path, [numbered_picture(11, width=96, height=64)], options=X264)
+    info = probe_video(path)
+    assert (info.num_frames, info.duration_seconds) == (1, 0.04)
+    assert [read_number(p.numpy()) for p in read_frames(path, [0, 0, 0])] == [11, 11, 11]
+
+
+@pytest.mark.parametrize(("name", "codec", "pix_fmt"), [("a.png", "png", "rgb24")])
+def test_a_still_picture_is_a_video_of_one_frame(tmp_path, name, codec, pix_fmt):
+    path = tmp_path / name
+    picture = numbered_picture(5, width=96, height=64)
+    write_pictures(path, [picture], codec=codec, pix_fmt=pix_fmt)
+    assert probe_video(path).num_frames == 1
+    assert np.array_equal(read_frames(path, [0])[0].numpy(), picture)
+
+
+def test_an_animated_gif_counts_its_pictures(tmp_path):
+    path = tmp_path / "a.gif"
+    pictures = (numbered_picture(i, width=96, height=64) for i in range(7))
+    write_pictures(path, pictures, codec="gif", pix_fmt="gray")
+    assert probe_video(path).num_frames == 7
+    assert [read_number(p.numpy()) for p in read_frames(path, [6, 2])] == [6, 2]
+
+
+def test_a_change_of_size_is_scaled_to_the_first_one(tmp_path):
+    path = tmp_path / "sizes.ts"
+    with path.open("wb") as joined:
+        for width, height in ((96, 64), (48, 32)):
+            part = tmp_path / f"{width}.ts"
+            pictures = (numbered_picture(i, width=width, height=height) for i in range(12))
+            write_pictures(part, pictures, options=X264)
+            joined.write(part.read_bytes())
+    frames = read_frames(path, [3, 20])
+    assert frames.shape == (2, 64, 96, 3)
+    assert [read_number(p.numpy()) for p in frames] == [3, 8]
