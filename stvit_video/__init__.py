@@ -4,31 +4,67 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stvit_video.commands.predict import predict_video as predict_video
+    from stvit_video.errors import StvitVideoError as StvitVideoError
+    from stvit_video.evaluation.prediction import VideoPrediction as VideoPrediction
+    from stvit_video.evaluation.predictor import Predictor as Predictor
+    from stvit_video.evaluation.predictor import predict_video as predict_video
     from stvit_video.models.checkpoint import load_model as load_model
     from stvit_video.models.checkpoint import write_checkpoint as write_checkpoint
     from stvit_video.models.network.fuse import fuse as fuse
+    from stvit_video.models.network.video_model import VideoModel as VideoModel
     from stvit_video.models.registry import create_model as create_model
     from stvit_video.models.registry import list_models as list_models
     from stvit_video.models.sparsify import sparsify as sparsify
+    from stvit_video.settings.grammar import SemanticConfig as SemanticConfig
+    from stvit_video.settings.model import ModelConfig as ModelConfig
+    from stvit_video.settings.model import Preprocessing as Preprocessing
+    from stvit_video.video.decoding.open import VideoInfo as VideoInfo
+    from stvit_video.video.decoding.open import probe_video as probe_video
+    from stvit_video.video.decoding.open import read_clips as read_clips
+    from stvit_video.video.decoding.open import read_frames as read_frames
+    from stvit_video.video.pixels.crops import preprocess as preprocess
 
 _HOMES = {
+    "ModelConfig": "stvit_video.settings.model",
+    "Predictor": "stvit_video.evaluation.predictor",
+    "Preprocessing": "stvit_video.settings.model",
+    "SemanticConfig": "stvit_video.settings.grammar",
+    "StvitVideoError": "stvit_video.errors",
+    "VideoInfo": "stvit_video.video.decoding.open",
+    "VideoModel": "stvit_video.models.network.video_model",
+    "VideoPrediction": "stvit_video.evaluation.prediction",
     "create_model": "stvit_video.models.registry",
     "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
     "load_model": "stvit_video.models.checkpoint",
-    "predict_video": "stvit_video.commands.predict",
+    "predict_video": "stvit_video.evaluation.predictor",
+    "preprocess": "stvit_video.video.pixels.crops",
+    "probe_video": "stvit_video.video.decoding.open",
+    "read_clips": "stvit_video.video.decoding.open",
+    "read_frames": "stvit_video.video.decoding.open",
     "sparsify": "stvit_video.models.sparsify",
     "write_checkpoint": "stvit_video.models.checkpoint",
 }
 """Public name -> the module that holds it; none of them is imported before its first use."""
 
 __all__ = [
+    "ModelConfig",
+    "Predictor",
+    "Preprocessing",
+    "SemanticConfig",
+    "StvitVideoError",
+    "VideoInfo",
+    "VideoModel",
+    "VideoPrediction",
     "create_model",
     "fuse",
     "list_models",
     "load_model",
     "predict_video",
+    "preprocess",
+    "probe_video",
+    "read_clips",
+    "read_frames",
     "sparsify",
     "write_checkpoint",
 ]

@@ -5,27 +5,42 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "stvit_video"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "stvit_video"
 FILES = sorted(PACKAGE.rglob("*.py"))
+TOOLS = sorted((ROOT / "tools").glob("*.py"))
 MAY_IMPORT = {
-    "errors": set(),
-    "config": {"errors"},
-    "video": {"errors", "config"},
-    "tokens": {"errors", "config"},
-    "measure": {"errors", "config"},
-    "datasets": {"errors", "config", "video"},
-    "models": {"errors", "config", "tokens"},
-    "evaluation": {"errors", "config", "video"},
-    "training": {"errors", "config", "video", "evaluation"},
-    "report": {"errors", "config", "evaluation", "measure"},
+    "settings": set(),
+    "files": set(),
+    "report": set(),
+    "video": set(),
+    "tokens": set(),
+    "datasets": {"report", "video"},
+    "models": {"report", "tokens"},
+    "evaluation": {"report", "video", "datasets", "models"},
+    "training": {"report", "video", "datasets", "models", "evaluation"},
+    "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
-        *("errors", "config", "video", "tokens", "measure", "datasets", "models"),
-        *("evaluation", "training", "report"),
+        *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
     },
-    "cli": {"errors", "config", "commands"},
+    "cli": {"commands"},
     "__main__": {"cli"},
-    "__init__": {"models", "commands"},
+    "__init__": {"video", "models", "evaluation"},
 }
+"""Rooms, besides errors, files and settings, which all may import."""
+INSIDE = {
+    "video": {"decoding": set(), "sampling": set(), "pixels": set()},
+    "tokens": {"semantic": set(), "reducers": {"semantic"}},
+    "datasets": {"layouts": set(), "upkeep": {"layouts"}},
+    "models": {
+        "layers": set(),
+        "network": {"layers"},
+        "weights": {"layers", "network"},
+        "families": {"layers", "network", "weights"},
+    },
+    "measure": {"compare": set()},
+}
+"""Rooms inside rooms: which of their neighbours they may import."""
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "common", "misc", "core", "base", "manager"}
 
 
@@ -33,32 +48,96 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
 def imported_modules(path: Path) -> list[str]:
+    """Modules that a file imports anywhere, inside functions too; type-checking imports count."""
     modules = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} imports relatively"
-            modules.append(str(node.module))
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules += [name if name in MODULES else str(node.module) for name in names]
     return modules
+
+
+MODULES = {module_of(path) for path in FILES}
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+def own_imports(path: Path) -> list[list[str]]:
+    modules = imported_modules(path)
+    return [module.split(".")[1:] for module in modules if module.startswith("stvit_video.")]
+
+
 def test_every_part_of_the_package_has_a_rule():
-    assert {part_of(path) for path in FILES} - MAY_IMPORT.keys() == set()
+    assert {part_of(path) for path in FILES} - MAY_IMPORT.keys() == {"errors"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_part_imports_only_what_lies_before_it(path):
     own = part_of(path)
-    parts = {
-        module.split(".")[1] for module in imported_modules(path) if module.startswith("stvit_vid")
+    parts = {module[0] for module in own_imports(path)} - {own, "errors", "files", "settings"}
+    assert parts <= MAY_IMPORT.get(own, set())
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_room_inside_a_room_imports_only_what_lies_before_it(path):
+    room, *inner = path.relative_to(PACKAGE).parts[:-1] or [""]
+    if not inner:
+        return
+    rooms = {module[1] for module in own_imports(path) if module[0] == room and len(module) > 2}
+    assert rooms - {inner[0]} <= INSIDE[room][inner[0]]
+
+
+def test_families_build_on_the_plain_vit_alone():
+    for path in (PACKAGE / "models" / "families").rglob("*.py"):
+        own = path.relative_to(PACKAGE / "models" / "families").parts[0]
+        used = {
+            module[2]
+            for module in own_imports(path)
+            if module[:2] == ["models", "families"] and len(module) > 2
+        }
+        assert used <= {own, "vit"}, name_of(path)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {
+        module_of(path): [m for m in imported_modules(path) if m in MODULES and m != "stvit_video"]
+        for path in FILES
     }
-    assert parts - {own} <= MAY_IMPORT[own]
+    finished: set[str] = set()
+
+    def walk(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join([*above[above.index(module) :], module])
+        if module in finished:
+            return
+        for imported in graph[module]:
+            walk(imported, (*above, module))
+        finished.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+def test_settings_and_errors_import_no_library():
+    for path in [PACKAGE / "errors.py", *(PACKAGE / "settings").glob("*.py")]:
+        foreign = {module.split(".")[0] for module in imported_modules(path)}
+        assert foreign <= {"stvit_video", "dataclasses", "typing", "re", "pathlib", "difflib",
+                           "collections", "math"}, name_of(path)  # fmt: skip
+
+
+def test_tools_import_no_command():
+    for path in TOOLS:
+        assert not any(module[0] == "commands" for module in own_imports(path)), path.name
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

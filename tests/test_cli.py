@@ -6,7 +6,8 @@ import pytest
 
 from stvit_video.cli import COMMANDS, build_parser, load_command, main, parse_command
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import ModelConfig, OptimizerConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import OptimizerConfig
 
 CONFIG = """
 model: {name: demo_tiny, semantic: 4x2x2@2}

@@ -10,7 +10,8 @@ from stvit_video.cli import build_parser, load_command, parse_command
 from stvit_video.commands.demo import demo
 from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
 from stvit_video.models.registry import create_model
-from stvit_video.settings.model import RunConfig, parse_semantic
+from stvit_video.settings.grammar import parse_semantic
+from stvit_video.settings.training import RunConfig
 
 ROOT = Path(__file__).parents[1] / "configs"
 RECIPES = sorted(ROOT.rglob("*.yaml"))

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.measure.ceiling import measure_matmul_ceiling
-from stvit_video.measure.compare.spec import build_spec, example_clips, parse_spec
+from stvit_video.measure.compare.words import build_word, example_clips, find_model
 from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.network.fuse import fuse
 from stvit_video.models.network.reduction import RunLengthTransformer
@@ -202,7 +202,7 @@ def load(case: Case, settings: Settings, *, training: bool) -> tuple[nn.Module, 
     """Build a case on the device: bf16 weights, or float32 ones for training under autocast."""
     dtype = torch.float32 if training else settings.dtype
     with torch.device(settings.device):
-        model = build_spec(parse_spec(case.model))
+        model = build_word(find_model(case.model))
     model.to(settings.device, dtype)
     if isinstance(model, RunLengthTransformer):  # depends on the pixels
         return model, example_clips(model, case.batch_size).to(settings.device, dtype)
@@ -224,7 +224,7 @@ def agreement(case: Case, settings: Settings) -> dict[str, Any]:
     """Compare logits with those of float32: of plain layers, and of what is timed."""
     torch.manual_seed(0)
     with torch.device(settings.device):
-        model = build_spec(parse_spec(case.model)).eval()
+        model = build_word(find_model(case.model)).eval()
     clips = example_clips(model, case.batch_size).to(settings.device)
     with torch.inference_mode():
         wanted = model(clips).double()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from stvit_video.measure.compare.cost import model_cost
-from stvit_video.models.families.swin.rows import StvitRVariant, SwinVariant
+from stvit_video.models.families.swin.variant import StvitRVariant, SwinVariant
 from stvit_video.models.network.frame_transformer import FrameTransformer
 from stvit_video.models.registry import create_model, find_variant, list_models
 

@@ -24,14 +24,12 @@ def convert(
     """
     from stvit_video.models.checkpoint import write_checkpoint
     from stvit_video.models.registry import create_model
-    from stvit_video.models.variant import recipe_of
-    from stvit_video.models.weights.load import key_report_of
     from stvit_video.report.json_file import result_console, write_json
 
     network = create_model(model, pretrained=source, semantic=semantic)
     names = None if labels is None else read_labels(labels)
     path = write_checkpoint(network, output, labels=names, source=source)
-    recipe, report = recipe_of(network), key_report_of(network)
+    recipe, report = network.recipe, network.key_report
     console = result_console(json)
     for line in report.lines():
         console.print(line, soft_wrap=True)

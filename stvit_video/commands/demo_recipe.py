@@ -2,15 +2,10 @@
 
 from pathlib import Path
 
-from stvit_video.settings.model import (
-    AugmentationConfig,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    TrainConfig,
-    ViewConfig,
-)
+from stvit_video.settings.data import AugmentationConfig, DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.views import ViewConfig
 
 SEMANTIC = "4x2x2@2"
 

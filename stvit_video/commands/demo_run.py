@@ -3,25 +3,28 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
-from stvit_video.commands.assembly import read_checkpoint, read_videos, sampling_scheme
 from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
 from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
+from stvit_video.datasets.from_settings import read_videos
 from stvit_video.errors import ConfigError
-from stvit_video.evaluation.predictor import VideoPrediction, predict_file, read_views
+from stvit_video.evaluation.prediction import VideoPrediction
+from stvit_video.evaluation.predictor import Predictor
 from stvit_video.evaluation.run import run_evaluation
 from stvit_video.files import write_file
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.throughput import compare_throughput
+from stvit_video.models.checkpoint import load_model
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.clusters import draw_clusters
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
 from stvit_video.report.tables import Column, Table, make_table, print_table
-from stvit_video.settings.model import RunConfig, ViewConfig
+from stvit_video.settings.training import RunConfig
+from stvit_video.settings.views import ViewConfig
 from stvit_video.training.run import run_training
 from stvit_video.video.pixels.crops import normalize_clip
 
@@ -73,12 +76,14 @@ def run_demo(
     }
     for name, run in runs.items():
         run_training(run, run_dir / name, console=console, label=f"training {name}")
-    models = {name: read_checkpoint(run_dir / name) for name in runs}
+    models = {name: load_model(run_dir / name) for name in runs}
     top1 = _test(models, run_dir, runs["dense"], console)
     with console.status("timing both models side by side"):
         rows = _compare(models, runs["dense"].views, top1)
     example = test_videos.records[0].path
-    prediction = _predict(models["semantic"], example, runs["semantic"])
+    run = runs["semantic"]
+    predictor = Predictor(models["semantic"], data=run.data, views=run.views, device="cpu")
+    prediction = predictor.predict(example)
     picture = _draw(models["semantic"], example, runs["semantic"], prediction)
     table = comparison_table(rows, runs["dense"].views, num_videos=len(test_videos.records))
     _write_results(run_dir, rows, prediction, picture, table)
@@ -125,7 +130,7 @@ def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int)
 
 
 def _test(
-    models: dict[str, Any], run_dir: Path, run: RunConfig, console: Console
+    models: dict[str, VideoModel], run_dir: Path, run: RunConfig, console: Console
 ) -> dict[str, float]:
     """Measure top-1 on the test videos, by model; write what each video was taken for."""
     files = {"semantic": "predictions.json", "dense": "dense/predictions.json"}
@@ -145,7 +150,9 @@ def _test(
     return {name: report.top1 for name, report in reports.items()}
 
 
-def _compare(models: dict[str, Any], views: ViewConfig, top1: dict[str, float]) -> list[DemoRow]:
+def _compare(
+    models: dict[str, VideoModel], views: ViewConfig, top1: dict[str, float]
+) -> list[DemoRow]:
     """Count and time the models, the dense one first."""
     like = next(iter(models.values())).preprocessing
     shape = (3, like.num_frames, like.image_size, like.image_size)
@@ -169,22 +176,8 @@ def _compare(models: dict[str, Any], views: ViewConfig, top1: dict[str, float]) 
     return rows
 
 
-def _predict(model: Any, video: Path, run: RunConfig) -> VideoPrediction:
-    return predict_file(
-        model,
-        video,
-        model_name=f"{run.model.name} {run.model.semantic}",
-        class_names=model.labels,
-        sample=sampling_scheme(model.preprocessing, run.data, num_clips=run.views.num_clips),
-        views=run.views,
-    )
-
-
-def _draw(model: Any, video: Path, run: RunConfig, prediction: VideoPrediction) -> Picture:
-    sample = sampling_scheme(model.preprocessing, run.data, num_clips=1)
-    _, clips = read_views(
-        video, preprocessing=model.preprocessing, sample=sample, views=ViewConfig()
-    )
+def _draw(model: VideoModel, video: Path, run: RunConfig, prediction: VideoPrediction) -> Picture:
+    clips = Predictor(model, data=run.data, device="cpu").read(video).clips
     with torch.inference_mode():
         weights = model.forward_assignments(normalize_clip(clips, model.preprocessing))[0]
     frames = clips[0].permute(1, 2, 3, 0).numpy()  # (T, H, W, 3)

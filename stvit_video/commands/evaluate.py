@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
+from stvit_video.settings.data import Backend
+from stvit_video.settings.views import Combine
+
 
 def evaluate(  # noqa: PLR0913 this is a command line
-    checkpoint: Path,
+    checkpoint: str,
     videos: Path,
     *,
     num_clips: int | None = None,
     num_crops: int | None = None,
-    combine: str | None = None,
+    combine: Combine | None = None,
     batch_size: int = 16,
     num_workers: int = 2,
-    backend: str = "auto",
+    backend: Backend | None = None,
     device: str = "auto",
     predictions: Path | None = None,
     json: Path | None = None,
@@ -20,24 +23,26 @@ def evaluate(  # noqa: PLR0913 this is a command line
     """Measure the accuracy of a trained model over several views of each video.
 
     Args:
-        checkpoint: Run folder of `train`.
+        checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         videos: Folder of class folders, or a manifest.
         num_clips: Clips of each video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
         combine: mean_probability or mean_logit; by default as in the settings of the training.
         batch_size: Views per forward pass.
         num_workers: Processes that decode.
-        backend: What decodes: auto, decord, pyav or torchcodec.
+        backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
         device: auto, cpu, cuda or cuda:1.
         predictions: Write the best classes of every video to this JSON file.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.commands.assembly import choose_device, read_checkpoint, settings_of
+    from stvit_video.evaluation.predictor import trained_settings
     from stvit_video.evaluation.run import run_evaluation
+    from stvit_video.models.checkpoint import load_model
+    from stvit_video.models.device import choose_device
     from stvit_video.report.json_file import result_console, write_json
 
-    model = read_checkpoint(checkpoint)
-    data, views = settings_of(
+    model = load_model(checkpoint)
+    data, views = trained_settings(
         checkpoint,
         views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine},
         data={"num_workers": num_workers, "backend": backend},

@@ -1,12 +1,8 @@
 """`stvit-video report`: write a page of tables and plots that compares models."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from stvit_video.commands.benchmark import CompileMode
-
-if TYPE_CHECKING:
-    from stvit_video.measure.compare.cost import ModelCost
+from stvit_video.settings.timing import CompileMode, DtypeName, Modes, plan_timing
 
 _BATCH_SIZES = [1, 4]
 
@@ -17,10 +13,10 @@ def report(  # noqa: PLR0913 its parameters are its command line
     output: Path,
     title: str = "Video models side by side",
     views: int = 1,
-    mode: Literal["inference", "training", "both"] = "inference",
+    mode: Modes = "inference",
     batch_sizes: list[int] = _BATCH_SIZES,
     device: str = "auto",
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    dtype: DtypeName = "float32",
     compile: CompileMode = "off",
     rounds: int = 5,
     accuracy: dict[str, float] | None = None,
@@ -45,13 +41,7 @@ def report(  # noqa: PLR0913 its parameters are its command line
         pretrained: Weights that all models of the first one's network share.
         agreement_clips: Clips on which top-1 is compared with the first model; 0 leaves it out.
     """
-    from stvit_video.measure.compare import speed
-    from stvit_video.measure.compare.quality import agreement_with_first, check_accuracy
-    from stvit_video.measure.compare.sections import Findings, report_sections
-    from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.page import write_page
-
-    settings = speed.plan_timing(
+    settings = plan_timing(
         mode,
         batch_sizes=batch_sizes,
         device=device,
@@ -59,43 +49,21 @@ def report(  # noqa: PLR0913 its parameters are its command line
         compile=compile,
         num_rounds=rounds,
     )
+    from stvit_video.measure.compare.findings import measure_findings
+    from stvit_video.measure.compare.quality import check_accuracy
+    from stvit_video.measure.compare.sections import report_sections
+    from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.page import write_page
+
     check_accuracy(accuracy or {}, models)
-    costs, absent = _count(models, views)
-    ceiling = speed.measure_ceiling(settings[0])
-    findings = Findings(
-        costs=tuple(costs),
-        speed=tuple(r for each in settings for r in speed.measure_speed(costs, each, ceiling)),
-        ceiling=ceiling,
-        stage_seconds=speed.measure_stages(costs, settings[0]),
+    findings = measure_findings(
+        models,
+        settings,
+        num_views=views,
         accuracy=accuracy or {},
-        agreement=agreement_with_first(
-            [cost.model for cost in costs], pretrained=pretrained, num_clips=agreement_clips
-        ),
-        pretrained=None if pretrained is None else str(pretrained),
-        absent=absent,
+        pretrained=pretrained,
+        agreement_clips=agreement_clips,
     )
     write_json(findings.record(), output / "report.json")
     page = write_page(output, title, report_sections(findings))
     result_console().print(f"wrote {page}", soft_wrap=True)
-
-
-def _count(models: list[str], views: int) -> "tuple[list[ModelCost], dict[str, str]]":
-    """Count every model that can be built here; say of the others what they need.
-
-    Raises:
-        ConfigError: a model is unknown, or the first one cannot be built.
-    """
-    from stvit_video.errors import ConfigError
-    from stvit_video.measure.compare.cost import model_cost
-    from stvit_video.measure.compare.spec import parse_spec
-
-    costs, absent = [], {}
-    for model in models:
-        spec = parse_spec(model)
-        try:
-            costs.append(model_cost(model, num_views=views, allow_uncounted=True))
-        except ConfigError as error:
-            if model == models[0] or not isinstance(error.__cause__, ImportError):
-                raise
-            absent[spec.text] = str(error)
-    return costs, absent

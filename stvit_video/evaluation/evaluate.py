@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from stvit_video.errors import DatasetError
 from stvit_video.evaluation.metrics import Accuracy, measure_accuracy
+from stvit_video.evaluation.prediction import rank_labels
 from stvit_video.evaluation.views import combine_views
-from stvit_video.settings.model import Preprocessing, ViewConfig
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.sampling.scheme import SamplingScheme
 
@@ -170,19 +172,4 @@ def list_predictions(
         for index, label, values, indices in zip(
             result.video_index, result.labels, best.values, best.indices, strict=True
         )
-    ]
-
-
-def rank_labels(
-    values: Tensor, indices: Tensor, class_names: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Name the best classes of a video, (k,) and (k,), best first."""
-    return [
-        {
-            "rank": rank,
-            "index": int(index),
-            "label": class_names[int(index)] if class_names else str(int(index)),
-            "score": round(float(value), 6),
-        }
-        for rank, (value, index) in enumerate(zip(values, indices, strict=True), start=1)
     ]

@@ -3,26 +3,27 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stvit_video.commands.assembly import (
+from stvit_video.datasets.coverage import read_coverage
+from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
     read_videos,
     sampling_scheme,
 )
-from stvit_video.datasets.coverage import read_coverage
 from stvit_video.datasets.manifest import check_labels
 from stvit_video.evaluation.evaluate import EvaluationReport, evaluate_model, list_predictions
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.json_file import write_json
-from stvit_video.settings.model import DataConfig, ViewConfig
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.views import ViewConfig
 
 
 def run_evaluation(
-    model: Any,
+    model: VideoModel,
     videos: Path,
     *,
     data: DataConfig,
@@ -38,8 +39,7 @@ def run_evaluation(
     """
     class_names = model.labels or None
     manifest = read_videos(videos, class_names=class_names)
-    num_classes = len(class_names) if class_names else model.head.out_features
-    check_labels(manifest.records, num_classes=num_classes)
+    check_labels(manifest.records, num_classes=model.num_classes)
     loader = build_evaluation_loader(
         manifest.records, model.preprocessing, data=data, views=views, batch_size=batch_size
     )

@@ -3,12 +3,10 @@
 Legend: R rows (one per view, any order), V views per video, K classes.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Combine = Literal["mean_probability", "mean_logit"]
+from stvit_video.settings.views import Combine
 
 
 def combine_views(

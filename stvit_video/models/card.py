@@ -13,7 +13,7 @@ from torch import nn
 
 from stvit_video.errors import CheckpointError, did_you_mean
 from stvit_video.models.variant import Variant
-from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.model import ModelConfig, Preprocessing
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -25,25 +25,22 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 }
 """Activations by the name that the card uses."""
 
-_ROW_FIELDS = ("preprocessing", "num_classes", "source", "license", "rename", "image_rename")
+_SETTING = ("semantic", "reduction", "class_token")
+"""Fields of `ModelConfig` that a card keeps; the sizes of clips are in its preprocessing."""
+
+_ROW_FIELDS = ("preprocessing", "num_classes", "source", "license", "rename", "image_rename", "fit")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """All that is needed to build a model again and to use it."""
 
-    model: str
-    """Name in the registry."""
+    config: ModelConfig
+    """Name in the registry, and the setting that it was trained with."""
     num_classes: int
     """Width of the head; 0 for none."""
     preprocessing: Preprocessing
     """What a clip must look like."""
-    semantic: str | None = None
-    """Semantic setting; None for the dense model."""
-    reduction: str | None = None
-    """Rival method in place of semantic tokens."""
-    class_token: bool | None = None
-    """Whether the class token is kept; None decides as `create_model` does."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Sizes that differ from the row of `model` in the registry."""
     labels: tuple[str, ...] = ()
@@ -58,7 +55,7 @@ class ModelCard:
     def __post_init__(self) -> None:
         if self.labels and len(self.labels) != self.num_classes:
             raise CheckpointError(
-                f"labels ({len(self.labels)}) of {self.model} must be as many as its classes"
+                f"labels ({len(self.labels)}) of {self.config.name} must be as many as its classes"
                 f" ({self.num_classes})"
             )
 
@@ -66,7 +63,11 @@ class ModelCard:
 def write_card(card: ModelCard, folder: Path) -> Path:
     """Write `model.json` into the folder, in one step."""
     path = folder / CARD_FILE
-    text = json.dumps({"format": FORMAT, **dataclasses.asdict(card)}, indent=2)
+    values = dataclasses.asdict(card)
+    del values["config"]
+    setting = {name: getattr(card.config, name) for name in _SETTING}
+    record = {"format": FORMAT, "model": card.config.name, **setting, **values}
+    text = json.dumps(record, indent=2)
     partial_path = path.with_name(f".{path.name}.{os.getpid()}")
     partial_path.write_text(text + "\n", encoding="utf-8")
     os.replace(partial_path, path)
@@ -94,7 +95,8 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def _card_of(record: dict[str, Any], path: Path) -> ModelCard:
-    known = [entry.name for entry in dataclasses.fields(ModelCard)]
+    own = [entry.name for entry in dataclasses.fields(ModelCard) if entry.name != "config"]
+    known = ["model", *_SETTING, *own]
     for key in record:
         if key not in known:
             raise CheckpointError(f"{path} has an unknown key {key!r}{did_you_mean(key, known)}")
@@ -103,7 +105,11 @@ def _card_of(record: dict[str, Any], path: Path) -> ModelCard:
         values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
         preprocessing = Preprocessing(**values)
         labels = tuple(map(str, record.get("labels", ())))
-        return ModelCard(**{**record, "preprocessing": preprocessing, "labels": labels})
+        setting = {name: record.pop(name, None) for name in _SETTING}
+        config = ModelConfig(name=record.pop("model"), **setting)
+        return ModelCard(
+            **{**record, "config": config, "preprocessing": preprocessing, "labels": labels}
+        )
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is incomplete ({error})") from error
 

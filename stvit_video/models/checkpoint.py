@@ -5,16 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
 
-from stvit_video.errors import CheckpointError
-from stvit_video.models.card import WEIGHTS_FILE, ModelCard, find_overrides, read_card, write_card
-from stvit_video.models.registry import create_model, find_variant
-from stvit_video.models.variant import Recipe, recipe_of
+from stvit_video.errors import CheckpointError, MissingFileError
+from stvit_video.models.card import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    ModelCard,
+    find_overrides,
+    read_card,
+    write_card,
+)
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.registry import VARIANTS, create_model, find_variant
+from stvit_video.models.variant import Recipe
+from stvit_video.models.weights.describe import describe_folder
+from stvit_video.models.weights.files import CheckpointFiles, find_files, is_hub_id
+from stvit_video.models.weights.foreign import find_row
+from stvit_video.settings.model import ModelConfig
 
 
 def write_checkpoint(
-    model: nn.Module,
+    model: VideoModel,
     folder: str | Path,
     *,
     labels: tuple[str, ...] | None = None,
@@ -29,13 +40,13 @@ def write_checkpoint(
     Raises:
         CheckpointError: the model was not made by us, or the labels do not fit its classes.
     """
-    recipe = recipe_of(model)
+    recipe = getattr(model, "recipe", None)
     if recipe is None:
         raise CheckpointError(
             f"cannot write {type(model).__name__}: only models of create_model and sparsify are"
             " written"
         )
-    names: tuple[str, ...] = getattr(model, "labels", ()) if labels is None else tuple(labels)
+    names = model.labels if labels is None else tuple(labels)
     card = _card(recipe, names, source, extra or {}, _keeps_class_token(model))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,17 +59,45 @@ def write_checkpoint(
     return path
 
 
-def load_model(folder: str | Path) -> nn.Module:
-    """Build the model of a folder that `write_checkpoint` wrote, with its weights, in eval mode.
+def load_model(source: str | Path) -> VideoModel:
+    """Build the model of a run folder, a converted folder or a hub id, in eval mode.
 
+    Folders of HF transformers and timm are read, too, where `config.json` says what they are.
     `model.preprocessing` and `model.labels` are those of the folder.
 
     Raises:
-        CheckpointError: the folder is incomplete, or weights and card do not agree.
+        MissingFileError: there is no such folder.
+        CheckpointError: it holds no model, or the weights are those of another one.
     """
-    if not Path(folder).is_dir():
-        raise CheckpointError(f"{folder} is no checkpoint folder; train writes one, convert too")
-    return create_model(read_card(Path(folder)).model, pretrained=folder).eval()
+    files = _find(source)
+    card = _card_in(files)
+    name = find_row(describe_folder(files.folder, files.source), VARIANTS)
+    if card is not None:
+        name = card.config.name
+    if name is None:
+        raise CheckpointError(
+            f"{source} does not say which model it holds; name it with"
+            f" stvit-video convert {source} --model NAME"
+        )
+    return create_model(name, pretrained=source).eval()
+
+
+def find_card(source: str | Path) -> ModelCard | None:
+    """Read the card of a checkpoint; None where another library wrote it.
+
+    Raises as `load_model`.
+    """
+    return _card_in(_find(source))
+
+
+def _card_in(files: CheckpointFiles) -> ModelCard | None:
+    return read_card(files.folder) if (files.folder / CARD_FILE).is_file() else None
+
+
+def _find(source: str | Path) -> CheckpointFiles:
+    if not Path(source).exists() and not is_hub_id(source):
+        raise MissingFileError(f"checkpoint {source} does not exist; give the folder of a run")
+    return find_files(source)
 
 
 def _card(
@@ -70,12 +109,14 @@ def _card(
 ) -> ModelCard:
     options = recipe.options
     return ModelCard(
-        model=recipe.name,
+        config=ModelConfig(
+            name=recipe.name,
+            semantic="+".join(map(str, options.semantic)) or None,
+            reduction=None if options.reducer is None else str(options.reducer),
+            class_token=class_token,
+        ),
         num_classes=options.num_classes,
         preprocessing=options.preprocessing,
-        semantic="+".join(map(str, options.semantic)) or None,
-        reduction=None if options.reduction is None else str(options.reduction),
-        class_token=class_token,
         overrides=find_overrides(recipe.variant, find_variant(recipe.name)),
         labels=labels,
         source=recipe.variant.source if source is None else source,
@@ -84,7 +125,7 @@ def _card(
     )
 
 
-def _keeps_class_token(model: nn.Module) -> bool | None:
+def _keeps_class_token(model: VideoModel) -> bool | None:
     """Say whether there is a class token; None for networks that know none."""
     embed = getattr(model, "embed", None)
     return getattr(embed, "cls_token", None) is not None if hasattr(embed, "cls_token") else None

@@ -1,23 +1,24 @@
 """Models by name. A variant is a row in its family's table; a family is one entry here."""
 
-import dataclasses
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-
-from torch import nn
 
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.models.families.swin import rows as swin
 from stvit_video.models.families.timesformer import rows as timesformer
-from stvit_video.models.families.vit import variant as vit
+from stvit_video.models.families.videomae import rows as videomae
+from stvit_video.models.families.vit import rows as vit
 from stvit_video.models.families.vivit import rows as vivit
-from stvit_video.models.variant import BuildOptions, Recipe, Variant, build
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.variant import BuildOptions, Recipe, Variant
 from stvit_video.models.weights.load import load_pretrained, read_pretrained
-from stvit_video.settings.model import Preprocessing, SemanticConfig, parse_semantic
-from stvit_video.tokens.reducers.table import parse_reduction
+from stvit_video.settings.grammar import ReducerConfig, SemanticConfig
+from stvit_video.settings.model import ModelConfig, Preprocessing
 
 VARIANTS: dict[str, Variant] = {
     **vit.VARIANTS,
+    **videomae.VARIANTS,
     **timesformer.VARIANTS,
     **vivit.VARIANTS,
     **swin.VARIANTS,
@@ -48,22 +49,22 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     *,
     num_classes: int | None = None,
     semantic: str | SemanticConfig | None = None,
+    reduction: str | ReducerConfig | None = None,
+    class_token: bool | None = None,
     num_frames: int | None = None,
     frame_stride: int | None = None,
     image_size: int | None = None,
     drop_path: float = 0.0,
     pretrained: str | Path | None = None,
-    class_token: bool | None = None,
-    reduction: str | None = None,
-) -> nn.Module:
+) -> VideoModel:
     """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights or `pretrained` ones.
 
     `semantic` is a setting such as `8x4x4@4`: cluster to a grid of 8x4x4 after block 4.
+    `reduction` runs another method instead, such as `tome:r=65`; plain ViTs have it.
     `num_frames`, `frame_stride` and `image_size` change the clips that it is built for, in frames
     and pixels; positions are interpolated for any other clip. `num_classes=0` drops the head.
     `class_token` None keeps a class token in dense models that have one; semantic models average
     their tokens, as in the paper.
-    `reduction` runs a rival method instead, such as `tome:r=65`; plain ViTs have it.
 
     `pretrained` is a file, a folder or a hub id. What is not asked for is then as the checkpoint
     has it: classes and labels, frames, size, colours, setting, class token. A head of other
@@ -73,41 +74,49 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         ConfigError: an unknown name, or a setting that does not fit the model.
         CheckpointError: weights that cannot be read, or are of another model.
     """
-    variant = find_variant(name)
-    checkpoint = None if pretrained is None else read_pretrained(pretrained, name, variant)
-    if checkpoint is not None:
+    config = ModelConfig(
+        name=name,
+        semantic=None if semantic is None else str(semantic),
+        reduction=None if reduction is None else str(reduction),
+        class_token=class_token,
+        num_frames=num_frames,
+        frame_stride=frame_stride,
+        image_size=image_size,
+        drop_path=drop_path,
+        pretrained=None if pretrained is None else str(pretrained),
+    )
+    return build_model(config, num_classes=num_classes)
+
+
+def build_model(config: ModelConfig, *, num_classes: int | None = None) -> VideoModel:
+    """Build a model from its settings, which `create_model` explains. Raises as that."""
+    variant = find_variant(config.name)
+    checkpoint = None
+    if config.pretrained is not None:
+        checkpoint = read_pretrained(config.pretrained, config.name, variant)
         variant = checkpoint.variant
-        class_token = checkpoint.class_token if class_token is None else class_token
-        if semantic is None and reduction is None:
-            semantic, reduction = checkpoint.semantic, checkpoint.reduction
-    if semantic is not None and reduction is not None:
-        raise ConfigError(f"semantic ({semantic}) and reduction ({reduction}) exclude each other")
+        config = checkpoint.complete(config)
     options = BuildOptions(
         num_classes=variant.num_classes if num_classes is None else num_classes,
-        preprocessing=_preprocessing(variant, num_frames, frame_stride, image_size),
-        semantic=semantic_stages(semantic),
-        drop_path=drop_path,
-        class_token=class_token,
-        reduction=None if reduction is None else parse_reduction(reduction),
+        preprocessing=_preprocessing(variant, config),
+        semantic=config.units,
+        drop_path=config.drop_path,
+        class_token=config.class_token,
+        reducer=config.reducer,
     )
-    model = build(Recipe(name=name, variant=variant, options=options))
+    model = build(Recipe(name=config.name, variant=variant, options=options))
     return model if checkpoint is None else load_pretrained(model, checkpoint)
 
 
-def _preprocessing(
-    variant: Variant, num_frames: int | None, frame_stride: int | None, image_size: int | None
-) -> Preprocessing:
-    native = variant.preprocessing
-    return dataclasses.replace(
-        native,
-        num_frames=native.num_frames if num_frames is None else num_frames,
-        frame_stride=native.frame_stride if frame_stride is None else frame_stride,
-        image_size=native.image_size if image_size is None else image_size,
-    )
+def build(recipe: Recipe) -> VideoModel:
+    """Build the network of a recipe with random weights; it remembers the recipe."""
+    model = recipe.variant.build(recipe.options)
+    assert isinstance(model, VideoModel)
+    model.recipe = recipe
+    return model
 
 
-def semantic_stages(semantic: str | SemanticConfig | None) -> tuple[SemanticConfig, ...]:
-    """Read a semantic setting; None, for the dense model, is no stage."""
-    if semantic is None:
-        return ()
-    return (semantic,) if isinstance(semantic, SemanticConfig) else parse_semantic(semantic)
+def _preprocessing(variant: Variant, config: ModelConfig) -> Preprocessing:
+    asked = {name: getattr(config, name) for name in ("num_frames", "frame_stride", "image_size")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return replace(variant.preprocessing, **given)

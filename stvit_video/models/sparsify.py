@@ -5,14 +5,16 @@ import dataclasses
 import torch
 from torch import nn
 
-from stvit_video.models.registry import VARIANTS, semantic_stages
-from stvit_video.models.variant import BuildOptions, Recipe, build, recipe_of
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.registry import VARIANTS, build
+from stvit_video.models.variant import BuildOptions, Recipe
 from stvit_video.models.weights.foreign import read_network
 from stvit_video.models.weights.load import Pretrained, load_pretrained
-from stvit_video.settings.model import SemanticConfig
+from stvit_video.settings.grammar import SemanticConfig, parse_semantic
+from stvit_video.settings.model import ModelConfig
 
 
-def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> nn.Module:
+def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoModel:
     """Return a network with the weights of `model` and semantic tokens, such as `8x4x4@4`.
 
     The layers that cluster are the model's own blocks, so the result works before any training;
@@ -32,13 +34,12 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> nn.Modu
     options = BuildOptions(
         num_classes=pretrained.variant.num_classes,
         preprocessing=pretrained.variant.preprocessing,
-        semantic=semantic_stages(semantic),
-        drop_path=0.0,
-        class_token=pretrained.class_token,
+        semantic=() if semantic is None else parse_semantic(str(semantic)),
+        drop_path=model.recipe.options.drop_path
+        if isinstance(model, VideoModel) and model.recipe
+        else 0.0,
+        class_token=pretrained.config.class_token,
     )
-    recipe = recipe_of(model)
-    if recipe is not None:
-        options = dataclasses.replace(options, drop_path=recipe.options.drop_path)
     result = build(Recipe(name=name, variant=pretrained.variant, options=options))
     load_pretrained(result, pretrained)
     first = next(model.parameters())
@@ -46,7 +47,7 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> nn.Modu
 
 
 def _read(model: nn.Module) -> tuple[str, Pretrained]:
-    recipe = recipe_of(model)
+    recipe = model.recipe if isinstance(model, VideoModel) else None
     if recipe is None:
         return read_network(model, VARIANTS)
     weights = {
@@ -63,6 +64,6 @@ def _read(model: nn.Module) -> tuple[str, Pretrained]:
         source=f"the weights of {recipe.name}",
         weights=weights,
         variant=variant,
-        class_token="embed.cls_token" in weights or None,
+        config=ModelConfig(name=recipe.name, class_token="embed.cls_token" in weights or None),
         labels=getattr(model, "labels", ()),
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from stvit_video.settings.model import Preprocessing, SemanticConfig
-from stvit_video.tokens.reducers.table import ReductionSetting
+from stvit_video.settings.grammar import ReducerConfig, SemanticConfig
+from stvit_video.settings.model import Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class BuildOptions:
     """Stochastic depth of the last block; it grows linearly from 0."""
     class_token: bool | None
     """Keep the class token; None decides as the variant and the paper do."""
-    reduction: ReductionSetting | None = None
-    """A rival method in place of semantic tokens."""
+    reducer: ReducerConfig | None = None
+    """Another method in place of semantic tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,13 @@ class Variant(ABC):
     image_rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     """The same for weights of the image model that this one is inflated from, where it can be."""
 
+    fit: Callable[[dict[str, Tensor], nn.Module, dict[str, str]], dict[str, str]] | None = None
+    """Fits renamed weights to a network of this kind where the rules for all do not suffice.
+
+    Changes the weights; keys that it changed go to the dictionary, keys that it dropped are
+    returned, both with the reason.
+    """
+
     @abstractmethod
     def build(self, options: BuildOptions) -> nn.Module:
         """Build the network with random weights."""
@@ -60,17 +67,3 @@ class Recipe:
     """Sizes, as the weights that were loaded have them."""
     options: BuildOptions
     """What was asked for."""
-
-
-def recipe_of(model: nn.Module) -> Recipe | None:
-    """Return the recipe of a model that `create_model` or `sparsify` made, None of any other."""
-    recipe = getattr(model, "recipe", None)
-    return recipe if isinstance(recipe, Recipe) else None
-
-
-def build(recipe: Recipe, labels: tuple[str, ...] = ()) -> nn.Module:
-    """Build the network of a recipe with random weights; it remembers recipe and labels."""
-    model = recipe.variant.build(recipe.options)
-    model.recipe = recipe  # type: ignore[assignment]
-    model.labels = labels  # type: ignore[assignment]
-    return model

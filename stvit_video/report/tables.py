@@ -5,7 +5,6 @@ import html
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import rich.table
 from rich.console import Console
@@ -13,9 +12,9 @@ from rich.markup import escape
 from rich.measure import Measurement
 
 from stvit_video.errors import ConfigError
+from stvit_video.settings.output import TableFormat
 
 Cell = str | int | float | None
-Format = Literal["table", "csv", "markdown", "latex", "html"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +163,15 @@ def table_text(table: Table, format: str) -> str:
     if format not in _WRITERS:
         raise ConfigError(f"table format ({format}) must be one of {', '.join(_WRITERS)}")
     return _WRITERS[format](table)
+
+
+def print_tables(console: Console, tables: Sequence[Table], format: TableFormat) -> None:
+    """Print tables, drawn for the terminal or as text in another format."""
+    for table in tables:
+        if format == "table":
+            print_table(console, table)
+        else:
+            console.out(table_text(table, format))
 
 
 def _shown(table: Table) -> list[list[str]]:

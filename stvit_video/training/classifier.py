@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
-from stvit_video.settings.model import OptimizerConfig, Preprocessing
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.training import OptimizerConfig
 from stvit_video.training.optimizer import build_optimizer, build_schedule
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip

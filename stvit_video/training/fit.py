@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
 from stvit_video.errors import CheckpointError
-from stvit_video.settings.model import TrainConfig
+from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import EpochLog, EpochReport, ExportBest, TrainingProgress
 from stvit_video.training.classifier import VideoClassifier
 

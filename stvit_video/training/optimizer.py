@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from stvit_video.settings.model import OptimizerConfig
+from stvit_video.settings.training import OptimizerConfig
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerConfig) -> AdamW:

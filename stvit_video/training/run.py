@@ -7,9 +7,8 @@ import lightning.pytorch as lightning
 import yaml
 from rich.console import Console
 
-from stvit_video.commands.assembly import (
+from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
-    build_model,
     build_training_loader,
     read_videos,
 )
@@ -19,8 +18,10 @@ from stvit_video.errors import ConfigError
 from stvit_video.files import write_file
 from stvit_video.models.card import WEIGHTS_FILE
 from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
-from stvit_video.settings.model import RunConfig, ViewConfig
+from stvit_video.settings.training import RunConfig
+from stvit_video.settings.views import ViewConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, fit
 from stvit_video.video.pixels.batch import BatchTransform

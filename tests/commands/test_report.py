@@ -16,7 +16,7 @@ import yaml
 from stvit_video.cli import load_command, main
 from stvit_video.measure.compare import peers
 from stvit_video.measure.compare.quality import agreement_with_first
-from stvit_video.measure.compare.spec import parse_spec
+from stvit_video.measure.compare.words import find_model
 
 TINY = "demo_tiny:frames=4:size=32"
 MODELS = [TINY, f"{TINY}:1x2x2@2", f"{TINY}:tome:r=3", f"{TINY}:rlt", "timm:gone"]
@@ -148,7 +148,7 @@ def test_the_first_model_must_be_there_and_accuracies_must_belong(capsys, tmp_pa
 def test_the_settings_in_the_documents_name_models_and_options_that_exist():
     path = Path(__file__).parents[2] / "docs" / "report.yaml"
     settings = yaml.safe_load(path.read_text())
-    assert len({parse_spec(model) for model in settings["models"]}) == len(settings["models"])
+    assert len({find_model(model) for model in settings["models"]}) == len(settings["models"])
     assert settings.keys() <= inspect.signature(load_command("report")).parameters.keys()
 
 

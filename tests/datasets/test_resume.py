@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.manifest import VideoRecord
-from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.video.numbered import numbered_picture, write_pictures
 from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.sampling.scheme import SamplingScheme

@@ -8,7 +8,8 @@ from torch import nn
 
 from stvit_video.errors import DatasetError
 from stvit_video.evaluation.evaluate import evaluate_model, list_predictions, score_videos
-from stvit_video.settings.model import Preprocessing, ViewConfig
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.views import ViewConfig
 
 PREPROCESSING = Preprocessing(num_frames=2, frame_stride=1, image_size=4)
 VIEWS = ViewConfig(num_clips=2)

@@ -2,11 +2,16 @@ import json
 
 import pytest
 import torch
-from torch import nn
 
-from stvit_video.evaluation.predictor import predict_file, read_views
-from stvit_video.settings.model import Preprocessing, ViewConfig
-from stvit_video.video.sampling.scheme import SamplingScheme
+from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.evaluation.predictor import Predictor, predict_video
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.registry import create_model
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.views import ViewConfig
+from stvit_video.video.decoding.open import read_frames
 
 PREPROCESSING = Preprocessing(
     num_frames=3, frame_stride=2, image_size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
@@ -14,37 +19,35 @@ PREPROCESSING = Preprocessing(
 VIEWS = ViewConfig(num_clips=2, num_crops=3)
 
 
-class MeanGrey(nn.Module):
+class MeanGrey(VideoModel):
     """Logits 0 and 10 x mean grey: the clip's frames can be told from them."""
 
-    preprocessing = PREPROCESSING
+    labels = ("dark", "bright")
+    name = "grey"
 
     def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(10.0))
+        torch.nn.Module.__init__(self)
+        self.preprocessing = PREPROCESSING
+        self.scale = torch.nn.Parameter(torch.tensor(10.0))
 
     def forward(self, clip):
         grey = clip.mean(dim=(1, 2, 3, 4)) * self.scale
         return torch.stack([torch.zeros_like(grey), grey], dim=1)
 
-    def token_counts(self):
+    def token_counts(self, clip_size=None):
         return {"input": 12, "semantic": 5}
 
 
 def predict(video, **how):
-    sample = SamplingScheme(num_frames=3, frame_stride=2, num_clips=2)
-    options = {"class_names": ("dark", "bright"), "views": VIEWS} | how
-    return predict_file(MeanGrey(), video, model_name="grey", sample=sample, **options)
+    return Predictor(MeanGrey(), views=VIEWS, device="cpu").predict(video, **how)
 
 
 def test_views_are_clip_by_clip_and_crop_by_crop(counting_video):
-    sample = SamplingScheme(num_frames=3, frame_stride=2, num_clips=2)
-    info, views = read_views(
-        counting_video, preprocessing=PREPROCESSING, sample=sample, views=VIEWS
-    )
-    assert (info.num_frames, views.dtype, views.shape) == (20, torch.uint8, (6, 3, 3, 32, 32))
+    views = Predictor(MeanGrey(), views=VIEWS, device="cpu").read(counting_video)
+    clips = views.clips
+    assert (views.num_frames, clips.dtype, clips.shape) == (20, torch.uint8, (6, 3, 3, 32, 32))
     first, last = [0, 20, 40], [150, 170, 190]  # frame i has the grey level 10 i
-    greys = views[:, 0, :, 16, 16].tolist()
+    greys = clips[:, 0, :, 16, 16].tolist()
     assert greys == [first, first, first, last, last, last]
 
 
@@ -73,4 +76,82 @@ def test_the_json_is_what_the_field_expects(counting_video):
 
 
 def test_classes_without_names_are_numbers(counting_video):
-    assert [entry["label"] for entry in predict(counting_video, class_names=()).topk] == ["1", "0"]
+    model = MeanGrey()
+    model.labels = ()
+    topk = Predictor(model, device="cpu").predict(counting_video).topk
+    assert [entry["label"] for entry in topk] == ["1", "0"]
+
+
+def test_frames_in_memory_give_what_the_file_gives(counting_video):
+    frames = read_frames(counting_video, range(20))
+    of_file = predict(counting_video)
+    for given in (frames, frames.numpy()):
+        prediction = predict(given, fps=10)
+        assert prediction.topk == of_file.topk
+        assert (prediction.video, prediction.num_frames) == ("frames", 20)
+        assert (prediction.fps, prediction.duration_seconds) == (10, 2.0)
+    assert predict(frames).duration_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("frames", "kind"),
+    [
+        (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), "uint8 (4, 3, 8, 8)"),
+        (torch.zeros(4, 8, 8, 3), "float32 (4, 8, 8, 3)"),
+        (torch.zeros(0, 8, 8, 3, dtype=torch.uint8), "uint8 (0, 8, 8, 3)"),
+    ],
+)
+def test_frames_of_another_kind_are_refused(frames, kind):
+    with pytest.raises(ConfigError) as raised:
+        predict(frames)
+    assert str(raised.value) == f"frames ({kind}) must be uint8 (T, H, W, C) with C = 3 and T >= 1"
+
+
+def test_frames_without_a_rate_are_refused_where_sampling_needs_it():
+    predictor = Predictor(MeanGrey(), data=DataConfig(target_fps=15), device="cpu")
+    with pytest.raises(ConfigError) as raised:
+        predictor.predict(torch.zeros(9, 32, 32, 3, dtype=torch.uint8))
+    assert str(raised.value) == "frames need fps: the model reads them at 15 a second"
+
+
+def test_many_files_come_in_order_and_bad_ones_are_told(counting_video, numbered_video, tmp_path):
+    predictor = Predictor(MeanGrey(), device="cpu")
+    bad = tmp_path / "none.mp4"
+    errors = []
+    found = predictor.predict_many([counting_video, bad, numbered_video], on_error=errors.append)
+    assert [prediction.video for prediction in found] == [str(counting_video), str(numbered_video)]
+    assert [str(error) for error in errors] == [f"{bad}: missing (auto, open)"]
+    assert (
+        predictor.predict(numbered_video).topk
+        == list(predictor.predict_many([numbered_video]))[0].topk
+    )
+    with pytest.raises(VideoDecodeError):
+        list(predictor.predict_many([bad]))
+
+
+def test_a_folder_is_loaded_once_and_read_as_it_was_trained(counting_video, tmp_path):
+    model = create_model("demo_tiny", num_classes=2, num_frames=2, image_size=32)
+    config = {"data": {"sampling": "uniform"}, "views": {"num_clips": 2}}
+    write_checkpoint(model, tmp_path, labels=("pushing", "waving"), extra={"config": config})
+    predictor = Predictor.load(tmp_path, num_crops=3, device="cpu")
+    assert (predictor.data.sampling, predictor.views) == ("uniform", VIEWS)
+    assert (
+        predictor.predict(counting_video).topk
+        == predict_video(counting_video, checkpoint=tmp_path, num_crops=3, device="cpu").topk
+    )
+    assert Predictor.load(tmp_path, num_clips=5).views.num_clips == 5
+
+
+def test_half_precision_and_compilation_change_little(counting_video, tmp_path):
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", num_classes=3, num_frames=2, image_size=32)
+    write_checkpoint(model, tmp_path)
+    scores = {
+        (dtype, compile): Predictor.load(tmp_path, device="cpu", dtype=dtype, compile=compile)
+        .predict(counting_video)
+        .topk[0]["score"]
+        for dtype, compile in (("float32", False), ("bfloat16", False), ("float32", True))
+    }
+    plain = scores["float32", False]
+    assert scores["bfloat16", False] == pytest.approx(plain, abs=2e-2)
+    assert scores["float32", True] == pytest.approx(plain, abs=1e-5)

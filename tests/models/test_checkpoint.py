@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from stvit_video.errors import CheckpointError
+from stvit_video.errors import CheckpointError, MissingFileError
 from stvit_video.models import registry
 from stvit_video.models.card import ModelCard, read_card, write_card
 from stvit_video.models.checkpoint import load_model, write_checkpoint
 from stvit_video.models.registry import create_model
+from stvit_video.settings.model import ModelConfig
 
 LABELS = ("a", "b", "c")
 CLIP = {"num_frames": 4, "image_size": 24}
@@ -36,7 +37,7 @@ def test_a_model_comes_back_as_it_was(tmp_path, options):
     clip = torch.randn(2, 3, 4, 24, 24)
     assert torch.equal(again(clip), model(clip))
     assert again.recipe.options.semantic == model.recipe.options.semantic
-    assert str(again.recipe.options.reduction) == str(model.recipe.options.reduction)
+    assert str(again.recipe.options.reducer) == str(model.recipe.options.reducer)
     assert (again.labels, again.preprocessing) == (LABELS, model.preprocessing)
     assert again.key_report.lines() == []
     assert not again.training
@@ -111,10 +112,10 @@ def test_another_setting_and_head_can_be_asked_for(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(MissingFileError) as caught:
         load_model(tmp_path / "none")
     assert str(caught.value) == (
-        f"{tmp_path / 'none'} is no checkpoint folder; train writes one, convert too"
+        f"checkpoint {tmp_path / 'none'} does not exist; give the folder of a run"
     )
 
 
@@ -163,5 +164,6 @@ def test_unknown_sizes_of_a_card_are_refused(tmp_path):
 
 def test_a_card_knows_that_labels_and_classes_agree():
     preprocessing = _demo().preprocessing
+    config = ModelConfig(name="x")
     with pytest.raises(CheckpointError, match=r"labels \(1\) of x must be as many"):
-        ModelCard(model="x", num_classes=2, preprocessing=preprocessing, labels=("a",))
+        ModelCard(config=config, num_classes=2, preprocessing=preprocessing, labels=("a",))

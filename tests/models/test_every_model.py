@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from stvit_video.models.families.swin.rows import StvitRVariant, SwinVariant
+from stvit_video.models.families.swin.variant import StvitRVariant, SwinVariant
 from stvit_video.models.registry import create_model, find_variant, list_models
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import SemanticConfig, parse_semantic
+from stvit_video.settings.grammar import SemanticConfig, parse_semantic
 
 
 @pytest.mark.parametrize(

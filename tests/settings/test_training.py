@@ -1,14 +1,10 @@
 import pytest
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import (
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    TrainConfig,
-    ViewConfig,
-)
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.views import ViewConfig
 
 
 @pytest.mark.parametrize(

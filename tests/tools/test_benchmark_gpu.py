@@ -11,16 +11,16 @@ for name in ("decord", "av", "jsonargparse", "fvcore", "lightning", "pytorchvide
     sys.modules[name] = None
 sys.path.insert(0, sys.argv[1])
 import benchmark_gpu, gpu_cases
-from stvit_video.measure.compare.spec import build_spec, parse_spec
+from stvit_video.measure.compare.words import build_word, find_model
 import torch
 cases = [case for group in gpu_cases.COMPARISONS.values() for one in group for case in one.cases]
 cases += [*gpu_cases.PROFILED, *gpu_cases.CHECKED]
 names = {case.model for case in cases}
 for name in sorted(names):
-    spec = parse_spec(name)
+    spec = find_model(name)
     if not name.startswith("hf:"):  # importing transformers takes longer than all the rest
         with torch.device("meta"):
-            build_spec(spec)
+            build_word(spec)
 print(len(names))
 """
 

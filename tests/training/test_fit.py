@@ -8,7 +8,8 @@ from rich.console import Console
 
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.models.registry import create_model
-from stvit_video.settings.model import AugmentationConfig, OptimizerConfig, TrainConfig
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import fit
 from stvit_video.video.pixels.batch import BatchTransform

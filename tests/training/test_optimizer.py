@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stvit_video.models.registry import create_model
-from stvit_video.settings.model import OptimizerConfig
+from stvit_video.settings.training import OptimizerConfig
 from stvit_video.training.optimizer import (
     build_optimizer,
     build_schedule,

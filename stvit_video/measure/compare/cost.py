@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stvit_video.measure.compare.spec import build_spec, example_clips, parse_spec
+from stvit_video.measure.compare.words import build_word, example_clips, find_model
 from stvit_video.measure.flops import FlopReport, count_flops
 from stvit_video.measure.token_counts import tokens_per_block
 from stvit_video.models.network.reduction import RunLengthTransformer
@@ -43,12 +43,12 @@ def model_cost(text: str, *, num_views: int = 1, allow_uncounted: bool = False) 
     Raises:
         ConfigError: no such model or setting, or an operator has no count.
     """
-    spec = parse_spec(text)
+    spec = find_model(text)
     with torch.device("meta"):
-        model = build_spec(spec)
+        model = build_word(spec)
     clip = example_clips(model, 1)
     if isinstance(model, RunLengthTransformer):
-        model = build_spec(spec)
+        model = build_word(spec)
     else:
         clip = clip.to("meta")
     report = count_flops(model, clip, num_views=num_views, allow_uncounted=allow_uncounted)

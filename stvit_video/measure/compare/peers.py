@@ -67,11 +67,7 @@ def create_peer(name: str) -> nn.Module:
     Raises:
         ConfigError: an unknown name, or its library is not installed.
     """
-    if name not in PEERS:
-        raise ConfigError(
-            f"unknown peer {name!r}; known: {', '.join(PEERS)}{did_you_mean(name, list(PEERS))}"
-        )
-    peer = PEERS[name]
+    peer = find_peer(name)
     try:
         importlib.import_module(peer.library)
     except ImportError as error:
@@ -83,6 +79,19 @@ def create_peer(name: str) -> nn.Module:
         num_frames=peer.num_frames, frame_stride=1, image_size=peer.image_size
     )
     return model
+
+
+def find_peer(name: str) -> Peer:
+    """Look a peer up.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in PEERS:
+        raise ConfigError(
+            f"unknown peer {name!r}; known: {', '.join(PEERS)}{did_you_mean(name, list(PEERS))}"
+        )
+    return PEERS[name]
 
 
 def _hugging_face(family: str, **settings: Any) -> Callable[[], nn.Module]:

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.measure.compare.spec import ModelSpec, build_spec, example_clips, parse_spec
+from stvit_video.measure.compare.words import build_word, example_clips, find_model
 from stvit_video.models.network.fuse import fuse
-from stvit_video.models.registry import create_model
+from stvit_video.models.registry import build_model
+from stvit_video.settings.model import ModelWord
 
 
 def check_accuracy(accuracy: dict[str, float], models: Sequence[str]) -> None:
@@ -37,36 +38,28 @@ def agreement_with_first(
     """
     if num_clips < 1:
         return {}
-    specs = [parse_spec(model) for model in models]
-    reference = _build(specs[0], pretrained)
+    words = [find_model(model) for model in models]
+    reference = _build(words[0], pretrained)
     clips = example_clips(reference, num_clips)
     wanted = _classes(reference, clips)
     agreement = {}
-    for spec in specs:
-        if spec.name != specs[0].name:
+    for word in words:
+        if word.config.name != words[0].config.name:
             continue
-        model = _build(spec, pretrained)
+        model = _build(word, pretrained)
         if model.preprocessing == reference.preprocessing:
             _share_weights(reference, model)
-            model = fuse(model) if spec.fused else model
-            agreement[spec.text] = 100 * float((_classes(model, clips) == wanted).float().mean())
+            model = fuse(model) if word.fused else model
+            agreement[word.text] = 100 * float((_classes(model, clips) == wanted).float().mean())
     return agreement
 
 
-def _build(spec: ModelSpec, pretrained: Path | None) -> nn.Module:
+def _build(word: ModelWord, pretrained: Path | None) -> nn.Module:
     """Build the network as it was trained, not fused yet."""
     torch.manual_seed(0)
     if pretrained is None:
-        return build_spec(dataclasses.replace(spec, fused=False)).eval()
-    return create_model(
-        spec.name,
-        semantic=spec.semantic,
-        reduction=spec.reduction,
-        num_frames=spec.num_frames,
-        image_size=spec.image_size,
-        class_token=spec.class_token,
-        pretrained=pretrained,
-    ).eval()
+        return build_word(dataclasses.replace(word, fused=False)).eval()
+    return build_model(dataclasses.replace(word.config, pretrained=str(pretrained))).eval()
 
 
 def _share_weights(source: nn.Module, target: nn.Module) -> None:

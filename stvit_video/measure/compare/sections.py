@@ -1,54 +1,15 @@
 """What stands on the page of `stvit-video report`: findings to sections, tables and plots."""
 
-import datetime
-import importlib.metadata
-import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from stvit_video.commands.benchmark import conditions, speed_table
-from stvit_video.commands.flops import cost_record, part_names, part_table, summary_table
-from stvit_video.measure.ceiling import MatmulCeiling
-from stvit_video.measure.compare.cost import ModelCost
-from stvit_video.measure.compare.speed import SpeedRecord
+from stvit_video.measure.compare.cost_tables import part_names, part_table, summary_table
+from stvit_video.measure.compare.findings import Findings, environment
+from stvit_video.measure.compare.speed_tables import conditions, speed_table
 from stvit_video.report.page import Picture, Section
 from stvit_video.report.plots import Axes, line_plot, point_plot, stacked_bars
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 _COST_AXIS = "GMACs per view"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """Everything that one run of the command measured."""
-
-    costs: tuple[ModelCost, ...]
-    speed: tuple[SpeedRecord, ...]
-    ceiling: MatmulCeiling
-    stage_seconds: Mapping[str, Mapping[str, float]]
-    """Seconds of each part of a forward pass, by model."""
-    accuracy: Mapping[str, float]
-    """Top-1 in percent, measured elsewhere."""
-    agreement: Mapping[str, float]
-    """Top-1 the same as that of the first model, in percent."""
-    pretrained: str | None
-    absent: Mapping[str, str]
-    """Models that could not be built here, and why."""
-
-    def record(self) -> dict[str, Any]:
-        """Make the JSON record."""
-        return {
-            "conditions": environment(),
-            "costs": [cost_record(cost) for cost in self.costs],
-            "speed": list(self.speed),
-            "matmul_ceiling": self.ceiling,
-            "stage_seconds": {name: dict(parts) for name, parts in self.stage_seconds.items()},
-            "accuracy_percent": dict(self.accuracy),
-            "agreement_percent": dict(self.agreement),
-            "pretrained": self.pretrained,
-            "absent": dict(self.absent),
-        }
 
 
 def report_sections(findings: Findings) -> list[Section]:
@@ -81,21 +42,6 @@ def report_sections(findings: Findings) -> list[Section]:
         ),
         *_quality_sections(findings),
     ]
-
-
-def environment() -> dict[str, str]:
-    """Say when, where and with which versions."""
-    found = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-    for package in ("stvit-video", "torch", "torchvision", "timm", "transformers", "pytorchvideo"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
 
 
 def _conditions_text(findings: Findings) -> str:

@@ -4,41 +4,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from stvit_video.commands.assembly import build_evaluation_loader, choose_device, read_videos
-from stvit_video.commands.benchmark import CompileMode
+from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.errors import ConfigError
 from stvit_video.measure.ceiling import MatmulCeiling, measure_matmul_ceiling
 from stvit_video.measure.compare.cost import ModelCost, stage_parts
-from stvit_video.measure.compare.spec import build_spec, example_clips, parse_spec
+from stvit_video.measure.compare.words import build_word, example_clips, find_model
 from stvit_video.measure.stage_time import time_modules
 from stvit_video.measure.sweep import sweep_batches
 from stvit_video.measure.throughput import ThroughputReport, compare_throughput
+from stvit_video.models.device import choose_device
 from stvit_video.models.network.reduction import RunLengthTransformer
-from stvit_video.settings.model import DataConfig, Preprocessing, ViewConfig
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.timing import Mode, SpeedSettings
+from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import normalize_clip
 
-DtypeName = Literal["float32", "bfloat16", "float16"]
 PASSES = {"inference": 1, "training": 3}
 """Forward passes that a step is worth: a backward pass costs two."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpeedSettings:
-    """How to time."""
-
-    mode: Literal["inference", "training"] = "inference"
-    batch_sizes: tuple[int, ...] = (8,)
-    """Clips of a batch, the same for all models; rising until the memory ends."""
-    device: str = "auto"
-    dtype: DtypeName = "float32"
-    """Of weights and clips; in training of the autocast over float32 weights."""
-    compile: CompileMode = "off"
-    num_rounds: int = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +35,7 @@ class SpeedRecord:
     model: str
     clip: str
     """Frames x height x width."""
-    mode: Literal["inference", "training"]
+    mode: Mode
     batch_size: int
     report: ThroughputReport | None
     """None where the memory did not suffice."""
@@ -73,39 +60,6 @@ class FileRecord:
     device: str
 
 
-def plan_timing(
-    mode: Literal["inference", "training", "both"],
-    *,
-    batch_sizes: Sequence[int],
-    device: str,
-    dtype: DtypeName,
-    compile: CompileMode,
-    num_rounds: int,
-) -> list[SpeedSettings]:
-    """Turn what a user asked for into settings, one for each mode.
-
-    Raises:
-        ConfigError: fewer than one round, or no clip in a batch.
-    """
-    for name, least in (("rounds", num_rounds), ("batch_sizes", min(batch_sizes, default=0))):
-        if least < 1:
-            raise ConfigError(f"{name} ({least}) must be at least 1")
-    modes: Sequence[Literal["inference", "training"]] = (
-        ("inference", "training") if mode == "both" else (mode,)
-    )
-    return [
-        SpeedSettings(
-            mode=each,
-            batch_sizes=tuple(batch_sizes),
-            device=device,
-            dtype=dtype,
-            compile=compile,
-            num_rounds=num_rounds,
-        )
-        for each in modes
-    ]
-
-
 def measure_ceiling(settings: SpeedSettings) -> MatmulCeiling:
     """Measure the matmul ceiling on the device and in the number format of the settings."""
     return measure_matmul_ceiling(choose_device(settings.device), getattr(torch, settings.dtype))
@@ -119,10 +73,10 @@ def measure_speed(
     weights = torch.float32 if settings.mode == "training" else getattr(torch, settings.dtype)
     models: dict[str, nn.Module] = {}
     for cost in costs:
-        spec = parse_spec(cost.model)
-        if spec.fused and settings.mode == "training":
+        word = find_model(cost.model)
+        if word.fused and settings.mode == "training":
             raise ConfigError(f"model {cost.model} is fused for inference; train it without :fused")
-        models[cost.model] = build_spec(spec).to(device, weights)
+        models[cost.model] = build_word(word).to(device, weights)
 
     def measure(batch_size: int) -> tuple[dict[str, Tensor], dict[str, ThroughputReport]]:
         clips = _clips(models, batch_size, device, weights)
@@ -159,7 +113,7 @@ def measure_from_files(
     manifest = read_videos(videos)
     records = []
     for cost in costs:
-        model = build_spec(parse_spec(cost.model)).to(device).eval()
+        model = build_word(find_model(cost.model)).to(device).eval()
         wanted = model.preprocessing
         assert isinstance(wanted, Preprocessing)
         loader = build_evaluation_loader(
@@ -201,7 +155,7 @@ def measure_stages(
     dtype = torch.float32 if settings.mode == "training" else getattr(torch, settings.dtype)
     seconds = {}
     for cost in costs:
-        model = build_spec(parse_spec(cost.model)).to(device, dtype)
+        model = build_word(find_model(cost.model)).to(device, dtype)
         parts = stage_parts(model)
         if parts:
             clips = example_clips(model, settings.batch_sizes[0]).to(device, dtype)

@@ -4,7 +4,7 @@ Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), (t
 N = t*h*w patch tokens, D width.
 """
 
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,17 @@ from stvit_video.tokens.grid import Grid, split_class_token
 
 Positions = Literal["learned", "sinusoid"]
 Resizing = Literal["smooth", "nearest"]
+
+
+class Embed(Protocol):
+    """What a network begins with."""
+
+    @property
+    def patch(self) -> Any:
+        """What cuts a clip: it has `tubelet_size` and `grid(num_frames, height, width)`."""
+
+    def __call__(self, clip: Tensor) -> tuple[Tensor, Grid]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), grid."""
 
 
 def check_clip(clip: Tensor, num_channels: int) -> None:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.embed import FrameEmbed, resize_positions
 from stvit_video.models.network.stages import Run
-from stvit_video.models.network.video_transformer import Pool, VideoTransformer, initialise
-from stvit_video.settings.model import Preprocessing, SemanticConfig
+from stvit_video.models.network.video_model import Pool, VideoModel, initialise
+from stvit_video.settings.grammar import SemanticConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.semantic.regions import TimeRegions, fold_frames, unfold_frames
 
 
-class FrameTransformer(VideoTransformer):
+class FrameTransformer(VideoModel):
     """Runs all stages on every frame alone, as on a clip of one frame, and averages the frames.
 
     A frame is one time step of the token grid. Every frame has its own class token, so clustering

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import DividedBlock
-from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.models.network.video_model import VideoModel
 
 
-def fuse(model: nn.Module) -> nn.Module:
+def fuse(model: nn.Module) -> VideoModel:
     """Return a copy of one of our networks for inference; `model` is left as it is.
 
     - GELU becomes part of the matrix product before it. On CUDA that is its tanh form, at most
@@ -24,7 +24,7 @@ def fuse(model: nn.Module) -> nn.Module:
     Raises:
         ConfigError: the network is not one of ours.
     """
-    if not isinstance(model, VideoTransformer):
+    if not isinstance(model, VideoModel):
         raise ConfigError(
             f"{type(model).__name__} cannot be fused: only networks of stvit_video can;"
             " make one of it with stvit_video.sparsify(model, None)"
@@ -36,7 +36,7 @@ def fuse(model: nn.Module) -> nn.Module:
         mlp = getattr(module, "mlp", None)
         if isinstance(mlp, Mlp) and _has_exact_gelu(mlp):
             module.mlp = FusedMlp(mlp)
-    fused.recipe = None  # type: ignore[assignment]
+    fused.recipe = None
     return fused.eval().requires_grad_(False)
 
 

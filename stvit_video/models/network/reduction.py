@@ -1,4 +1,4 @@
-"""Run a network with a rival's token reduction in its blocks, attention still fused.
+"""Run a network with a reducer in its blocks, attention still fused.
 
 Legend: B clips, P class tokens (0 or 1), N patch tokens, S tokens at the end, L most tokens that a
 clip of the batch keeps, D width, h heads, d width of one head.
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from stvit_video.models.layers.blocks import Block
 from stvit_video.models.network.stages import Run
-from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.settings.grammar import ReducerConfig
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.reducers.reducer import (
     AttentionInputs,
@@ -23,7 +24,7 @@ from stvit_video.tokens.reducers.reducer import (
     gather_tokens,
 )
 from stvit_video.tokens.reducers.run_length import changed_tubelets, find_runs
-from stvit_video.tokens.reducers.table import ReductionSetting, build_reducers
+from stvit_video.tokens.reducers.table import build_reducers
 
 
 class ReductionStage(nn.Module):
@@ -63,7 +64,7 @@ class ReductionStage(nn.Module):
         return state._replace(tokens=block.feed_forward(state.tokens))
 
 
-class RunLengthTransformer(VideoTransformer):
+class RunLengthTransformer(VideoModel):
     """Drops tubelets that repeat the one before them; counts differ between clips.
 
     Clips of a batch are filled up to the longest, and fillers are masked out of the attention.
@@ -98,9 +99,9 @@ class RunLengthTransformer(VideoTransformer):
 
 
 def plan_reduction(
-    setting: ReductionSetting, *, depth: int, grid: Grid, num_class_tokens: int
+    setting: ReducerConfig, *, depth: int, grid: Grid, num_class_tokens: int
 ) -> list[Run]:
-    """Lay a rival over all `depth` blocks.
+    """Lay a reducer over all `depth` blocks.
 
     Raises:
         ConfigError: the setting does not fit the network.

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import SemanticConfig
+from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.generator import Layer, SemanticTokenGenerator, check_scope
 from stvit_video.tokens.semantic.recovery import TokenRecovery

@@ -5,44 +5,20 @@ grid, N = t*h*w patch tokens, D width.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from stvit_video.models.families.swin.inflate import fit_swin
+from stvit_video.models.key_report import KeyReport
 from stvit_video.models.layers.embed import PatchEmbed, Resizing, resize_positions
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.weights.names import UNUSED, Weights
 from stvit_video.tokens.grid import Grid
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyReport:
-    """What became of every key that was not simply loaded, with the reason."""
-
-    new: dict[str, str] = field(default_factory=dict)
-    """Keys of the model that the weights do not have."""
-    dropped: dict[str, str] = field(default_factory=dict)
-    """Keys of the weights that the model has no use for."""
-    changed: dict[str, str] = field(default_factory=dict)
-    """Keys whose tensors were resized or inflated."""
-
-    def lines(self) -> list[str]:
-        """Say it in one line a reason: `new: head.weight, head.bias (...)`."""
-        texts = []
-        for title in ("new", "dropped", "changed"):
-            by_reason: dict[str, list[str]] = {}
-            for key, reason in getattr(self, title).items():
-                by_reason.setdefault(reason, []).append(key)
-            for reason, keys in by_reason.items():
-                more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-                texts.append(f"{title}: {', '.join(keys[:3])}{more} ({reason})")
-        return texts
-
-
 def adapt(
-    weights: Weights, model: nn.Module, source_grid: Grid | None
+    weights: Weights, model: VideoModel, source_grid: Grid | None
 ) -> tuple[Weights, KeyReport]:
     """Fit weights to the model; the caller refuses what still does not fit.
 
@@ -50,7 +26,8 @@ def adapt(
     """
     adapted, report = dict(weights), KeyReport()
     target = model.state_dict()
-    report.dropped.update(fit_swin(adapted, model, report.changed))
+    if model.recipe is not None and model.recipe.variant.fit is not None:
+        report.dropped.update(model.recipe.variant.fit(adapted, model, report.changed))
     _inflate_patches(adapted, model, report)
     _drop_class_token(adapted, target, report)
     _fit_positions(adapted, model, target, source_grid, report)

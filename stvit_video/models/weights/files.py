@@ -44,12 +44,18 @@ def find_files(source: str | Path) -> CheckpointFiles:
         return CheckpointFiles(source=str(source), weights=(path,), folder=path.parent)
     if path.is_dir():
         return _files_of_folder(path, str(source))
-    if _HUB_ID.fullmatch(str(source)) and not str(source).endswith((SAFETENSORS, *PICKLES)):
+    if is_hub_id(source):
         return _files_of_folder(_fetch(str(source)), str(source))
     raise CheckpointError(
         f"{source} does not exist; give a file, a folder or a hub id such as"
         " MCG-NJU/videomae-base-finetuned-kinetics"
     )
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Whether the words could name a repository of the hub."""
+    text = str(source)
+    return bool(_HUB_ID.fullmatch(text)) and not text.endswith((SAFETENSORS, *PICKLES))
 
 
 def _files_of_folder(folder: Path, source: str) -> CheckpointFiles:

@@ -9,6 +9,7 @@ from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.describe import Description, describe_config
 from stvit_video.models.weights.load import Pretrained
+from stvit_video.settings.model import ModelConfig
 
 _TEMPLATES = {
     "vit": "vit_base_patch16_224",
@@ -36,14 +37,13 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     source = f"{type(model).__module__.split('.')[0]} {type(model).__name__}"
     description = _describe(model, source)
     structure = description.structure
-    template = structure.get("attention", description.model_type)
-    if template not in _TEMPLATES:
+    name = find_row(description, rows)
+    if name is None:
         raise ConfigError(
             f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
             " ViViT, TimeSformer and Swin, timm's VisionTransformer and SwinTransformer, and"
             " torchvision's SwinTransformer3d"
         )
-    name = _find_row(rows, _TEMPLATES[template], structure)
     row = rows[name]
     if row.rename is None:
         raise CheckpointError(f"{source} cannot be read: {name} has no rules for its key names")
@@ -61,12 +61,17 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
         source=source,
         weights=weights,
         variant=variant,
-        class_token="embed.cls_token" in weights,
+        config=ModelConfig(name=name, class_token="embed.cls_token" in weights),
         labels=description.labels if head is not None else (),
     )
 
 
-def _find_row(rows: dict[str, Variant], template: str, structure: dict[str, Any]) -> str:
+def find_row(description: Description, rows: dict[str, Variant]) -> str | None:
+    """Return the row of the described sizes, else that of the family; None of no known family."""
+    structure = description.structure
+    template = _TEMPLATES.get(structure.get("attention", description.model_type))
+    if template is None:
+        return None
     family = template.split("_")[0]
     for name, row in rows.items():
         is_family = name.split("_")[0] == family and type(row) is type(rows[template])

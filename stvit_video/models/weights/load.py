@@ -5,16 +5,17 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE, apply_overrides, read_card
-from stvit_video.models.variant import Variant, recipe_of
-from stvit_video.models.weights.adapt import KeyReport, adapt
+from stvit_video.models.key_report import KeyReport
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.variant import Variant
+from stvit_video.models.weights.adapt import adapt
 from stvit_video.models.weights.describe import Description, describe_folder
 from stvit_video.models.weights.files import find_files
 from stvit_video.models.weights.names import Weights
 from stvit_video.models.weights.read import read_shards
+from stvit_video.settings.model import ModelConfig
 from stvit_video.tokens.grid import Grid
 
 _log = logging.getLogger(__name__)
@@ -30,16 +31,21 @@ class Pretrained:
     """Tensors under our names."""
     variant: Variant
     """The row of the model, with what the checkpoint sets otherwise."""
-    semantic: str | None = None
-    """Semantic setting that it was trained with."""
-    reduction: str | None = None
-    """Rival method that it was trained with."""
-    class_token: bool | None = None
-    """Whether there is a class token; None where the weights do not say."""
+    config: ModelConfig
+    """Its model and the setting that it was trained with; None for what the weights do not say."""
     labels: tuple[str, ...] = ()
     """Class names by index; empty when unknown."""
     is_image: bool = False
     """Weights of an image model, to be inflated."""
+
+    def complete(self, config: ModelConfig) -> ModelConfig:
+        """Return the settings of a model with what the checkpoint has where nothing is asked."""
+        if config.class_token is None:
+            config = dataclasses.replace(config, class_token=self.config.class_token)
+        if config.semantic is None and config.reduction is None:
+            setting = {name: getattr(self.config, name) for name in ("semantic", "reduction")}
+            config = dataclasses.replace(config, **setting)
+        return config
 
 
 def read_pretrained(source: str | Path, name: str, variant: Variant) -> Pretrained:
@@ -54,17 +60,17 @@ def read_pretrained(source: str | Path, name: str, variant: Variant) -> Pretrain
     weights = read_shards(files.weights)
     description = describe_folder(files.folder, files.source)
     if all(key in weights for key in ("embed.patch.proj.weight", "blocks.0.norm1.weight")):
-        return _describe(files.source, weights, variant, description, is_image=False)
+        return _describe(files.source, name, weights, variant, description, is_image=False)
     renamed, is_image = _rename(weights, name, variant, files.source)
     if not is_image:
         description.check_structure(variant, f"{files.source} does not fit {name}")
-    return _describe(files.source, renamed, variant, description, is_image=is_image)
+    return _describe(files.source, name, renamed, variant, description, is_image=is_image)
 
 
 def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretrained:
     card = read_card(folder)
-    if card.model != name:
-        raise CheckpointError(f"{source} holds weights of {card.model}, not of {name}")
+    if card.config.name != name:
+        raise CheckpointError(f"{source} holds weights of {card.config.name}, not of {name}")
     row = dataclasses.replace(
         apply_overrides(variant, card.overrides),
         preprocessing=card.preprocessing,
@@ -76,9 +82,7 @@ def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretra
         source=source,
         weights=read_shards((folder / WEIGHTS_FILE,)),
         variant=row,
-        semantic=card.semantic,
-        reduction=card.reduction,
-        class_token=card.class_token,
+        config=card.config,
         labels=card.labels,
     )
 
@@ -97,7 +101,13 @@ def _rename(weights: Weights, name: str, variant: Variant, source: str) -> tuple
 
 
 def _describe(
-    source: str, weights: Weights, variant: Variant, description: Description, *, is_image: bool
+    source: str,
+    name: str,
+    weights: Weights,
+    variant: Variant,
+    description: Description,
+    *,
+    is_image: bool,
 ) -> Pretrained:
     num_classes = description.num_classes
     head = weights.get("head.weight")
@@ -121,13 +131,13 @@ def _describe(
         source=source,
         weights=weights,
         variant=row,
-        class_token=True if "embed.cls_token" in weights else None,
+        config=ModelConfig(name=name, class_token="embed.cls_token" in weights or None),
         labels=description.labels if head is not None else (),
         is_image=is_image,
     )
 
 
-def load_pretrained(model: nn.Module, checkpoint: Pretrained) -> nn.Module:
+def load_pretrained(model: VideoModel, checkpoint: Pretrained) -> VideoModel:
     """Fill a model that was built for the checkpoint; labels come along where the head does.
 
     Raises:
@@ -139,18 +149,12 @@ def load_pretrained(model: nn.Module, checkpoint: Pretrained) -> nn.Module:
         source_grid = patch.grid(size.num_frames, size.image_size, size.image_size)
     report = fill(model, checkpoint.weights, checkpoint.source, source_grid)
     is_new = "head.weight" in report.new or "head.weight" in report.dropped
-    model.labels = () if is_new else checkpoint.labels  # type: ignore[assignment]
-    model.key_report = report  # type: ignore[assignment]
+    model.labels = () if is_new else checkpoint.labels
+    model.key_report = report
     return model
 
 
-def key_report_of(model: nn.Module) -> KeyReport:
-    """Return what became of the keys when the model was loaded; empty for random weights."""
-    report = getattr(model, "key_report", None)
-    return report if isinstance(report, KeyReport) else KeyReport()
-
-
-def fill(model: nn.Module, weights: Weights, source: str, source_grid: Grid | None) -> KeyReport:
+def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | None) -> KeyReport:
     """Load renamed weights; every key is loaded, or explained in the report that comes back.
 
     A head of another number of classes is replaced by the model's new one, and a line is logged.
@@ -158,8 +162,7 @@ def fill(model: nn.Module, weights: Weights, source: str, source_grid: Grid | No
     Raises:
         CheckpointError: keys are missing, left over, or of another shape.
     """
-    recipe = recipe_of(model)
-    name = recipe.name if recipe else type(model).__name__
+    name = model.name
     adapted, report = adapt(weights, model, source_grid)
     target = model.state_dict()
     _fit_head(adapted, target, report, f"{source} for {name}")

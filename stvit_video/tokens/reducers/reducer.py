@@ -1,4 +1,4 @@
-"""What every rival method is: fewer tokens, between the attention and the MLP of a block.
+"""What every reducer is: fewer tokens, between the attention and the MLP of a block.
 
 Legend: B clips, P class tokens (0 to 2), N tokens before and S after, D width, h heads, d width of
 one head.
@@ -13,7 +13,7 @@ from stvit_video.tokens.grid import Grid
 
 
 class TokenSet(NamedTuple):
-    """Tokens on their way through the blocks of a rival."""
+    """Tokens on their way through the blocks of a network."""
 
     tokens: Tensor  # (B, P + N, D)
     grid: Grid  # 1x1xN once the tokens have left their places

@@ -1,14 +1,15 @@
-"""Which rival, where and how strong: `tome:r=65`, `random:keep=128,block=4`.
+"""The reducers: from the words of a setting to the steps of a network. One row a reducer.
 
 Legend: N tokens that reach a block.
 """
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import get_args
 
-from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.errors import ConfigError
+from stvit_video.settings.grammar import ReducerConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.reducers.agglomerative import Agglomeration, Linkage
 from stvit_video.tokens.reducers.average_pooling import WindowAverage
@@ -19,102 +20,47 @@ from stvit_video.tokens.reducers.reducer import Reducer
 from stvit_video.tokens.reducers.tome import Schedule, TokenMerging, max_merges, merge_schedule
 from stvit_video.tokens.windows import check_windows
 
-Method = Literal["tome", "random", "average", "evit", "dpcknn", "atc", "rlt"]
-
-METHODS: dict[str, dict[str, str]] = {
-    "tome": {"r": "", "schedule": "constant"},
-    "random": {"keep": "", "block": "4", "seed": "0"},
-    "average": {"grid": "", "block": "4"},
-    "evit": {"keep": "", "block": "4+7+10"},
-    "dpcknn": {"keep": "", "block": "4", "k": "5"},
-    "atc": {"keep": "", "block": "4", "linkage": "average"},
-    "rlt": {"threshold": "0.1"},
-}
-"""Options of every method and their defaults; those without one must be given."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReductionSetting:
-    """A rival method and its options, as `parse_reduction` reads them."""
-
-    method: Method
-    options: dict[str, str]
-    """Every option of the method, as text."""
-
-    def __str__(self) -> str:
-        """Write the setting in full."""
-        return f"{self.method}:{','.join(f'{k}={v}' for k, v in self.options.items())}"
-
-
-def parse_reduction(text: str) -> ReductionSetting:
-    """Read `METHOD:option=value,...`.
-
-    `block=4` reduces inside block 4, counted from 1, between its attention and its MLP; several
-    are joined by `+`. `keep` is a number of tokens, or below 1 a share of those that arrive.
-
-    Raises:
-        ConfigError: an unknown method or option, or one that is missing.
-    """
-    method, _, rest = text.strip().partition(":")
-    if method not in METHODS:
-        raise ConfigError(
-            f"unknown reduction {method!r}; known: {', '.join(METHODS)}"
-            f"{did_you_mean(method, list(METHODS))}"
-        )
-    options = dict(METHODS[method])
-    for pair in filter(None, rest.split(",")):
-        name, _, value = pair.strip().partition("=")
-        if name not in options:
-            raise ConfigError(
-                f"unknown option {name!r} of reduction {method}; known: {', '.join(options)}"
-                f"{did_you_mean(name, list(options))}"
-            )
-        options[name] = value
-    missing = [name for name, value in options.items() if not value]
-    if missing:
-        raise ConfigError(f"reduction {text} must set {missing[0]}, as in {_example(method)}")
-    return ReductionSetting(method=method, options=options)  # type: ignore[arg-type]
+Steps = dict[int, Reducer]
+"""Block number from 0 -> the reduction inside that block."""
 
 
 def build_reducers(
-    setting: ReductionSetting, *, depth: int, grid: Grid, num_class_tokens: int
-) -> dict[int, Reducer]:
-    """Make the reduction steps of a network: block number from 0 -> step.
+    setting: ReducerConfig, *, depth: int, grid: Grid, num_class_tokens: int
+) -> Steps:
+    """Make the reduction steps of a network.
 
     Raises:
         ConfigError: an option does not fit the network's depth or tokens.
     """
-    if setting.method == "evit" and num_class_tokens != 1:
+    if setting.name == "evit" and num_class_tokens != 1:
         raise ConfigError(
             "evit chooses by the class token and wants just one, but this model has"
             f" {num_class_tokens}; "
             + ("use tome" if num_class_tokens else "create it with class_token")
         )
-    if setting.method == "tome":
+    if setting.name == "tome":
         return _merging_steps(setting, depth, grid.size, num_class_tokens)
-    reducers: dict[int, Reducer] = {}
+    if setting.name not in STEPS:
+        raise ConfigError(f"reduction {setting.name} has no steps inside blocks")
+    steps: Steps = {}
     num_tokens = grid.size
     for block in _blocks(setting, depth):
-        reducers[block] = _step(setting, grid, num_tokens)
-        if setting.method != "average":
-            num_tokens = _num_kept(setting, num_tokens) + int(setting.method == "evit")
-    return reducers
+        steps[block] = STEPS[setting.name](setting, grid, num_tokens)
+        if setting.name != "average":
+            num_tokens = _num_kept(setting, num_tokens) + int(setting.name == "evit")
+    return steps
 
 
-def rlt_threshold(setting: ReductionSetting) -> float:
+def rlt_threshold(setting: ReducerConfig) -> float:
     """Return the threshold of run-length tokens, in units of normalised pixels."""
     return _number(setting, "threshold")
 
 
 def _merging_steps(
-    setting: ReductionSetting, depth: int, num_tokens: int, num_class_tokens: int
-) -> dict[int, Reducer]:
-    schedule = setting.options["schedule"]
-    if schedule not in get_args(Schedule):
-        raise ConfigError(
-            f"tome schedule ({schedule}) must be one of {', '.join(get_args(Schedule))}"
-        )
-    steps: dict[int, Reducer] = {}
+    setting: ReducerConfig, depth: int, num_tokens: int, num_class_tokens: int
+) -> Steps:
+    schedule = _choice(setting, "schedule", get_args(Schedule))
+    steps: Steps = {}
     total = num_tokens + num_class_tokens
     merges = merge_schedule(int(_number(setting, "r")), depth, schedule)  # type: ignore[arg-type]
     for block, wanted in enumerate(merges):
@@ -125,31 +71,42 @@ def _merging_steps(
     return steps
 
 
-def _step(setting: ReductionSetting, grid: Grid, num_tokens: int) -> Reducer:
-    match setting.method:
-        case "average":
-            pooled = _pooled_grid(setting)
-            check_windows(grid, pooled)
-            return WindowAverage(pooled)
-        case "random":
-            seed = int(_number(setting, "seed"))
-            return RandomDrop(num_tokens, _num_kept(setting, num_tokens), seed=seed)
-        case "evit":
-            return ClassAttentionTopK(_num_kept(setting, num_tokens))
-        case "dpcknn":
-            neighbours = int(_number(setting, "k"))
-            return DensityPeaks(_num_kept(setting, num_tokens), num_neighbours=neighbours)
-        case "atc":
-            linkage = setting.options["linkage"]
-            if linkage not in get_args(Linkage):
-                raise ConfigError(
-                    f"atc linkage ({linkage}) must be one of {', '.join(get_args(Linkage))}"
-                )
-            return Agglomeration(_num_kept(setting, num_tokens), linkage=linkage)  # type: ignore[arg-type]
-    raise ConfigError(f"reduction {setting.method} has no steps inside blocks")
+def _average(setting: ReducerConfig, grid: Grid, num_tokens: int) -> Reducer:
+    pooled = _pooled_grid(setting)
+    check_windows(grid, pooled)
+    return WindowAverage(pooled)
 
 
-def _blocks(setting: ReductionSetting, depth: int) -> list[int]:
+def _random(setting: ReducerConfig, grid: Grid, num_tokens: int) -> Reducer:
+    seed = int(_number(setting, "seed"))
+    return RandomDrop(num_tokens, _num_kept(setting, num_tokens), seed=seed)
+
+
+def _evit(setting: ReducerConfig, grid: Grid, num_tokens: int) -> Reducer:
+    return ClassAttentionTopK(_num_kept(setting, num_tokens))
+
+
+def _dpcknn(setting: ReducerConfig, grid: Grid, num_tokens: int) -> Reducer:
+    neighbours = int(_number(setting, "k"))
+    return DensityPeaks(_num_kept(setting, num_tokens), num_neighbours=neighbours)
+
+
+def _atc(setting: ReducerConfig, grid: Grid, num_tokens: int) -> Reducer:
+    linkage = _choice(setting, "linkage", get_args(Linkage))
+    return Agglomeration(_num_kept(setting, num_tokens), linkage=linkage)  # type: ignore[arg-type]
+
+
+STEPS: dict[str, Callable[[ReducerConfig, Grid, int], Reducer]] = {
+    "average": _average,
+    "random": _random,
+    "evit": _evit,
+    "dpcknn": _dpcknn,
+    "atc": _atc,
+}
+"""Reducers that work inside a block of N tokens, by name: setting, grid, N -> the step."""
+
+
+def _blocks(setting: ReducerConfig, depth: int) -> list[int]:
     blocks = []
     for text in setting.options["block"].split("+"):
         if not text.isdigit() or not 1 <= int(text) <= depth:
@@ -157,12 +114,12 @@ def _blocks(setting: ReductionSetting, depth: int) -> list[int]:
                 f"block ({text}) of reduction {setting} must be from 1 to {depth}, as in block=4+7"
             )
         blocks.append(int(text) - 1)
-    if len(blocks) > 1 and setting.method == "average":
+    if len(blocks) > 1 and setting.name == "average":
         raise ConfigError(f"reduction {setting} must name one block")
     return sorted(blocks)
 
 
-def _num_kept(setting: ReductionSetting, num_tokens: int) -> int:
+def _num_kept(setting: ReducerConfig, num_tokens: int) -> int:
     keep = _number(setting, "keep")
     kept = math.ceil(keep * num_tokens) if keep < 1 else int(keep)
     if not 0 < kept < num_tokens:
@@ -173,7 +130,7 @@ def _num_kept(setting: ReductionSetting, num_tokens: int) -> int:
     return kept
 
 
-def _pooled_grid(setting: ReductionSetting) -> Grid:
+def _pooled_grid(setting: ReducerConfig) -> Grid:
     match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", setting.options["grid"])
     if match is None:
         raise ConfigError(f"grid ({setting.options['grid']}) of reduction average must read TxHxW")
@@ -181,17 +138,17 @@ def _pooled_grid(setting: ReductionSetting) -> Grid:
     return Grid(t, h, w)
 
 
-def _number(setting: ReductionSetting, name: str) -> float:
+def _number(setting: ReducerConfig, name: str) -> float:
     try:
         return float(setting.options[name])
     except ValueError as error:
         raise ConfigError(
-            f"{name} ({setting.options[name]}) of reduction {setting.method} must be a number"
+            f"{name} ({setting.options[name]}) of reduction {setting.name} must be a number"
         ) from error
 
 
-def _example(method: str) -> str:
-    return {
-        "tome": "tome:r=65",
-        "average": "average:grid=8x4x4,block=4",
-    }.get(method, f"{method}:keep=128,block=4")
+def _choice(setting: ReducerConfig, name: str, known: tuple[str, ...]) -> str:
+    value = setting.options[name]
+    if value not in known:
+        raise ConfigError(f"{setting.name} {name} ({value}) must be one of {', '.join(known)}")
+    return value

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import SemanticConfig
+from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.semantic.pooling import build_pooling
 from stvit_video.tokens.semantic.regions import TimeRegions

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stvit_video.settings.model import PoolingName
+from stvit_video.settings.grammar import PoolingName
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.windows import check_windows, grid_windows, window_bounds
 

@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
 from stvit_video.video.pixels.rand_augment import RandAugment, parse_rand_augment

@@ -10,13 +10,16 @@ Legend: T frames, H W height and width, C colours.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.model import Preprocessing
 
 ClipTransform = Callable[[Tensor, int], Tensor]
 """Frames uint8 (T, H, W, C) and a crop index -> clip (C, T, size, size)."""
@@ -45,6 +48,31 @@ def build_transform(
         else TrainingCrop(augmentation, size=size),
         preprocessing=preprocessing if normalize else None,
     )
+
+
+def preprocess(frames: NDArray[np.uint8] | Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Make a model's input of the frames of one clip: uint8 (T, H, W, C) -> (1, C, T, S, S).
+
+    The centre of the frames, S = `image_size` pixels high and wide, float32 and normalised. The
+    frames are those that the model shall see: `Predictor` chooses them from a longer video.
+
+    Raises:
+        ConfigError: the frames are of another kind.
+    """
+    return build_transform(preprocessing)(check_frames(frames), 0)[None]
+
+
+def check_frames(frames: NDArray[np.uint8] | Tensor) -> Tensor:
+    """Take frames in memory, uint8 (T, H, W, C), as a tensor.
+
+    Raises:
+        ConfigError: they have other axes, another type, or there is none.
+    """
+    pixels = torch.as_tensor(frames)
+    if pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.dtype != torch.uint8 or not len(pixels):
+        kind = f"{str(pixels.dtype).removeprefix('torch.')} {tuple(pixels.shape)}"
+        raise ConfigError(f"frames ({kind}) must be uint8 (T, H, W, C) with C = 3 and T >= 1")
+    return pixels
 
 
 def normalize_clip(clip: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -4,19 +4,11 @@ Legend: V clips per video, T frames per clip.
 """
 
 from fractions import Fraction
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-ShortVideo = Literal["repeat_last", "loop", "clamp"]
-"""What a clip reads past the end of a video that is shorter than the clip.
-
-5 frames at stride 4 of a video of 10 frames, by rule:
-`repeat_last` 0 4 8 8 8 repeats the last frame that the clip reads inside the video,
-`loop`        0 4 8 2 6 starts again from the beginning,
-`clamp`       0 4 8 9 9 stays on the last frame of the video.
-"""
+from stvit_video.settings.data import ShortVideo
 
 
 def clip_span(num_frames: int, frame_stride: int | Fraction) -> int:

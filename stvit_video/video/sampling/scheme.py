@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Generator, Tensor
 
 from stvit_video.errors import ConfigError
+from stvit_video.settings.data import SamplingKind, ShortVideo
 from stvit_video.video.sampling.indices import (
-    ShortVideo,
     evenly_spaced_clips,
     random_dense_clip,
     segment_clip,
     stride_at_fps,
 )
-
-SamplingKind = Literal["dense", "segments", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import torch
 
 from stvit_video.errors import ConfigError
 from stvit_video.measure.compare.peers import PEERS, create_peer
-from stvit_video.measure.compare.spec import example_clips
+from stvit_video.measure.compare.words import example_clips
 from stvit_video.measure.flops import count_flops
 
 

@@ -7,7 +7,7 @@ import torch
 
 from stvit_video.models.registry import VARIANTS
 from stvit_video.models.variant import BuildOptions
-from stvit_video.settings.model import parse_semantic
+from stvit_video.settings.grammar import parse_semantic
 
 SEMANTIC = {"dense": None, "semantic": "2x2x3@1", "recovered": "2x3x2@1-5"}
 IN_FRAMES = {"dense": None, "semantic": "4x2x3@1,scope=frame", "recovered": "4x3x2@1-5,scope=frame"}

@@ -26,7 +26,7 @@ from stvit_video.models.sparsify import sparsify
 from stvit_video.models.variant import BuildOptions
 from stvit_video.models.weights.adapt import adapt
 from stvit_video.models.weights.load import fill
-from stvit_video.settings.model import parse_semantic
+from stvit_video.settings.grammar import parse_semantic
 from stvit_video.tokens.grid import Grid
 
 GOLDEN = Path(os.environ.get("STVIT_GOLDEN", Path(__file__).parents[3] / "../shared/golden"))

@@ -11,7 +11,8 @@ from stvit_video.models.families.timesformer.rows import VARIANTS, TimesformerVa
 from stvit_video.models.layers.blocks import Block, DividedBlock
 from stvit_video.models.registry import create_model
 from stvit_video.models.variant import BuildOptions
-from stvit_video.settings.model import Preprocessing, parse_semantic
+from stvit_video.settings.grammar import parse_semantic
+from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid
 
 

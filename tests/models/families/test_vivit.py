@@ -10,7 +10,7 @@ from stvit_video.models.families.vivit.rows import VARIANTS
 from stvit_video.models.layers.blocks import Block, DividedBlock, DotProductBlock
 from stvit_video.models.registry import create_model
 from stvit_video.models.variant import BuildOptions
-from stvit_video.settings.model import parse_semantic
+from stvit_video.settings.grammar import parse_semantic
 from stvit_video.tokens.grid import Grid
 
 

@@ -5,9 +5,8 @@ from torch import nn
 import stvit_video
 from stvit_video.errors import ConfigError
 from stvit_video.measure.compare.cost import model_cost
-from stvit_video.measure.compare.spec import build_spec, parse_spec
+from stvit_video.measure.compare.words import build_word, find_model
 from stvit_video.models.network.fuse import FusedMlp, fuse
-from stvit_video.models.variant import recipe_of
 
 MODELS = [
     "demo_tiny",
@@ -29,7 +28,7 @@ def drawn(model):
 
 @pytest.mark.parametrize("spec", MODELS)
 def test_a_fused_network_gives_the_same_logits_and_leaves_the_other_alone(spec):
-    model = drawn(build_spec(parse_spec(spec), num_classes=7))
+    model = drawn(build_word(find_model(spec), num_classes=7))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     wanted = model.preprocessing
     clip = torch.randn(2, 3, wanted.num_frames, wanted.image_size, wanted.image_size)
@@ -40,19 +39,19 @@ def test_a_fused_network_gives_the_same_logits_and_leaves_the_other_alone(spec):
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
     assert not any(parameter.requires_grad for parameter in fused.parameters())
     assert not fused.training
-    assert recipe_of(fused) is None
-    assert recipe_of(model) is not None
+    assert fused.recipe is None
+    assert model.recipe is not None
     after = model.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_every_mlp_is_fused_and_divided_attention_has_one_layer_after_time():
-    divided = fuse(build_spec(parse_spec("timesformer_base_patch16_224:frames=2:size=32")))
+    divided = fuse(build_word(find_model("timesformer_base_patch16_224:frames=2:size=32")))
     for block in divided.blocks:
         assert isinstance(block.mlp, FusedMlp)
         assert isinstance(block.temporal_fc, nn.Identity)
-    swin = fuse(build_spec(parse_spec("video_swin_tiny_patch2x4x4_224:frames=4:size=64")))
+    swin = fuse(build_word(find_model("video_swin_tiny_patch2x4x4_224:frames=4:size=64")))
     assert sum(isinstance(module, FusedMlp) for module in swin.modules()) == 12
 
 
@@ -64,7 +63,7 @@ def test_a_fused_network_counts_what_it_computes():
 
 
 def test_other_activations_stay_as_they_are():
-    model = build_spec(parse_spec("demo_tiny"))
+    model = build_word(find_model("demo_tiny"))
     model.blocks[1].mlp.act = nn.ReLU()
     model.blocks[2].mlp.act = nn.GELU(approximate="tanh")
     kinds = [isinstance(block.mlp, FusedMlp) for block in fuse(model).blocks]

@@ -1,21 +1,22 @@
 import pytest
 
 from stvit_video.errors import ConfigError
+from stvit_video.settings.grammar import parse_reducer
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.reducers.table import build_reducers, parse_reduction, rlt_threshold
+from stvit_video.tokens.reducers.table import build_reducers, rlt_threshold
 
 GRID = Grid(2, 3, 5)
 
 
 def build(text, *, depth=12, grid=GRID, num_class_tokens=0):
-    setting = parse_reduction(text)
+    setting = parse_reducer(text)
     return build_reducers(setting, depth=depth, grid=grid, num_class_tokens=num_class_tokens)
 
 
 def test_a_setting_is_read_and_written_in_full():
-    assert str(parse_reduction("tome:r=65")) == "tome:r=65,schedule=constant"
-    assert str(parse_reduction("rlt")) == "rlt:threshold=0.1"
-    assert rlt_threshold(parse_reduction("rlt:threshold=0.25")) == 0.25
+    assert str(parse_reducer("tome:r=65")) == "tome:r=65,schedule=constant"
+    assert str(parse_reducer("rlt")) == "rlt:threshold=0.1"
+    assert rlt_threshold(parse_reducer("rlt:threshold=0.25")) == 0.25
 
 
 def test_tome_merges_until_one_pair_is_left_to_merge():

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import Block
-from stvit_video.settings.model import parse_semantic
+from stvit_video.settings.grammar import parse_semantic
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.generator import SemanticTokenGenerator, check_scope
 

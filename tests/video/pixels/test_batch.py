@@ -10,7 +10,8 @@ from PIL import Image
 from timm.data.auto_augment import AugmentOp
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.model import AugmentationConfig, Preprocessing
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.crops import build_transform, normalize_clip
 
 PREPROCESSING = Preprocessing(num_frames=3, frame_stride=2, image_size=8)

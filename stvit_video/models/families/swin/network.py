@@ -6,11 +6,11 @@ Legend: B clips, C colours, T H W frames and pixels, (t, h, w) token grid, N = t
 from torch import Tensor
 
 from stvit_video.models.families.swin.stages import MergeStage
-from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.tokens.grid import Grid
 
 
-class SwinTransformer(VideoTransformer):
+class SwinTransformer(VideoModel):
     """Four stages of windowed attention; grids halve and widths double from one to the next."""
 
     def forward_pyramid(self, clip: Tensor) -> list[Tensor]:

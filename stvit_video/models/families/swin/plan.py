@@ -10,7 +10,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.models.families.swin.attention import WindowPlan
 from stvit_video.models.families.swin.cross import WHOLE, Extent, Reach
 from stvit_video.models.families.swin.windows import NO_SHIFT, Size
-from stvit_video.settings.model import SemanticConfig
+from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.generator import PerWindow
 

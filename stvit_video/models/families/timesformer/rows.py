@@ -7,12 +7,12 @@ from typing import Literal
 
 from stvit_video.models.families.timesformer import weights as timesformer_weights
 from stvit_video.models.families.vit import weights as vit_weights
-from stvit_video.models.families.vit.variant import VitVariant, native_size, refuse_reduction
+from stvit_video.models.families.vit.variant import VitVariant, native_size, refuse_reducer
 from stvit_video.models.layers.blocks import Block, DividedBlock
 from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
 from stvit_video.models.network.frame_transformer import FrameTransformer, check_frame_scope
 from stvit_video.models.network.stages import Run
-from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.settings.model import Preprocessing
 
@@ -32,9 +32,7 @@ class TimesformerVariant(VitVariant):
 
     attention: Literal["divided", "joint", "space"]
 
-    def _network(
-        self, options: BuildOptions, has_class_token: bool
-    ) -> Callable[..., VideoTransformer]:
+    def _network(self, options: BuildOptions, has_class_token: bool) -> Callable[..., VideoModel]:
         if self.attention == "space":
             return FrameTransformer
         return super()._network(options, has_class_token)
@@ -51,7 +49,7 @@ class TimesformerVariant(VitVariant):
 
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         if self.attention != "joint":
-            refuse_reduction(options, self.attention)
+            refuse_reducer(options, self.attention)
         if self.attention == "space":
             check_frame_scope(options.semantic, embed.native_grid)
         return super()._plan(options, embed)

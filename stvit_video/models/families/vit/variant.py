@@ -1,23 +1,21 @@
-"""Plain ViTs over space-time tokens, joint attention: DeiT (T = 1) and VideoMAE.
+"""What a row of a plain ViT says: joint attention over all space-time tokens.
 
 What other ViTs change (embedding, blocks, network) are the methods of `VitVariant`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.models.families.videomae import weights as videomae_weights
-from stvit_video.models.families.vit import weights as vit_weights
 from stvit_video.models.layers.blocks import Block
 from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed, Positions
 from stvit_video.models.network.reduction import RunLengthTransformer, plan_reduction
 from stvit_video.models.network.stages import Run, crossing_blocks, plan_stages
-from stvit_video.models.network.video_transformer import Pool, VideoTransformer
+from stvit_video.models.network.video_model import Pool, VideoModel
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.reducers.table import rlt_threshold
@@ -43,7 +41,7 @@ class VitVariant(Variant):
     """What the head reads; None for the class token where there is one."""
     activation: Callable[..., nn.Module] = nn.GELU
 
-    def build(self, options: BuildOptions) -> VideoTransformer:
+    def build(self, options: BuildOptions) -> VideoModel:
         """Build the network; semantic models do without class token, as in the paper."""
         has_class_token = options.class_token
         if has_class_token is None:
@@ -65,12 +63,10 @@ class VitVariant(Variant):
         """Return the width of what the head reads."""
         return self.dim * (self.num_class_tokens if pool == "class" else 1)
 
-    def _network(
-        self, options: BuildOptions, has_class_token: bool
-    ) -> Callable[..., VideoTransformer]:
-        if options.reduction is not None and options.reduction.method == "rlt":
-            return partial(RunLengthTransformer, threshold=rlt_threshold(options.reduction))
-        return VideoTransformer
+    def _network(self, options: BuildOptions, has_class_token: bool) -> Callable[..., VideoModel]:
+        if options.reducer is not None and options.reducer.name == "rlt":
+            return partial(RunLengthTransformer, threshold=rlt_threshold(options.reducer))
+        return VideoModel
 
     def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
         return ClipEmbed(
@@ -85,10 +81,10 @@ class VitVariant(Variant):
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         grid = embed.native_grid
         num_class_tokens = 0 if embed.cls_token is None else embed.cls_token.shape[1]
-        if options.reduction is None or options.reduction.method == "rlt":
+        if options.reducer is None or options.reducer.name == "rlt":
             return plan_stages(options.semantic, depth=self.depth, dim=self.dim, grid=grid)
         return plan_reduction(
-            options.reduction, depth=self.depth, grid=grid, num_class_tokens=num_class_tokens
+            options.reducer, depth=self.depth, grid=grid, num_class_tokens=num_class_tokens
         )
 
     def _blocks(self, options: BuildOptions) -> list[Block]:
@@ -118,15 +114,15 @@ def native_size(preprocessing: Preprocessing) -> tuple[int, int, int]:
     return preprocessing.num_frames, preprocessing.image_size, preprocessing.image_size
 
 
-def refuse_reduction(options: BuildOptions, attention: str) -> None:
-    """Refuse a rival method, which needs attention over all tokens at once.
+def refuse_reducer(options: BuildOptions, attention: str) -> None:
+    """Refuse a reducer, which needs attention over all tokens at once.
 
     Raises:
         ConfigError: the options ask for one.
     """
-    if options.reduction is not None:
+    if options.reducer is not None:
         raise ConfigError(
-            f"reduction ({options.reduction.method}) needs joint attention, but this model's"
+            f"reduction ({options.reducer.name}) needs joint attention, but this model's"
             f" attention is {attention}; choose a plain ViT"
         )
 
@@ -134,67 +130,3 @@ def refuse_reduction(options: BuildOptions, attention: str) -> None:
 def drop_path_rates(last: float, depth: int) -> list[float]:
     """Stochastic depth of every block, from 0 to `last` in equal steps."""
     return torch.linspace(0, last, depth, device="cpu").tolist()
-
-
-_IMAGE = Preprocessing(num_frames=1, frame_stride=1, image_size=224)
-_VIDEOMAE = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
-_DEMO = Preprocessing(num_frames=8, frame_stride=1, image_size=64)
-
-_deit = partial(
-    VitVariant,
-    preprocessing=_IMAGE,
-    num_classes=1000,
-    depth=12,
-    tubelet_size=(1, 16, 16),
-    source="DeiT, arXiv 2012.12877",
-    license="Apache-2.0",
-    rename=vit_weights.rename,
-)
-_vit = partial(
-    VitVariant,
-    preprocessing=replace(_IMAGE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    num_classes=1000,
-    tubelet_size=(1, 16, 16),
-    source="ViT (AugReg), arXiv 2106.10270",
-    license="Apache-2.0",
-    rename=vit_weights.rename,
-)
-_videomae = partial(
-    VitVariant,
-    preprocessing=_VIDEOMAE,
-    num_classes=400,
-    tubelet_size=(2, 16, 16),
-    class_token=False,
-    positions="sinusoid",
-    source="VideoMAE, arXiv 2203.12602",
-    license="CC-BY-NC-4.0",
-    rename=videomae_weights.rename,
-)
-
-VARIANTS: dict[str, Variant] = {
-    "deit_tiny_patch16_224": _deit(dim=192, num_heads=3),
-    "deit_small_patch16_224": _deit(dim=384, num_heads=6),
-    "deit_base_patch16_224": _deit(dim=768, num_heads=12),
-    "deit_tiny_distilled_patch16_224": _deit(dim=192, num_heads=3, num_class_tokens=2),
-    "deit_small_distilled_patch16_224": _deit(dim=384, num_heads=6, num_class_tokens=2),
-    "deit_base_distilled_patch16_224": _deit(dim=768, num_heads=12, num_class_tokens=2),
-    "vit_tiny_patch16_224": _vit(dim=192, depth=12, num_heads=3),
-    "vit_small_patch16_224": _vit(dim=384, depth=12, num_heads=6),
-    "vit_base_patch16_224": _vit(dim=768, depth=12, num_heads=12),
-    "vit_large_patch16_224": _vit(dim=1024, depth=24, num_heads=16),
-    "videomae_small_patch16_224": _videomae(dim=384, depth=12, num_heads=6),
-    "videomae_base_patch16_224": _videomae(dim=768, depth=12, num_heads=12),
-    "videomae_large_patch16_224": _videomae(dim=1024, depth=24, num_heads=16),
-    "videomae_huge_patch16_224": _videomae(dim=1280, depth=32, num_heads=16),
-    "demo_tiny": VitVariant(
-        preprocessing=_DEMO,
-        num_classes=8,
-        dim=96,
-        depth=6,
-        num_heads=3,
-        tubelet_size=(2, 8, 8),
-        class_token=False,
-        source="this project, for `stvit-video demo`",
-        license="Apache-2.0",
-    ),
-}

@@ -13,7 +13,7 @@ from stvit_video.models.families.vit.variant import (
     VitVariant,
     drop_path_rates,
     native_size,
-    refuse_reduction,
+    refuse_reducer,
 )
 from stvit_video.models.families.vivit import weights as vivit_weights
 from stvit_video.models.layers.blocks import Block, DividedBlock, DotProductBlock
@@ -24,7 +24,7 @@ from stvit_video.models.network.frame_transformer import (
     check_frame_scope,
 )
 from stvit_video.models.network.stages import Run
-from stvit_video.models.network.video_transformer import VideoTransformer
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import BuildOptions, Variant
 from stvit_video.settings.model import Preprocessing
 
@@ -41,9 +41,7 @@ class FactorisedEncoderVariant(VitVariant):
     temporal_depth: int
     """Blocks of the temporal encoder."""
 
-    def _network(
-        self, options: BuildOptions, has_class_token: bool
-    ) -> Callable[..., VideoTransformer]:
+    def _network(self, options: BuildOptions, has_class_token: bool) -> Callable[..., VideoModel]:
         num_steps = options.preprocessing.num_frames // self.tubelet_size[0]
         temporal = TemporalEncoder(
             self.dim,
@@ -67,7 +65,7 @@ class FactorisedEncoderVariant(VitVariant):
         )
 
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
-        refuse_reduction(options, "factorised in two encoders")
+        refuse_reducer(options, "factorised in two encoders")
         check_frame_scope(options.semantic, embed.native_grid)
         return super()._plan(options, embed)
 
@@ -84,7 +82,7 @@ class FactorisedVariant(VitVariant):
     attention: Literal["self_attention", "dot_product"]
 
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
-        refuse_reduction(options, "factorised")
+        refuse_reducer(options, "factorised")
         if self.attention == "dot_product":
             if embed.cls_token is not None:
                 raise ConfigError(

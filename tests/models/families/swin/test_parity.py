@@ -23,13 +23,15 @@ from stvit_video.models.families.swin import stvit_r_weights as stvit_r
 from stvit_video.models.families.swin import weights as swin
 from stvit_video.models.families.swin.block import SwinBlock
 from stvit_video.models.families.swin.inflate import inflate_table
-from stvit_video.models.families.swin.rows import StvitRVariant
+from stvit_video.models.families.swin.variant import StvitRVariant
+from stvit_video.models.registry import build
 from stvit_video.models.sparsify import sparsify
-from stvit_video.models.variant import BuildOptions
+from stvit_video.models.variant import BuildOptions, Recipe
 from stvit_video.models.weights.load import fill
-from stvit_video.settings.model import Preprocessing, parse_semantic
+from stvit_video.settings.grammar import parse_semantic
+from stvit_video.settings.model import Preprocessing
 
-GOLDEN = Path(os.environ.get("STVIT_GOLDEN", Path(__file__).parents[3] / "../shared/golden"))
+GOLDEN = Path(os.environ.get("STVIT_GOLDEN", Path(__file__).parents[4] / "../shared/golden"))
 RELEASED = GOLDEN / "stvit_r_swin_release_tiny.safetensors"
 NUM_CLASSES = 5
 
@@ -206,7 +208,7 @@ def test_an_image_swin_inflated_to_video_sees_copies_of_an_image_as_the_image():
     options = replace(
         image_model.recipe.options, preprocessing=replace(variant.preprocessing, num_frames=8)
     )
-    model = video.build(options).eval()
+    model = build(Recipe(name="video", variant=video, options=options)).eval()
     report = fill(model, swin.rename_image(theirs.state_dict()), "an image", None)
     assert report.changed["embed.patch.proj.weight"] == (
         "inflated from an image to 2 frames, equal shares"

@@ -9,7 +9,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.models.families.swin.plan import PLAIN, RELEASED, StagePlan
 from stvit_video.models.registry import VARIANTS, create_model
 from stvit_video.models.variant import BuildOptions
-from stvit_video.settings.model import parse_semantic
+from stvit_video.settings.grammar import parse_semantic
 from stvit_video.tokens.grid import Grid
 
 IMAGE, VIDEO = "swin_tiny_patch4_window7_224", "video_swin_tiny_patch2x4x4_224"

@@ -1,21 +1,16 @@
-"""Data meets model: build models and loaders from the settings of a run."""
+"""From the settings of a run to its videos, sampling scheme and loaders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
-
-import torch
 
 from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import VideoLoader, build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
-from stvit_video.errors import ConfigError, MissingFileError
-from stvit_video.evaluation.views import Combine
-from stvit_video.models.card import read_card
-from stvit_video.models.checkpoint import load_model
-from stvit_video.models.registry import create_model
-from stvit_video.settings.model import DataConfig, ModelConfig, Preprocessing, RunConfig, ViewConfig
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.training import RunConfig
+from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
@@ -25,52 +20,6 @@ def read_videos(path: Path, *, class_names: Sequence[str] | None = None) -> Mani
     if path.suffix == ".csv":
         return read_manifest(path, class_names=class_names)
     return find_class_folders(path, class_names=class_names)
-
-
-def build_model(settings: ModelConfig, *, num_classes: int | None = None) -> Any:
-    """Build the model of a run, on the CPU."""
-    return create_model(
-        settings.name,
-        num_classes=num_classes,
-        semantic=settings.semantic,
-        num_frames=settings.num_frames,
-        frame_stride=settings.frame_stride,
-        image_size=settings.image_size,
-        drop_path=settings.drop_path,
-        pretrained=settings.pretrained,
-    )
-
-
-def read_checkpoint(path: Path) -> Any:
-    """Build the model of a run folder, with its weights.
-
-    Raises:
-        MissingFileError: there is no such folder.
-        CheckpointError: the folder holds no model, or the weights are those of another one.
-    """
-    if not path.exists():
-        raise MissingFileError(f"checkpoint {path} does not exist; give the folder of a run")
-    return load_model(path)
-
-
-def settings_of(
-    checkpoint: Path, *, views: Mapping[str, Any], data: Mapping[str, Any]
-) -> tuple[DataConfig, ViewConfig]:
-    """Return how to read videos: as the training of a run folder did, but for what is given.
-
-    None means not given; what neither says has its default.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-    trained = read_card(checkpoint).extra.get("config", {})
-    data_values = _given(trained.get("data", {})) | _given(data)
-    view_values = _given(trained.get("views", {})) | _given(views)
-    found = ViewConfig(**view_values)
-    if found.combine not in get_args(Combine):
-        known = " or ".join(get_args(Combine))
-        raise ConfigError(f"views.combine ({found.combine}) must be {known}")
-    return DataConfig(**data_values), found
 
 
 def build_training_loader(
@@ -147,23 +96,3 @@ def sampling_scheme(
         random=random,
         short_video=data.short_video,
     )
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; `auto` takes the GPU where there is one.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device ({name}) is not here; use auto, cpu or cuda") from error
-    return device
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -10,9 +10,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.models.families.swin.embed import ConvEmbed, SwinEmbed
-from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
+from stvit_video.models.key_report import KeyReport
+from stvit_video.models.layers.embed import Embed
 from stvit_video.models.network.stages import Run, SemanticStage
+from stvit_video.models.variant import Recipe
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid, split_class_token
 
@@ -20,13 +21,20 @@ Pool = Literal["class", "mean", "mean_of_normed"]
 """What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
 
 
-class VideoTransformer(nn.Module):
+class VideoModel(nn.Module):
     """Embed a clip, pass it through the stages, pool the tokens that are left, classify."""
+
+    labels: tuple[str, ...] = ()
+    """Class names by index; empty when unknown."""
+    recipe: Recipe | None = None
+    """How `create_model` or `sparsify` made it; None where it cannot be made again."""
+    key_report: KeyReport = KeyReport()
+    """What became of the keys of the weights that were loaded; empty for random weights."""
 
     def __init__(
         self,
         *,
-        embed: ClipEmbed | FrameEmbed | SwinEmbed | ConvEmbed,
+        embed: Embed,
         blocks: Sequence[nn.Module],
         runs: Sequence[Run],
         norm: nn.Module,
@@ -44,6 +52,16 @@ class VideoTransformer(nn.Module):
         self.pool = pool
         self.preprocessing = preprocessing
         self.apply(initialise)
+
+    @property
+    def name(self) -> str:
+        """Name in the registry, or of the class where it was not made by name."""
+        return self.recipe.name if self.recipe else type(self).__name__
+
+    @property
+    def num_classes(self) -> int:
+        """Width of the head; 0 where there is none."""
+        return self.head.out_features if isinstance(self.head, nn.Linear) else 0
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""

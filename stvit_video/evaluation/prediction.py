@@ -1,0 +1,75 @@
+"""What was found out about one video.
+
+Legend: K classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from stvit_video.settings.views import ViewConfig
+
+_AGGREGATE = {"mean_probability": "softmax-mean", "mean_logit": "logit-mean"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoPrediction:
+    """The best classes of a video, and how they were found."""
+
+    video: str
+    """Path of the file; `frames` for frames in memory."""
+    model: str
+    duration_seconds: float
+    """0 for frames in memory without a rate."""
+    fps: float
+    """Frames per second; 0 for frames in memory without a rate."""
+    num_frames: int
+    """Frames of the video."""
+    views: ViewConfig
+    topk: tuple[dict[str, Any], ...]
+    """Rank, index, label and score of the best classes, best first."""
+    num_patch_tokens: int
+    num_semantic_tokens: int | None
+    """Tokens that a clip is clustered to; None for a dense model."""
+    decode_milliseconds: float
+    """Opening, decoding and cropping."""
+    model_milliseconds: float
+    """Normalising and forward passes of all views."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that tools of the field expect."""
+        return {
+            "video": self.video,
+            "model": self.model,
+            "duration_s": round(self.duration_seconds, 3),
+            "fps": round(self.fps, 3),
+            "frames": self.num_frames,
+            "views": {
+                "clips": self.views.num_clips,
+                "crops": self.views.num_crops,
+                "aggregate": _AGGREGATE[self.views.combine],
+            },
+            "topk": list(self.topk),
+            "tokens": {"input": self.num_patch_tokens, "semantic": self.num_semantic_tokens},
+            "timing_ms": {
+                "decode": round(self.decode_milliseconds),
+                "model": round(self.model_milliseconds),
+            },
+        }
+
+
+def rank_labels(
+    values: Tensor, indices: Tensor, class_names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Name the best classes of a video, (k,) and (k,), best first; without names by their index."""
+    return [
+        {
+            "rank": rank,
+            "index": int(index),
+            "label": class_names[int(index)] if class_names else str(int(index)),
+            "score": round(float(value), 6),
+        }
+        for rank, (value, index) in enumerate(zip(values, indices, strict=True), start=1)
+    ]

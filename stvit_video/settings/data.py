@@ -1,0 +1,75 @@
+"""Where the videos are, how clips are read from them, what happens to their pixels.
+
+No slots: jsonargparse reads the defaults by `vars`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stvit_video.settings.bounds import check_least
+
+Backend = Literal["auto", "decord", "pyav", "torchcodec"]
+SamplingKind = Literal["dense", "segments", "uniform"]
+ShortVideo = Literal["repeat_last", "loop", "clamp"]
+"""What a clip reads past the end of a video that is shorter than the clip.
+
+5 frames at stride 4 of a video of 10 frames, by rule:
+`repeat_last` 0 4 8 8 8 repeats the last frame that the clip reads inside the video,
+`loop`        0 4 8 2 6 starts again from the beginning,
+`clamp`       0 4 8 9 9 stays on the last frame of the video.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the videos are and how clips are read from them."""
+
+    train: Path | None = None
+    """Folder of class folders, or a manifest."""
+    val: Path | None = None
+    """The same, for the accuracy that is watched during training; None watches none."""
+    sampling: SamplingKind = "dense"
+    """`dense`: neighbouring frames at a stride. `segments`: one frame of each of T equal parts."""
+    target_fps: float | None = None
+    """Frames per second at which the frame stride counts; None counts frames of the file."""
+    short_video: ShortVideo = "repeat_last"
+    """What a clip reads past the end of a video that is shorter than it."""
+    backend: Backend = "auto"
+    """What decodes; `auto` takes the fastest that is frame-exact for the file."""
+    num_workers: int = 2
+    """Processes that decode; 0 decodes in the training process."""
+    max_failed_share: float = 0.01
+    """Share of the videos that training may skip because they do not decode."""
+
+    def __post_init__(self) -> None:
+        check_least("data", self, num_workers=0, max_failed_share=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """What training does to the pixels of a clip, the same for all its frames."""
+
+    crop: Literal["random_resized", "scale_jitter", "center"] = "random_resized"
+    """`random_resized`: a part of the frame by area and shape. `scale_jitter`: a random short
+    side, then a square at a random place. `center`: as evaluation does."""
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    """Share of the frame that a `random_resized` crop covers, least and most."""
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    """Width over height of a `random_resized` crop, least and most."""
+    scale_jitter: tuple[float, float] = (256 / 224, 320 / 224)
+    """Short side before a `scale_jitter` crop, least and most, as a multiple of the crop."""
+    flip: float = 0.5
+    """Probability of a horizontal flip; `left` in a class name then becomes `right`."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation; hue changes by a quarter."""
+    rand_augment: str = ""
+    """Setting such as `rand-m7-n4-mstd0.5-inc1`; empty for none. One draw per clip."""
+    erase: float = 0.0
+    """Probability of erasing one box from all frames of a clip; runs on the device."""
+    mixup: float = 0.0
+    """Alpha of mixup, on the device; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of cutmix, on the device; 0 for none."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""

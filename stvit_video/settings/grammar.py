@@ -1,0 +1,179 @@
+"""The words of token reduction: semantic settings such as `8x4x4@4`, reducers such as `tome:r=65`.
+
+The only place that reads and writes them.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from stvit_video.errors import ConfigError, did_you_mean
+
+Scope = Literal["clip", "tube", "frame"]
+PoolingName = Literal["max", "avg", "learned"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SemanticConfig:
+    """Where and how a network clusters its tokens; written `8x4x4@4[-N][,key=value...]`."""
+
+    grid: tuple[int, int, int]
+    """Semantic tokens along time, height and width."""
+    after: int
+    """Blocks that run on all patch tokens before the clustering."""
+    until: int | None = None
+    """Recover the patch tokens with block number `until`, counted from 1; None never does."""
+    scope: Scope = "clip"
+    """What a semantic token may read: the whole clip, its tube of frames, or its one frame."""
+    pool: PoolingName = "max"
+    """How the initial centres are pooled from their windows."""
+    layers: int = 2
+    """Blocks that become layers of the generator."""
+    shortcut: bool = True
+    """Keep the residual of the pooled centres in the first layer."""
+    use_global: bool = True
+    """Add learnable global centres before the second layer."""
+
+    def __post_init__(self) -> None:
+        if min(self.grid) < 1:
+            raise ConfigError(f"semantic grid ({self}) must be at least 1x1x1")
+        if self.layers < 1:
+            raise ConfigError(f"semantic layers ({self.layers}) must be at least 1")
+        for name, value, allowed in (
+            ("scope", self.scope, get_args(Scope)),
+            ("pool", self.pool, get_args(PoolingName)),
+        ):
+            if value not in allowed:
+                raise ConfigError(
+                    f"semantic {name} ({value}) must be one of {', '.join(allowed)}"
+                    f"{did_you_mean(str(value), list(allowed))}"
+                )
+
+    def __str__(self) -> str:
+        """Write the setting as `parse_semantic` reads it, defaults left out."""
+        until = "" if self.until is None else f"-{self.until}"
+        text = f"{'x'.join(map(str, self.grid))}@{self.after}{until}"
+        for name, default in _OPTION_DEFAULTS.items():
+            value = getattr(self, name)
+            if value != default:
+                text += f",{name}={str(value).lower()}"
+        return text
+
+
+_OPTION_DEFAULTS: dict[str, str | int | bool] = {
+    "scope": "clip",
+    "pool": "max",
+    "layers": 2,
+    "shortcut": True,
+    "use_global": True,
+}
+
+
+def parse_semantic(text: str) -> tuple[SemanticConfig, ...]:
+    """Read `8x4x4@4`, with options `8x4x4@4,scope=tube`, with recovery `1x6x6@1-6+1x6x6@7-12`.
+
+    Units in a row are joined by `+`; each one is a `SemanticConfig`.
+
+    Raises:
+        ConfigError: the text is no such setting, or an option or its value is unknown.
+    """
+    return tuple(_parse_unit(unit) for unit in text.split("+"))
+
+
+def _parse_unit(text: str) -> SemanticConfig:
+    setting, *pairs = text.strip().split(",")
+    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)@(\d+)(?:-(\d+))?", setting)
+    if match is None:
+        raise ConfigError(
+            f"semantic setting ({text}) must read TxHxW@BLOCK, as in 8x4x4@4:"
+            " the semantic grid, and the block after which the tokens are clustered"
+        )
+    t, h, w, after, until = match.groups()
+    options: dict[str, str | int | bool] = {}
+    for pair in pairs:
+        name, _, value = pair.strip().partition("=")
+        if name not in _OPTION_DEFAULTS:
+            raise ConfigError(
+                f"unknown semantic option {name!r} in {text}; known: {', '.join(_OPTION_DEFAULTS)}"
+                f"{did_you_mean(name, list(_OPTION_DEFAULTS))}"
+            )
+        options[name] = _option_value(name, value, text)
+    return SemanticConfig(
+        grid=(int(t), int(h), int(w)),
+        after=int(after),
+        until=None if until is None else int(until),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _option_value(name: str, value: str, text: str) -> str | int | bool:
+    default = _OPTION_DEFAULTS[name]
+    if isinstance(default, bool):
+        if value not in ("true", "false"):
+            raise ConfigError(f"semantic option {name}={value} in {text} must be true or false")
+        return value == "true"
+    if isinstance(default, int):
+        if not value.isdigit():
+            raise ConfigError(f"semantic option {name}={value} in {text} must be a whole number")
+        return int(value)
+    return value
+
+
+REDUCERS: dict[str, dict[str, str]] = {
+    "tome": {"r": "", "schedule": "constant"},
+    "random": {"keep": "", "block": "4", "seed": "0"},
+    "average": {"grid": "", "block": "4"},
+    "evit": {"keep": "", "block": "4+7+10"},
+    "dpcknn": {"keep": "", "block": "4", "k": "5"},
+    "atc": {"keep": "", "block": "4", "linkage": "average"},
+    "rlt": {"threshold": "0.1"},
+}
+"""Options of every reducer and their defaults; those without one must be given."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReducerConfig:
+    """A token-reduction method other than ours and its options, as `parse_reducer` reads them."""
+
+    name: str
+    """One of `REDUCERS`."""
+    options: dict[str, str]
+    """Every option of the reducer, as text."""
+
+    def __str__(self) -> str:
+        """Write the setting in full."""
+        return f"{self.name}:{','.join(f'{k}={v}' for k, v in self.options.items())}"
+
+
+def parse_reducer(text: str) -> ReducerConfig:
+    """Read `NAME:option=value,...`.
+
+    `block=4` reduces inside block 4, counted from 1, between its attention and its MLP; several
+    are joined by `+`. `keep` is a number of tokens, or below 1 a share of those that arrive.
+
+    Raises:
+        ConfigError: an unknown reducer or option, or an option that is missing.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name not in REDUCERS:
+        raise ConfigError(
+            f"unknown reduction {name!r}; known: {', '.join(REDUCERS)}"
+            f"{did_you_mean(name, list(REDUCERS))}"
+        )
+    options = dict(REDUCERS[name])
+    for pair in filter(None, rest.split(",")):
+        option, _, value = pair.strip().partition("=")
+        if option not in options:
+            raise ConfigError(
+                f"unknown option {option!r} of reduction {name}; known: {', '.join(options)}"
+                f"{did_you_mean(option, list(options))}"
+            )
+        options[option] = value
+    missing = [option for option, value in options.items() if not value]
+    if missing:
+        example = _EXAMPLES.get(name, f"{name}:keep=128,block=4")
+        raise ConfigError(f"reduction {text} must set {missing[0]}, as in {example}")
+    return ReducerConfig(name=name, options=options)
+
+
+_EXAMPLES = {"tome": "tome:r=65", "average": "average:grid=8x4x4,block=4"}

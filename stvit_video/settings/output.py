@@ -1,0 +1,5 @@
+"""How results are written."""
+
+from typing import Literal
+
+TableFormat = Literal["table", "csv", "markdown", "latex"]
