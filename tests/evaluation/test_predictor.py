@@ -121,10 +121,8 @@ def test_many_files_come_in_order_and_bad_ones_are_told(counting_video, numbered
     found = predictor.predict_many([counting_video, bad, numbered_video], on_error=errors.append)
     assert [prediction.video for prediction in found] == [str(counting_video), str(numbered_video)]
     assert [str(error) for error in errors] == [f"{bad}: missing (auto, open)"]
-    assert (
-        predictor.predict(numbered_video).topk
-        == list(predictor.predict_many([numbered_video]))[0].topk
-    )
+    (alone,) = predictor.predict_many([numbered_video])
+    assert alone.topk == predictor.predict(numbered_video).topk
     with pytest.raises(VideoDecodeError):
         list(predictor.predict_many([bad]))
 
