@@ -8,10 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import OptimizerConfig
 from stvit_video.training.optimizer import build_optimizer, build_schedule
@@ -25,7 +26,7 @@ class VideoClassifier(LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: VideoModel,
         *,
         preprocessing: Preprocessing,
         num_classes: int,

@@ -1,17 +1,20 @@
 """Which parameters learn how fast: groups, AdamW and the schedule."""
 
 import math
-import re
 from typing import Any
 
-from torch import nn
+from timm.optim import (  # type: ignore[attr-defined]
+    param_groups_layer_decay,
+    param_groups_weight_decay,
+)
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import OptimizerConfig
 
 
-def build_optimizer(model: nn.Module, settings: OptimizerConfig) -> AdamW:
+def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW:
     """Return AdamW over the groups of `parameter_groups`."""
     groups = parameter_groups(
         model,
@@ -23,26 +26,24 @@ def build_optimizer(model: nn.Module, settings: OptimizerConfig) -> AdamW:
 
 
 def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, layer_decay: float | None = None
+    model: VideoModel, *, lr: float, weight_decay: float, layer_decay: float | None = None
 ) -> list[dict[str, Any]]:
-    """Sort the parameters by weight decay and learning rate.
+    """Sort the parameters by weight decay and learning rate, as timm does by the model's own word.
 
-    Matrices named `weight` decay; norms, biases, positions, class tokens and global centres do not.
-    With `layer_decay` the head learns at `lr`, the last block at `layer_decay` times that, and so
-    on down to the embedding.
+    Matrices decay; norms, biases and what `model.no_weight_decay` names do not. With `layer_decay`
+    the last layer of `model.group_matcher`, which holds the head, learns at `lr`, the last block at
+    `layer_decay` times that, and so on down to the embedding.
     """
-    depth = 1 + max((_block_number(name) for name, _ in model.named_parameters()), default=-1)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        decays = parameter.ndim > 1 and name.endswith("weight")
-        scale = 1.0 if layer_decay is None else layer_decay ** _layers_above(name, depth)
-        groups.setdefault((scale, weight_decay if decays else 0.0), []).append(parameter)
-    return [
-        {"params": parameters, "lr": lr * scale, "weight_decay": decay}
-        for (scale, decay), parameters in groups.items()
-    ]
+    fixed = model.no_weight_decay()
+    if layer_decay is None:
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=fixed)
+    else:
+        groups = param_groups_layer_decay(
+            model, weight_decay, no_weight_decay_list=fixed, layer_decay=layer_decay
+        )
+    for group in groups:
+        group["lr"] = lr * group.pop("lr_scale", 1.0)
+    return groups
 
 
 def build_schedule(
@@ -66,17 +67,3 @@ def cosine_factor(step: int, *, num_steps: int, warmup_steps: int) -> float:
         return (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def _block_number(name: str) -> int:
-    """Number of the block that a parameter belongs to; -1 for none."""
-    match = re.match(r"blocks\.(\d+)\.", name)
-    return int(match[1]) if match else -1
-
-
-def _layers_above(name: str, depth: int) -> int:
-    """Layers between a parameter and the head: 0 for head, norm and generators."""
-    if name.startswith("embed."):
-        return depth + 1
-    number = _block_number(name)
-    return depth - number if number >= 0 else 0

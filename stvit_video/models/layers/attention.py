@@ -4,14 +4,20 @@ Legend: B clips, N query tokens, M key tokens, D width, h heads, d width of one 
 n tokens.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.models.layers.linear import linear_rows
 from stvit_video.models.layers.time_attention import attend_in_time
 from stvit_video.tokens.grid import Grid
+
+Tap = Callable[[Tensor, Tensor], object]
+"""Is told the queries and the keys of an attention."""
 
 
 class Attention(nn.Module):
@@ -30,13 +36,23 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(
-        self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+        self,
+        tokens: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        tap: Tap | None = None,
     ) -> Tensor:
         """Attend: (B, N, D), context (B, M, D) -> (B, N, D).
 
         `mask` broadcasts to (B, h, N, M): bool, True where a key may be read, or a float bias.
+        `tap` is told the queries (B, h, N, d) and keys (B, h, M, d) that attention compares.
         """
         q, k, v = self.project(tokens, context)
+        if tap is not None:
+            tap(q, k)
+        if mask is not None and mask.is_floating_point():
+            mask = mask.to(q.dtype)  # under autocast the queries have another type
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, h, N, d)
         return self.proj(x.transpose(1, 2).flatten(2))  # (B, N, D)
 
@@ -47,10 +63,9 @@ class Attention(nn.Module):
         if context is None:
             q, k, v = self.qkv(tokens).chunk(3, dim=-1)
         else:
-            dim, weight, bias = tokens.shape[-1], self.qkv.weight, self.qkv.bias
-            q = F.linear(tokens, weight[:dim], None if bias is None else bias[:dim])
-            k_and_v = F.linear(context, weight[dim:], None if bias is None else bias[dim:])
-            k, v = k_and_v.chunk(2, dim=-1)
+            dim = tokens.shape[-1]
+            q = linear_rows(self.qkv, tokens, slice(0, dim))
+            k, v = linear_rows(self.qkv, context, slice(dim, 3 * dim)).chunk(2, dim=-1)
         return self._split_heads(q), self._split_heads(k), self._split_heads(v)
 
     def along_time(self, tokens: Tensor, grid: Grid) -> Tensor:

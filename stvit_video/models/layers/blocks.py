@@ -7,13 +7,14 @@ tokens, D width.
 from collections.abc import Callable
 
 import torch
-from timm.layers.drop import DropPath
-from timm.layers.layer_scale import LayerScale
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from stvit_video.models.layers.attention import Attention, attend_along_axes
+from stvit_video.models.layers.branch import DropPath, LayerScale, Mlp
 from stvit_video.tokens.grid import Grid, split_class_token
+
+Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Tokens (B, N, D), and queries and keys (B, h, N, d) of the attention -> tokens (B, S, D)."""
 
 
 class Block(nn.Module):
@@ -38,7 +39,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = Attention(dim, num_heads=num_heads)
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act_layer=activation)  # type: ignore[arg-type]
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), activation)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.scale1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
         self.scale2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
@@ -51,15 +52,22 @@ class Block(nn.Module):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         shortcut: bool = True,
+        reduce: Reduce | None = None,
     ) -> Tensor:
-        """Refine: tokens (B, N, D), context (B, M, D) -> (B, N, D).
+        """Refine: tokens (B, N, D), context (B, M, D) -> (B, N, D), or as many as `reduce` leaves.
 
         All tokens see each other, so `grid` is not read. Without `shortcut` the attention
         replaces the tokens instead of being added to them. `mask` is that of `Attention`.
+        `reduce` makes fewer tokens between the attention and the MLP.
         """
         normed = None if context is None else self.norm1(context)
-        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask))
-        return self.feed_forward(tokens + self.drop_path(attended) if shortcut else attended)
+        compared: list[tuple[Tensor, Tensor]] = []
+        tap = None if reduce is None else lambda q, k: compared.append((q, k))
+        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask, tap=tap))
+        tokens = tokens + self.drop_path(attended) if shortcut else attended
+        if reduce is not None:
+            tokens = reduce(tokens, *compared[0])
+        return self.feed_forward(tokens)
 
     def feed_forward(self, tokens: Tensor) -> Tensor:
         """Add the MLP branch: (B, N, D) -> (B, N, D)."""
@@ -109,10 +117,13 @@ class DividedBlock(Block):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         shortcut: bool = True,
+        reduce: Reduce | None = None,
     ) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
-        if grid is None or context is not None:
-            return super().forward(tokens, context=context, mask=mask, shortcut=shortcut)
+        if grid is None or context is not None or reduce is not None:
+            return super().forward(
+                tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce
+            )
         cls, patches = split_class_token(tokens, grid)
         return self.feed_forward(self._attend_in_frames(cls, self._attend_in_time(patches, grid)))
 
@@ -159,9 +170,12 @@ class DotProductBlock(Block):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         shortcut: bool = True,
+        reduce: Reduce | None = None,
     ) -> Tensor:
         """Refine: tokens (B, N, D) on `grid`, without class token -> (B, N, D)."""
-        if grid is None or context is not None:
-            return super().forward(tokens, context=context, mask=mask, shortcut=shortcut)
+        if grid is None or context is not None or reduce is not None:
+            return super().forward(
+                tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce
+            )
         attended = attend_along_axes(self.attn, self.norm1(tokens), grid)
         return self.feed_forward(tokens + self.drop_path(self.scale1(attended)))

@@ -6,12 +6,14 @@ tokens, D width.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.embed import FrameEmbed, resize_positions
+from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import Pool, VideoModel, initialise
 from stvit_video.settings.grammar import SemanticConfig
@@ -64,6 +66,7 @@ class TemporalEncoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, int(has_class_token) + num_frames, dim))
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
+        self.grad_checkpointing = False
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         if self.cls_token is not None:
             nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -76,7 +79,7 @@ class TemporalEncoder(nn.Module):
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(frames), -1, -1), frames], dim=1)
         tokens = tokens + resize_positions(self.pos_embed, Grid(self.num_frames, 1, 1), grid)
-        for block in self.blocks:
+        for block in runnable(self.blocks, recompute=self.grad_checkpointing):
             tokens = block(tokens)  # (B, P + t, D)
         cls, patches = split_class_token(tokens, grid)
         return self.norm((patches if self.cls_token is None else cls).mean(dim=1))
@@ -107,6 +110,19 @@ class FactorisedEncoder(FrameTransformer):
             preprocessing=preprocessing,
         )
         self.temporal = temporal
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layer a parameter belongs to; blocks over frames follow those in frames."""
+        temporal = [
+            (r"^temporal\.(?:cls_token|pos_embed)", (0,)),
+            (r"^temporal\.blocks\.(\d+)\.", None),
+        ]
+        return {**super().group_matcher(coarse), "temporal": temporal}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of each block in training, and compute the rest again."""
+        super().set_grad_checkpointing(enable)
+        self.temporal.grad_checkpointing = enable
 
     def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Make one vector per clip: (B, t*P + N, D) -> (B, D)."""

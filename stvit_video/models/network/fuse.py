@@ -1,14 +1,14 @@
 """Make a network for inference only that computes the same in fewer passes over memory."""
 
 import copy
-from typing import cast
 
 import torch
-from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import DividedBlock
+from stvit_video.models.layers.branch import Mlp
+from stvit_video.models.layers.linear import is_plain
 from stvit_video.models.network.video_model import VideoModel
 
 
@@ -34,7 +34,7 @@ def fuse(model: nn.Module) -> VideoModel:
         if isinstance(module, DividedBlock):
             _merge_temporal_map(module)
         mlp = getattr(module, "mlp", None)
-        if isinstance(mlp, Mlp) and _has_exact_gelu(mlp):
+        if isinstance(mlp, Mlp) and _can_fuse(mlp):
             module.mlp = FusedMlp(mlp)
     fused.recipe = None
     return fused.eval().requires_grad_(False)
@@ -45,8 +45,8 @@ class FusedMlp(nn.Module):
 
     def __init__(self, mlp: Mlp) -> None:
         super().__init__()
-        self.fc1 = cast(nn.Linear, mlp.fc1)
-        self.fc2 = cast(nn.Linear, mlp.fc2)
+        self.fc1 = mlp.fc1
+        self.fc2 = mlp.fc2
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, N, D) -> (B, N, D)."""
@@ -56,16 +56,17 @@ class FusedMlp(nn.Module):
         return self.fc2(hidden).view(tokens.shape)
 
 
-def _has_exact_gelu(mlp: Mlp) -> bool:
-    return isinstance(mlp.act, nn.GELU) and mlp.act.approximate == "none"
+def _can_fuse(mlp: Mlp) -> bool:
+    is_exact = isinstance(mlp.act, nn.GELU) and mlp.act.approximate == "none"
+    return is_exact and is_plain(mlp.fc1)
 
 
 @torch.no_grad()
 def _merge_temporal_map(block: DividedBlock) -> None:
     """Make one layer of the projection after attention along time and the map that follows."""
-    if not isinstance(block.temporal_fc, nn.Linear):
-        return
     first, second = block.temporal_attn.proj, block.temporal_fc
+    if not (is_plain(first) and is_plain(second)):
+        return
     weight = second.weight.double() @ first.weight.double()
     bias = second.weight.double() @ first.bias.double() + second.bias.double()
     first.weight.copy_(weight)

@@ -5,13 +5,12 @@ clip of the batch keeps, D width, h heads, d width of one head.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stvit_video.models.layers.blocks import Block
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.grammar import ReducerConfig
@@ -28,7 +27,9 @@ from stvit_video.tokens.reducers.table import build_reducers
 
 
 class ReductionStage(nn.Module):
-    """Runs plain blocks and, in some of them, a reduction between attention and MLP.
+    """Runs blocks and, in some of them, a reduction between attention and MLP.
+
+    A block runs its own forward; the reduction is handed to it.
 
     Where a method tracks sizes, attention is proportional: log(size) is added for every key.
     """
@@ -47,21 +48,25 @@ class ReductionStage(nn.Module):
         """
         state = TokenSet(tokens, grid, None)
         for number, block in enumerate(blocks):
-            state = self._run(cast(Block, block), state, str(number))
+            state = self._run(block, state, str(number))
         tokens, grid, size = state
         if size is not None and tokens.shape[1] == grid.size:
             tokens = tokens * (size / size.mean(dim=1, keepdim=True))
         return tokens, grid
 
-    def _run(self, block: Block, state: TokenSet, number: str) -> TokenSet:
-        q, k, v = block.attn.project(block.norm1(state.tokens))  # (B, h, P + N, d) each
-        bias = None if state.size is None else state.size.log().mT[:, None].to(q.dtype)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, h, P + N, d)
-        x = block.attn.proj(x.transpose(1, 2).flatten(2))  # (B, P + N, D)
-        state = state._replace(tokens=state.tokens + block.drop_path(block.scale1(x)))
-        if number in self.reducers:
-            state = self.reducers[number](state, AttentionInputs(q, k))
-        return state._replace(tokens=block.feed_forward(state.tokens))
+    def _run(self, block: nn.Module, state: TokenSet, number: str) -> TokenSet:
+        bias = None if state.size is None else state.size.log().mT[:, None]  # (B, 1, 1, P + N)
+        if number not in self.reducers:
+            return state._replace(tokens=block(state.tokens, mask=bias))
+        reduced: list[TokenSet] = []
+
+        def reduce(tokens: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+            inputs = AttentionInputs(queries, keys)
+            reduced.append(self.reducers[number](state._replace(tokens=tokens), inputs))
+            return reduced[0].tokens
+
+        tokens = block(state.tokens, mask=bias, reduce=reduce)
+        return reduced[0]._replace(tokens=tokens)
 
 
 class RunLengthTransformer(VideoModel):
@@ -82,7 +87,7 @@ class RunLengthTransformer(VideoModel):
         tokens = torch.cat([cls, gather_tokens(patches, runs.token)], dim=1)  # (B, P + L, D)
         is_token = runs.length > 0  # (B, L)
         mask = F.pad(is_token, (cls.shape[1], 0), value=True)[:, None, None]  # (B, 1, 1, P + L)
-        for block in self.blocks:
+        for block in self.blocks_of(range(len(self.blocks))):
             tokens = block(tokens, mask=mask)
         cls, patches = tokens.split([cls.shape[1], runs.token.shape[1]], dim=1)
         weight = is_token / is_token.float().mean(dim=1, keepdim=True)  # (B, L), mean 1

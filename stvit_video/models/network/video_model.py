@@ -5,13 +5,15 @@ Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), N 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.key_report import KeyReport
 from stvit_video.models.layers.embed import Embed
+from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.stages import Run, SemanticStage
 from stvit_video.models.variant import Recipe
 from stvit_video.settings.model import Preprocessing
@@ -51,6 +53,7 @@ class VideoModel(nn.Module):
         self.head = head
         self.pool = pool
         self.preprocessing = preprocessing
+        self.grad_checkpointing = False
         self.apply(initialise)
 
     @property
@@ -61,7 +64,14 @@ class VideoModel(nn.Module):
     @property
     def num_classes(self) -> int:
         """Width of the head; 0 where there is none."""
-        return self.head.out_features if isinstance(self.head, nn.Linear) else 0
+        return int(getattr(self.head, "out_features", 0))
+
+    @property
+    def num_features(self) -> int:
+        """Width of what the head reads: D, or 2 D of a distilled DeiT."""
+        (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
+        cls_token = getattr(self.embed, "cls_token", None)
+        return dim * (cls_token.shape[1] if self.pool == "class" and cls_token is not None else 1)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
@@ -75,8 +85,13 @@ class VideoModel(nn.Module):
     def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
-            tokens, grid = stage(tokens, grid, [self.blocks[i] for i in numbers])
+            tokens, grid = stage(tokens, grid, self.blocks_of(numbers))
         return tokens, grid
+
+    def blocks_of(self, numbers: range) -> list[Any]:
+        """Return blocks by their numbers, as a stage calls them."""
+        blocks = [self.blocks[number] for number in numbers]
+        return runnable(blocks, recompute=self.grad_checkpointing)
 
     def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Make one vector per clip: (B, P + N, D) -> (B, D)."""
@@ -110,7 +125,7 @@ class VideoModel(nn.Module):
     def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
-            blocks = [self.blocks[i] for i in numbers]
+            blocks = self.blocks_of(numbers)
             if isinstance(stage, SemanticStage):
                 return stage.generator.assignments(tokens, grid, stage.layers(grid, blocks))
             tokens, grid = stage(tokens, grid, blocks)
@@ -130,6 +145,45 @@ class VideoModel(nn.Module):
         generators = [s.generator for s in self.stages if isinstance(s, SemanticStage)]
         semantic = generators[0].semantic_grid(grid).size if generators else None
         return {"input": grid.size, "semantic": semantic}
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the head by a new one, drawn at random; 0 leaves none. Labels are dropped."""
+        self.head = nn.Identity()
+        if num_classes:
+            first = next(self.parameters())
+            self.head = nn.Linear(self.num_features, num_classes).to(first.device, first.dtype)
+            initialise(self.head)
+        self.labels = ()
+        if self.recipe is not None:
+            options = replace(self.recipe.options, num_classes=num_classes)
+            self.recipe = replace(self.recipe, options=options)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of each block in training, and compute the rest again."""
+        self.grad_checkpointing = enable
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layer a parameter belongs to, as `timm.optim` asks.
+
+        The embedding, each block, and last the rest: norm, head and what clusters. `coarse` is
+        what timm passes; there are no coarser groups.
+        """
+        return {"stem": r"^embed\.", "blocks": [(r"^blocks\.(\d+)\.", None)]}
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the parameters that never decay, besides those of one axis: all but matrices.
+
+        Positions, class tokens, global centres, tables of position bias.
+        """
+        return {
+            name
+            for name, parameter in self.named_parameters()
+            if parameter.ndim > 1 and not name.endswith("weight")
+        }
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,18 +1,21 @@
-"""Rivals inside a real network."""
+"""Reducers inside a real network."""
 
 import dataclasses
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.distributed.fsdp import fully_shard
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.families.vit.variant import VitVariant
+from stvit_video.models.layers.attention import Attention
+from stvit_video.models.layers.blocks import Block
 from stvit_video.models.registry import VARIANTS, create_model
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.reducers.tome import match_tokens, merge_by_size
 
-RIVALS = [
+REDUCERS = [
     {"reduction": "tome:r=5"},
     {"reduction": "tome:r=5,schedule=decreasing", "class_token": True},
     {"reduction": "random:keep=11,block=2"},
@@ -53,7 +56,7 @@ def walking_clip(num_clips=2):
     return clip
 
 
-@pytest.mark.parametrize("options", RIVALS)
+@pytest.mark.parametrize("options", REDUCERS)
 def test_every_weight_learns_and_clips_of_a_batch_do_not_mix(options):
     model = build(**options).train()
     clip = walking_clip()
@@ -148,3 +151,68 @@ def test_a_rival_compiles_as_one_graph():
     with torch.no_grad():
         found = torch.compile(model, fullgraph=True, backend="eager")(clip)
         torch.testing.assert_close(found, model(clip))
+
+
+class Turned(Block):
+    """A block with something of its own, as rotary positions would be."""
+
+    def forward(self, tokens, grid=None, **options):
+        """Turn the channels before and after."""
+        return super().forward(tokens.roll(1, dims=-1), grid, **options).roll(-1, dims=-1)
+
+
+class OwnAttention(Attention):
+    """An attention with normed queries and keys."""
+
+    def project(self, tokens, context=None):
+        """Norm q and k."""
+        q, k, v = super().project(tokens, context)
+        return F.normalize(q, dim=-1), F.normalize(k, dim=-1), v
+
+
+@pytest.mark.parametrize("reduction", ["tome:r=3", "random:keep=7,block=2", "rlt:threshold=0.0"])
+def test_a_block_with_a_forward_of_its_own_runs_it(reduction):
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", num_frames=4, image_size=32, reduction=reduction).eval()
+    clip = torch.randn(2, 3, 4, 32, 32)
+    plain = model(clip)
+    block = model.blocks[3]
+    assert isinstance(block, Block)
+    block.__class__ = Turned
+    turned = model(clip)
+    assert (turned - plain).abs().max() > 1e-3
+    assert turned.isfinite().all()
+
+
+def test_a_reducer_sees_the_queries_and_keys_that_the_block_compares():
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", num_frames=4, image_size=32, reduction="tome:r=3").eval()
+    model.blocks[0].attn.__class__ = OwnAttention
+    seen = []
+    model.stages[0].reducers["0"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    model(torch.randn(2, 3, 4, 32, 32))
+    ((_, attention),) = seen
+    norms = torch.stack([attention.queries.norm(dim=-1), attention.keys.norm(dim=-1)])
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+
+
+@pytest.mark.parametrize("setting", [{"reduction": "tome:r=3"}, {"semantic": "2x2x2@2"}])
+def test_blocks_that_are_sharded_run(setting, tmp_path):
+    """FSDP gathers the weights of a block when the block is called, and not before."""
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", num_classes=3, num_frames=4, image_size=32, **setting)
+    clip = torch.randn(2, 3, 4, 32, 32)
+    plain = model(clip)
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        mesh = torch.distributed.init_device_mesh("cpu", (1,))
+        for block in model.blocks:
+            fully_shard(block, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        logits = model(clip)
+        torch.testing.assert_close(logits, plain)
+        logits.sum().backward()
+        assert all(p.grad is not None for p in model.parameters())
+    finally:
+        torch.distributed.destroy_process_group()

@@ -3,9 +3,11 @@
 Legend: B clips, C colours, T H W frames and pixels, (t, h, w) token grid, N = t*h*w, D width.
 """
 
+from typing import Any
+
 from torch import Tensor
 
-from stvit_video.models.families.swin.stages import MergeStage
+from stvit_video.models.families.swin.stages import MergeStage, PatchMerging
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.tokens.grid import Grid
 
@@ -23,9 +25,16 @@ class SwinTransformer(VideoModel):
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             if isinstance(stage, MergeStage):
                 levels.append(_volume(tokens, grid))
-            tokens, grid = stage(tokens, grid, [self.blocks[i] for i in numbers])
+            tokens, grid = stage(tokens, grid, self.blocks_of(numbers))
         levels.append(_volume(self.norm(tokens), grid))
         return levels
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layer a parameter belongs to; a merging goes with the block that follows it."""
+        groups = super().group_matcher(coarse)
+        mergings = [n for n, block in enumerate(self.blocks) if isinstance(block, PatchMerging)]
+        with_next = [(rf"^blocks\.{number}\.", (number + 1,)) for number in mergings]
+        return {**groups, "blocks": [*with_next, *groups["blocks"]]}
 
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
