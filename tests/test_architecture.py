@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stvit_video.cli import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "stvit_video"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -22,7 +24,9 @@ MAY_IMPORT = {
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
+        "demo",
     },
+    "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},
     "__main__": {"cli"},
     "__init__": {"video", "models", "evaluation"},
@@ -133,6 +137,14 @@ def test_settings_and_errors_import_no_library():
         foreign = {module.split(".")[0] for module in imported_modules(path)}
         assert foreign <= {"stvit_video", "dataclasses", "typing", "re", "pathlib", "difflib",
                            "collections", "math"}, name_of(path)  # fmt: skip
+
+
+def test_a_command_is_one_file_and_imports_no_other():
+    names = {command.module for command in COMMANDS.values()}
+    folder = PACKAGE / "commands"
+    assert {path.stem for path in folder.glob("*.py")} == {"__init__", *names}
+    for path in folder.glob("*.py"):
+        assert "commands" not in {module[0] for module in own_imports(path)}
 
 
 def test_tools_import_no_command():

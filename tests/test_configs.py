@@ -8,7 +8,7 @@ import torch
 
 from stvit_video.cli import build_parser, load_command, parse_command
 from stvit_video.commands.demo import demo
-from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
+from stvit_video.demo import SEMANTIC, demo_settings
 from stvit_video.models.registry import create_model
 from stvit_video.settings.grammar import parse_semantic
 from stvit_video.settings.training import RunConfig

@@ -20,7 +20,7 @@ def demo(
         num_videos: Training videos of each of the 8 classes.
         json: Write the comparison here as well; `-` is standard output.
     """
-    from stvit_video.commands.demo_run import run_demo
+    from stvit_video.demo import run_demo
     from stvit_video.report.json_file import result_console, write_json
 
     comparison = run_demo(

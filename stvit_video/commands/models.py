@@ -1,7 +1,6 @@
 """`stvit-video models`: list the models."""
 
 from pathlib import Path
-from typing import Any
 
 
 def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None = None) -> None:
@@ -13,6 +12,7 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
         json: Write the list here; `-` is standard output.
     """
     from stvit_video.errors import ConfigError
+    from stvit_video.models.listing import describe_model
     from stvit_video.models.registry import list_models
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import Column, make_table, print_table
@@ -43,37 +43,3 @@ def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None
     )
     print_table(result_console(json), table)
     write_json(rows, json)
-
-
-def describe_model(name: str, semantic: str | None) -> dict[str, Any]:
-    """Say what a model is, dense where the setting does not fit it.
-
-    It is built on the meta device, so size costs nothing.
-    """
-    import torch
-
-    from stvit_video.errors import ConfigError
-    from stvit_video.models.registry import create_model, find_variant
-
-    variant = find_variant(name)
-    model: Any
-    refusal = None
-    with torch.device("meta"):
-        try:
-            model = create_model(name, semantic=semantic)
-        except ConfigError as error:
-            refusal = str(error)
-            model = create_model(name)
-    counts = model.token_counts()
-    return {
-        "name": name,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "num_frames": model.preprocessing.num_frames,
-        "frame_stride": model.preprocessing.frame_stride,
-        "image_size": model.preprocessing.image_size,
-        "tokens": counts["input"],
-        "semantic_tokens": None if refusal else counts["semantic"],
-        "refusal": refusal,
-        "source": variant.source,
-        "license": variant.license,
-    }

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+import stvit_video.demo
 from stvit_video.cli import main
-from stvit_video.commands import demo_run
 from stvit_video.commands.demo import free_folder
 from stvit_video.datasets.demo import DemoSizes, class_names
 
@@ -14,7 +14,9 @@ from stvit_video.datasets.demo import DemoSizes, class_names
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo_run, "DemoSizes", lambda train: DemoSizes(train=train, val=1, test=1))
+        patch.setattr(
+            stvit_video.demo, "DemoSizes", lambda train: DemoSizes(train=train, val=1, test=1)
+        )
         arguments = ["demo", "--epochs", "1", "--num_videos", "2", "--output_dir", str(folder)]
         assert main([*arguments, "--json", str(folder.parent / "rows.json")]) == 0
     return folder

@@ -43,7 +43,7 @@ class LayerScale(nn.Module):
 
     def __init__(self, dim: int, initial: float) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(initial * torch.ones(dim))
+        self.gamma = nn.Parameter(torch.full((dim,), initial))
 
     def forward(self, branch: Tensor) -> Tensor:
         """Scale (B, N, D) -> (B, N, D)."""

@@ -188,10 +188,11 @@ def sinusoid_positions(num_positions: int, dim: int) -> Tensor:
 
     Channel 2i and 2i + 1 turn by position / 10000^(2i / D).
     """
-    channel = torch.arange(dim, dtype=torch.float64)
-    position = torch.arange(num_positions, dtype=torch.float64)
+    channel = torch.arange(dim, dtype=torch.float64, device="cpu")
+    position = torch.arange(num_positions, dtype=torch.float64, device="cpu")
     angle = position[:, None] / 10000 ** (2 * (channel // 2) / dim)  # (N, D)
-    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()[None]
+    table = torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()[None]
+    return table.to(torch.get_default_device())  # arithmetic on the meta device is a slow import
 
 
 def resize_positions(

@@ -1,4 +1,4 @@
-"""The steps of the demo: data, two trainings, evaluation, speed, one prediction, one picture."""
+"""The demo, which walks through every room: data, two trainings, evaluation, speed, a picture."""
 
 import dataclasses
 import time
@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from stvit_video.commands.demo_recipe import SEMANTIC, demo_settings
 from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
 from stvit_video.datasets.from_settings import read_videos
 from stvit_video.errors import ConfigError
@@ -23,11 +22,14 @@ from stvit_video.report.clusters import draw_clusters
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
 from stvit_video.report.tables import Column, Table, make_table, print_table
-from stvit_video.settings.training import RunConfig
+from stvit_video.settings.data import AugmentationConfig, DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.run import run_training
 from stvit_video.video.pixels.crops import normalize_clip
 
+SEMANTIC = "4x2x2@2"
 _SPEED_BATCH = 8
 _CPU = torch.device("cpu")
 
@@ -93,6 +95,20 @@ def run_demo(
     console.print(f"clusters: {run_dir / picture.name}, report: {run_dir / 'report.html'}")
     console.print(f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
     return rows
+
+
+def demo_settings(data_dir: Path, *, semantic: str | None, epochs: int, seed: int) -> RunConfig:
+    """Return the training of one of the models; the recipes in `configs/demo` are the same."""
+    return RunConfig(
+        model=ModelConfig(name="demo_tiny", semantic=semantic, frame_stride=2),
+        data=DataConfig(train=data_dir / "train", val=data_dir / "val", num_workers=1),
+        augmentation=AugmentationConfig(
+            crop="scale_jitter", scale_jitter=(1.0, 1.1), flip=0.0, label_smoothing=0.1
+        ),
+        views=ViewConfig(num_clips=2, num_crops=3),
+        optimizer=OptimizerConfig(lr=1e-3, warmup_epochs=1.5, clip_grad_norm=1.0),
+        train=TrainConfig(epochs=epochs, batch_size=32, devices="cpu", seed=seed),
+    )
 
 
 def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int) -> Table:
