@@ -117,3 +117,14 @@ def test_the_list_of_missing_videos_goes_along(root, tmp_path):
     data_prepare(manifest, tmp_path / "new", num_workers=1)
     listed = tmp_path / "new" / "manifest.missing.txt"
     assert listed.read_text() == "videos/waving/gone.mp4\n"
+
+
+def test_a_pyav_that_changes_colours_is_refused(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("stvit_video.datasets.upkeep.reencode.PYAV_VERSION", 16)
+    monkeypatch.setattr("av.__version__", "16.1.0")
+    assert main(["data", "prepare", str(root), str(tmp_path / "new")]) == 2
+    assert capsys.readouterr().err == (
+        "stvit-video data prepare: PyAV (16.1.0) must be 17 or newer to write videos;"
+        " pip install 'av>=17'\n"
+    )
+    assert not (tmp_path / "new").exists()

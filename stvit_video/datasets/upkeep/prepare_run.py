@@ -11,7 +11,12 @@ from stvit_video.datasets.coverage import missing_path
 from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.upkeep.journal import Journal
 from stvit_video.datasets.upkeep.prepared import prepared_manifest, prepared_paths
-from stvit_video.datasets.upkeep.reencode import ReencodeJob, partial_path, reencode_video
+from stvit_video.datasets.upkeep.reencode import (
+    ReencodeJob,
+    check_pyav,
+    partial_path,
+    reencode_video,
+)
 from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.datasets.upkeep.scan_run import check_workers, open_videos, print_bad_videos
 from stvit_video.datasets.upkeep.scanned import ScanSummary, summarise_scan
@@ -45,6 +50,7 @@ def run_preparation(
     fresh: bool,
 ) -> PrepareSummary:
     """Re-encode the videos of a manifest or folder into `output_dir`; list them there."""
+    check_pyav()
     check_workers(num_workers, timeout_seconds)
     videos, target = open_videos(manifest)
     sources = list(dict.fromkeys(record.path for record in videos.records))

@@ -60,6 +60,21 @@ def test_grey_levels_of_a_lossless_video_are_kept(counting_video, backend):
     assert frames[:, 5, 7, 1].tolist() == [30, 0, 190]
 
 
+def test_a_title_that_is_no_text_keeps_nobody_from_the_pictures(tmp_path, numbered_video):
+    path = tmp_path / "titled.mp4"
+    with av.open(str(numbered_video)) as reader, av.open(str(path), "w") as writer:
+        writer.metadata["title"] = "a title"
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                writer.mux(packet)
+    data = path.read_bytes()
+    assert data.count(b"a title") == 1
+    path.write_bytes(data.replace(b"a title", b"\xff title"))
+    assert _numbers(read_frames(path, [17], backend="pyav")) == [17]
+
+
 def test_a_second_call_on_an_open_decoder_may_go_back(numbered_video):
     with open_video(numbered_video, backend="pyav") as decoder:
         assert _numbers(decoder.frames([50, 55])) == [50, 55]
