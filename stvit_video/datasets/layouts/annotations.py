@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stvit_video.datasets.layouts.class_folders import VIDEO_SUFFIXES
+from stvit_video.datasets.layouts.class_folders import is_video_name
 from stvit_video.datasets.manifest import Manifest, VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
 
@@ -57,7 +57,7 @@ class AnnotatedVideos(NamedTuple):
 
 
 class VideoFiles:
-    """All video files below a folder, to be looked up by name without knowing the layout."""
+    """All video files below a folder but hidden ones, to be looked up by name without knowing the layout."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -67,9 +67,8 @@ class VideoFiles:
         for folder, subfolders, names in os.walk(root, followlinks=True):
             subfolders.sort()
             for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in VIDEO_SUFFIXES:
-                    self.by_stem.setdefault(stem, []).append(Path(folder, name))
+                if is_video_name(name):
+                    self.by_stem.setdefault(Path(name).stem, []).append(Path(folder, name))
 
     def find(self, stem: str, *, folders: Sequence[str] = ()) -> Path | None:
         """Return the file of that stem; of several, the one below the most of `folders`."""

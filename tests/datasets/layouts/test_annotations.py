@@ -74,3 +74,9 @@ def test_of_several_files_the_one_in_the_right_folders_is_taken(tmp_path):
     assert files.find("a", folders=["train", "run"]) == tmp_path / "train/run/a.webm"
     assert files.find("a", folders=["train", "sit"]) == tmp_path / "train/sit/a.mp4"
     assert files.find("b") is None
+
+
+def test_hidden_files_are_no_videos_of_an_annotation(tmp_path):
+    for name in (".19.partial.mp4", "._clip.mp4", "clip.mp4"):
+        (tmp_path / name).touch()
+    assert VideoFiles(tmp_path).by_stem == {"clip": [tmp_path / "clip.mp4"]}
