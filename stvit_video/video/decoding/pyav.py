@@ -17,9 +17,9 @@ from torch import Tensor
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.container import read_rotation
 from stvit_video.video.decoding.conversion import convert
+from stvit_video.video.decoding.decoder import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.faults import check_file
 from stvit_video.video.decoding.known_files import KnownFiles
-from stvit_video.video.decoding.open import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.packets import EntryPoint, PacketTable, read_packet_table
 from stvit_video.video.decoding.stream import average_rate, lack_of_frames, open_stream
 

@@ -10,8 +10,8 @@ from av.stream import Disposition
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.container import Extent, read_rotation
 from stvit_video.video.decoding.conversion import PYAV_VERSION
+from stvit_video.video.decoding.decoder import VideoInfo
 from stvit_video.video.decoding.faults import check_file, open_fault
-from stvit_video.video.decoding.open import VideoInfo
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""

@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding import open as open_module
+from stvit_video.video.decoding.decoder import Backend
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
 from stvit_video.video.numbered import read_number
@@ -86,6 +89,34 @@ def test_clips_are_read_with_their_shape(numbered_video):
     clips = read_clips(numbered_video, indices)
     assert clips.shape == (2, 3, 64, 96, 3)
     assert [_numbers(clip) for clip in clips] == indices.tolist()
+
+
+def test_text_and_lists_are_taken_for_paths_and_indices(numbered_video):
+    path = str(numbered_video)
+    clips = read_clips(path, [[0, 1], [3, 4]])
+    assert clips.shape == (2, 2, 64, 96, 3)
+    assert [_numbers(clip) for clip in clips] == [[0, 1], [3, 4]]
+    assert _numbers(read_clips(path, [torch.tensor([7, 5, 6])])[0]) == [7, 5, 6]
+    assert _numbers(read_frames(path, [59, 2])) == [59, 2]
+    assert probe_video(path).path == numbered_video
+    with open_video(path, backend="pyav") as decoder:
+        assert _numbers(decoder.frames([1])) == [1]
+
+
+@pytest.mark.parametrize(
+    ("indices", "said"),
+    [
+        ([[0, 1], [3]], ""),
+        ([0, 1], ", got (2,)"),
+        (torch.zeros(1, 2, 3, dtype=torch.int64), ", got (1, 2, 3)"),
+    ],
+)
+def test_clips_that_are_no_rows_are_refused(numbered_video, indices, said):
+    with pytest.raises(ValueError, match="indices must be one row") as caught:
+        read_clips(numbered_video, indices)
+    assert str(caught.value) == (
+        f"indices must be one row of frames for each clip, all of one length{said}"
+    )
 
 
 def test_probing_tells_what_the_container_shows(numbered_video):
@@ -254,10 +285,28 @@ def test_an_unknown_backend_is_an_error_with_the_nearest_name(numbered_video):
     )
 
 
-def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
+def test_every_name_of_a_decoder_opens_one_and_no_other_does():
+    assert tuple(open_module.BACKENDS) == get_args(Backend)
+
+
+def _uninstall(monkeypatch, package):
+    found = importlib.util.find_spec
     monkeypatch.setattr(
-        "stvit_video.video.decoding.open.has_backend", lambda name: name != "decord"
+        "importlib.util.find_spec", lambda name: None if name == package else found(name)
     )
+
+
+def test_without_torchcodec_the_error_says_what_installs_it(numbered_video, monkeypatch):
+    _uninstall(monkeypatch, "torchcodec")
+    with pytest.raises(ConfigError) as caught:
+        open_video(numbered_video, backend="torchcodec")
+    assert str(caught.value) == (
+        "decoder backend (torchcodec) is not installed; pip install stvit-video[torchcodec]"
+    )
+
+
+def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
+    _uninstall(monkeypatch, "decord")
     monkeypatch.setattr("stvit_video.video.decoding.open._decord_files", KnownFiles())
     assert probe_video(numbered_video).backend == "pyav"
     with pytest.raises(ConfigError) as caught:
@@ -285,7 +334,9 @@ def test_torchcodec_serves_the_same_frames(numbered_video):
 
 
 def test_torchcodec_without_ffmpeg_is_an_error_with_a_next_step(numbered_video, monkeypatch):
-    monkeypatch.setattr("stvit_video.video.decoding.open.has_backend", lambda name: True)
+    monkeypatch.setattr(
+        "stvit_video.video.decoding.torchcodec.has_backend", lambda name: name == "torchcodec"
+    )
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(ConfigError) as caught:
         open_video(numbered_video, backend="torchcodec")
