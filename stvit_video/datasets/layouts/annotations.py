@@ -118,7 +118,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     Raises:
         MissingFileError, DatasetError: no such file, or it is none of these.
     """
-    text = read_text(path)
+    text = read_text(path, what="file of class names")
     if path.suffix.lower() == ".json":
         names = _names_of_json(path, text)
     else:
@@ -136,20 +136,20 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_text(path: Path) -> str:
-    """Read an annotation file in UTF-8, with or without a byte order mark.
+def read_text(path: Path, *, what: str = "annotation file") -> str:
+    """Read a file in UTF-8, with or without a byte order mark; `what` names it in errors.
 
     Raises:
         MissingFileError, DatasetError: no such file, empty, or no text.
     """
     if not path.is_file():
-        raise MissingFileError(f"annotation file {path} does not exist")
+        raise MissingFileError(f"{what} {path} does not exist")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"annotation file {path} is no text in UTF-8: {error}") from error
+        raise DatasetError(f"{what} {path} is no text in UTF-8: {error}") from error
     if not text.strip():
-        raise DatasetError(f"annotation file {path} is empty")
+        raise DatasetError(f"{what} {path} is empty")
     return text
 
 
