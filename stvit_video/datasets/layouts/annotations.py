@@ -31,6 +31,8 @@ class AnnotatedVideos(NamedTuple):
 
     videos: tuple[AnnotatedVideo, ...]
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """Lines on what was odd about the rows; each names the first such row."""
 
     @property
     def missing(self) -> list[str]:
@@ -82,12 +84,16 @@ def choose(paths: Iterable[Path], *, folders: Sequence[str] = ()) -> Path | None
 
 
 class ClassIndex:
-    """Looks up class indices by name, spelled with spaces or underscores, quoted or not."""
+    """Looks up class indices by name, spelled with spaces or underscores, quoted or not, in
+    capitals or not.
+    """
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = class_names
         self._exact = {name: index for index, name in enumerate(class_names)}
-        self._spelled = {spelling(name): index for index, name in enumerate(class_names)}
+        self._spelled = {
+            spelling(name).casefold(): index for index, name in enumerate(class_names)
+        }
 
     def find(self, name: str, *, where: str) -> int:
         """Return the index of a class; `where` says which row the name comes from.
@@ -95,7 +101,7 @@ class ClassIndex:
         Raises:
             DatasetError: there is no such class.
         """
-        index = self._exact.get(name, self._spelled.get(spelling(name)))
+        index = self._exact.get(name, self._spelled.get(spelling(name).casefold()))
         if index is None:
             raise DatasetError(
                 f"{where}: label {name!r} is none of the {len(self.class_names)} classes"
