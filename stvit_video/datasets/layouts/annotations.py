@@ -91,9 +91,7 @@ class ClassIndex:
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = class_names
         self._exact = {name: index for index, name in enumerate(class_names)}
-        self._spelled = {
-            spelling(name).casefold(): index for index, name in enumerate(class_names)
-        }
+        self._spelled = {spelling(name).casefold(): index for index, name in enumerate(class_names)}
 
     def find(self, name: str, *, where: str) -> int:
         """Return the index of a class; `where` says which row the name comes from.
