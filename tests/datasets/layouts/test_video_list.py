@@ -104,8 +104,9 @@ def test_several_labels_of_a_video_are_refused(tmp_path, line, label):
     [
         (
             "a.mp4 3\n\nb.mp4 25 1\n",
-            "LIST line 3 (b.mp4 25 1) reads as path, num_frames, label, but the lines above as path,"
-            " label; write all lines alike, or name the columns in a header such as path,label",
+            "LIST line 3 (b.mp4 25 1) reads as path, num_frames, label, but the lines above as"
+            " path, label; write all lines alike, or name the columns in a header such as"
+            " path,label",
         ),
         (
             "a.mp4 riding a bike\nb.mp4 2 cats\n",
