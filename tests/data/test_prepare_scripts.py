@@ -1,6 +1,9 @@
 """Each script of `data/prepare` on tiny videos laid out as the real data set is."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -284,6 +287,33 @@ def test_a_missing_annotation_file_and_a_failing_step_end_the_script(tmp_path, r
         "stvit-video data manifest: none of the 1 annotated videos was found; the first is"
         " 0123456789a_000001_000011\n"
     )
+
+
+def test_a_program_that_is_not_there_is_told_before_the_work(tmp_path):
+    script = REPOSITORY / "data" / "prepare" / "kinetics400.sh"
+    command = [script, tmp_path, tmp_path]
+    environment = os.environ | {"STVIT_VIDEO": "no-such-program"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        2,
+        f"{script}: no-such-program is not on the PATH; activate the environment or set"
+        " STVIT_VIDEO\n",
+    )
+
+
+@pytest.mark.slow
+def test_a_script_runs_the_program_that_is_on_the_path(tmp_path, data, write_numbered):
+    _write_kinetics(tmp_path / "k400", write_numbered, names=("zumba", "abseiling"))
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "stvit-video"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m stvit_video "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["data/prepare/kinetics400.sh", "k400", "k400/annotations"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, check=True)
+    assert [row[1:] for row in _listed(data / "kinetics400" / "train.csv")] == [
+        *(("zumba", 5, "ok"), ("abseiling", 7, "ok")),
+    ]
 
 
 def _card(name: str) -> str:
