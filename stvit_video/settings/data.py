@@ -10,6 +10,7 @@ from typing import Literal
 from stvit_video.settings.bounds import check_least
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
+"""Names of the decoders; `auto` is the choice among them."""
 SamplingKind = Literal["dense", "segments", "uniform"]
 ShortVideo = Literal["repeat_last", "loop", "clamp"]
 """What a clip reads past the end of a video that is shorter than the clip.

@@ -59,7 +59,7 @@ class AnnotatedVideos(NamedTuple):
 
 
 class VideoFiles:
-    """All video files below a folder but hidden ones, to be looked up by name without knowing the layout."""
+    """All video files below a folder but hidden ones, to be looked up by name in any layout."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():

@@ -1,7 +1,7 @@
 """What a decoder is: one protocol for all of them, and what they share.
 
 Adding one takes a file with a class that satisfies `Decoder`, its row in `open.py` and its name in
-`Backend`. Legend: T H W frames and pixels, C colours.
+`settings.data.Backend`. Legend: T H W frames and pixels, C colours.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
-
-Backend = Literal["auto", "decord", "pyav", "torchcodec"]
-"""Names of the decoders; `auto` is the choice among them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

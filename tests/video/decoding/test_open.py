@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.settings.data import Backend
 from stvit_video.video.decoding import open as open_module
-from stvit_video.video.decoding.decoder import Backend
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
 from stvit_video.video.numbered import read_number
