@@ -26,16 +26,16 @@ class Mlp(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: in training a branch is zero at random, clip by clip, else enlarged."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, drop_prob: float) -> None:
         super().__init__()
-        self.rate = rate
+        self.drop_prob = drop_prob
 
     def forward(self, branch: Tensor) -> Tensor:
         """Drop along the first axis: (B, ...) -> (B, ...)."""
         if not self.training:
             return branch
         kept = branch.new_empty(branch.shape[:1] + (1,) * (branch.ndim - 1))
-        return branch * kept.bernoulli_(1 - self.rate).div_(1 - self.rate)
+        return branch * kept.bernoulli_(1 - self.drop_prob).div_(1 - self.drop_prob)
 
 
 class LayerScale(nn.Module):
