@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
     "predict": Command("predict", "classify a video"),
     "models": Command("models", "list the models"),
+    "recipes": Command("recipes", "list the recipes, or copy one to start from"),
     "convert": Command("convert", "turn published weights into a checkpoint folder"),
     "flops": Command("flops", "count the arithmetic of models, side by side"),
     "benchmark": Command("benchmark", "time models side by side"),
