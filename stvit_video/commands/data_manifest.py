@@ -1,18 +1,8 @@
 """`stvit-video data manifest`: turn the annotations of a data set into a manifest."""
 
 from pathlib import Path
-from typing import Literal
 
-Layout = Literal[
-    "kinetics400",
-    "kinetics600",
-    "kinetics700",
-    "ssv2",
-    "ucf101",
-    "hmdb51",
-    "class-folders",
-    "list",
-]
+from stvit_video.settings.data import Layout
 
 
 def data_manifest(

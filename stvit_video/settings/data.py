@@ -11,6 +11,17 @@ from stvit_video.settings.bounds import check_least
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 """Names of the decoders; `auto` is the choice among them."""
+Layout = Literal[
+    "kinetics400",
+    "kinetics600",
+    "kinetics700",
+    "ssv2",
+    "ucf101",
+    "hmdb51",
+    "class-folders",
+    "list",
+]
+"""Data set, or kind of annotation, that `data manifest` reads."""
 SamplingKind = Literal["dense", "segments", "uniform"]
 ShortVideo = Literal["repeat_last", "loop", "clamp"]
 """What a clip reads past the end of a video that is shorter than the clip.

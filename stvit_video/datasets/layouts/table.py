@@ -1,5 +1,6 @@
-"""The work of `stvit-video data manifest`."""
+"""The layouts by name, and the work of `stvit-video data manifest`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,29 @@ from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.files import write_file
 from stvit_video.report.progress import track_files
+from stvit_video.settings.data import Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where the videos and the annotations of a data set are, as `data manifest` is told."""
+
+    layout: Layout
+    root: Path
+    annotations: Path | None
+    labels: Path | None
+    split: str
+
+    @property
+    def listing(self) -> Path:
+        """The annotations, of a layout that cannot do without.
+
+        Raises:
+            ConfigError: they are not given.
+        """
+        if self.annotations is None:
+            raise ConfigError(f"layout {self.layout} needs --annotations")
+        return self.annotations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +69,7 @@ class ManifestSummary:
 
 
 def run_manifest(
-    layout: str,
+    layout: Layout,
     root: Path,
     *,
     output: Path,
@@ -59,7 +83,9 @@ def run_manifest(
     Raises:
         StvitVideoError: a file is missing or of another kind, or none of its videos is there.
     """
-    found = _find(layout, root, annotations, labels, split)
+    found = LAYOUTS[layout](
+        Source(layout=layout, root=root, annotations=annotations, labels=labels, split=split)
+    )
     manifest = found.manifest()
     if num_workers > 0:
         manifest = _opened(manifest, num_workers)
@@ -96,51 +122,47 @@ def print_manifest(summary: ManifestSummary, console: Console) -> None:
     console.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-def _find(
-    layout: str, root: Path, annotations: Path | None, labels: Path | None, split: str
-) -> AnnotatedVideos:
-    if layout == "class-folders":
-        names = None if labels is None else read_class_names(labels)
-        return _as_annotated(find_class_folders(root, class_names=names))
-    if layout.startswith("kinetics"):
-        return _find_kinetics(layout, root, annotations, labels, split)
-    if annotations is None:
-        raise ConfigError(f"layout {layout} needs --annotations")
-    if layout == "ssv2":
-        return find_something_something(root, annotations, labels_path=labels)
-    if layout == "ucf101":
-        return find_ucf101(root, annotations, labels_path=labels)
-    if layout == "hmdb51":
-        return find_hmdb51(root, annotations, split=split, labels_path=labels)
-    return find_video_list(root, annotations, labels_path=labels)
-
-
-def _find_kinetics(
-    layout: str, root: Path, annotations: Path | None, labels: Path | None, split: str
-) -> AnnotatedVideos:
+def _find_kinetics(source: Source) -> AnnotatedVideos:
     names: tuple[str, ...] | None = None
-    if labels is not None:
-        names = read_class_names(labels)
-    elif layout == "kinetics400":
+    if source.labels is not None:
+        names = read_class_names(source.labels)
+    elif source.layout == "kinetics400":
         names = kinetics400_class_names()
-    if annotations is None:
+    if source.annotations is None:
         if names is None:
-            raise ConfigError(f"layout {layout} needs --annotations or --labels")
-        return find_kinetics_folders(root, class_names=names)
-    rows = read_kinetics_csv(annotations)
+            raise ConfigError(f"layout {source.layout} needs --annotations or --labels")
+        return find_kinetics_folders(source.root, class_names=names)
+    rows = read_kinetics_csv(source.annotations)
     if names is None:
-        expected = int(layout.removeprefix("kinetics"))
-        names = names_of_rows(rows, expected=expected, where=annotations)
-    chosen = [row for row in rows if split in ("", row.split)]
+        expected = int(source.layout.removeprefix("kinetics"))
+        names = names_of_rows(rows, expected=expected, where=source.annotations)
+    chosen = [row for row in rows if source.split in ("", row.split)]
     if not chosen:
         known = ", ".join(sorted({row.split for row in rows}))
-        raise DatasetError(f"{annotations} has no rows of split {split!r}; its splits are {known}")
-    return find_kinetics(root, chosen, class_names=names)
+        raise DatasetError(
+            f"{source.annotations} has no rows of split {source.split!r}; its splits are {known}"
+        )
+    return find_kinetics(source.root, chosen, class_names=names)
 
 
-def _as_annotated(manifest: Manifest) -> AnnotatedVideos:
+def _find_class_folders(source: Source) -> AnnotatedVideos:
+    names = None if source.labels is None else read_class_names(source.labels)
+    manifest = find_class_folders(source.root, class_names=names)
     videos = tuple(AnnotatedVideo(str(r.path), r.label, r.path) for r in manifest.records)
     return AnnotatedVideos(videos, manifest.class_names)
+
+
+LAYOUTS: dict[Layout, Callable[[Source], AnnotatedVideos]] = {
+    "kinetics400": _find_kinetics,
+    "kinetics600": _find_kinetics,
+    "kinetics700": _find_kinetics,
+    "ssv2": lambda it: find_something_something(it.root, it.listing, labels_path=it.labels),
+    "ucf101": lambda it: find_ucf101(it.root, it.listing, labels_path=it.labels),
+    "hmdb51": lambda it: find_hmdb51(it.root, it.listing, split=it.split, labels_path=it.labels),
+    "class-folders": _find_class_folders,
+    "list": lambda it: find_video_list(it.root, it.listing, labels_path=it.labels),
+}
+"""Data set or kind of annotation -> what finds its annotated videos. One row each."""
 
 
 def _opened(manifest: Manifest, num_workers: int) -> Manifest:
