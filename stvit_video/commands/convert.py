@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.settings.paths import LabelsPath, WeightsSource
+
 
 def convert(
-    source: str,
+    source: WeightsSource,
     *,
     model: str,
-    output: Path,
+    output: OutputFolder,
     semantic: str | None = None,
-    labels: Path | None = None,
-    json: Path | None = None,
+    labels: LabelsPath | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Turn published weights into a folder with model.safetensors and model.json.
 

@@ -178,10 +178,10 @@ def test_a_device_that_is_not_there(fails, checkpoint, class_folder_root):
 
 def test_views_that_cannot_be(fails, checkpoint, numbered_video):
     arguments = ("predict", numbered_video, "--checkpoint", checkpoint)
-    assert fails(*arguments, "--num_crops", "2") == "views.num_crops (2) must be 1 or 3"
-    assert fails(*arguments, "--num_clips", "0") == "views.num_clips (0) must be at least 1"
+    assert fails(*arguments, "--num_crops", "2") == "num_crops (2) must be one of 1, 3"
+    assert fails(*arguments, "--num_clips", "0") == "num_clips (0) must be at least 1"
     assert fails(*arguments, "--combine", "max") == (
-        "combine (max) must be one of 'mean_probability', 'mean_logit'"
+        "combine (max) must be one of mean_probability, mean_logit"
     )
 
 
