@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stvit_video.settings.grammar import SemanticConfig as SemanticConfig
     from stvit_video.settings.model import ModelConfig as ModelConfig
     from stvit_video.settings.model import Preprocessing as Preprocessing
-    from stvit_video.video.decoding.open import VideoInfo as VideoInfo
+    from stvit_video.video.decoding.decoder import VideoInfo as VideoInfo
     from stvit_video.video.decoding.open import probe_video as probe_video
     from stvit_video.video.decoding.open import read_clips as read_clips
     from stvit_video.video.decoding.open import read_frames as read_frames
@@ -30,7 +30,7 @@ _HOMES = {
     "Preprocessing": "stvit_video.settings.model",
     "SemanticConfig": "stvit_video.settings.grammar",
     "StvitVideoError": "stvit_video.errors",
-    "VideoInfo": "stvit_video.video.decoding.open",
+    "VideoInfo": "stvit_video.video.decoding.decoder",
     "VideoModel": "stvit_video.models.network.video_model",
     "VideoPrediction": "stvit_video.evaluation.prediction",
     "create_model": "stvit_video.models.registry",

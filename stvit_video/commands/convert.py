@@ -22,15 +22,17 @@ def convert(
         model: Name of the model that they belong to; stvit-video models lists all.
         output: Folder to write.
         semantic: Setting such as 8x4x4@4, to begin a semantic model from dense weights.
-        labels: Text file with one class name a line, where the source names none.
+        labels: Class names in the order of their index, as in data/classes, where the source
+            names none.
         json: Write what was done here; `-` is standard output.
     """
+    from stvit_video.datasets.layouts.annotations import read_class_names
     from stvit_video.models.checkpoint import write_checkpoint
     from stvit_video.models.registry import create_model
     from stvit_video.report.json_file import result_console, write_json
 
+    names = None if labels is None else read_class_names(labels)
     network = create_model(model, pretrained=source, semantic=semantic)
-    names = None if labels is None else read_labels(labels)
     path = write_checkpoint(network, output, labels=names, source=source)
     recipe, report = network.recipe, network.key_report
     console = result_console(json)
@@ -55,16 +57,3 @@ def convert(
         },
         json,
     )
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read one class name a line, in the order of the classes.
-
-    Raises:
-        MissingFileError: there is no such file.
-    """
-    from stvit_video.errors import MissingFileError
-
-    if not path.is_file():
-        raise MissingFileError(f"labels {path} does not exist; give one class name a line")
-    return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line)

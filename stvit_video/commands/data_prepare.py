@@ -12,6 +12,7 @@ def data_prepare(
     manifest: VideosPath,
     output_dir: OutputFolder,
     *,
+    output: Path | None = None,
     encode: EncodeSettings = _ENCODE,
     num_workers: Whole = 0,
     timeout_seconds: Positive = 1800.0,
@@ -25,7 +26,8 @@ def data_prepare(
 
     Args:
         manifest: Manifest of the videos, or a folder of class folders.
-        output_dir: Folder for the new videos and their manifest.csv.
+        output_dir: Folder for the new videos.
+        output: Manifest of the new videos; by default manifest.csv in `output_dir`.
         encode: How they are encoded.
         num_workers: Processes that encode; 0 takes one for every core.
         timeout_seconds: Longest time for one video; then its process is killed.
@@ -38,6 +40,7 @@ def data_prepare(
     summary = run_preparation(
         manifest,
         output_dir,
+        output=output,
         encode=encode,
         num_workers=num_workers,
         timeout_seconds=timeout_seconds,

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
-from stvit_video.video.decoding.open import has_backend, open_video
+from stvit_video.video.decoding.decoder import has_backend
+from stvit_video.video.decoding.open import open_video
 from stvit_video.video.pixels.crops import ClipTransform
 from stvit_video.video.seeded import seeded
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stvit_video.errors import ConfigError
 from stvit_video.measure.meta_convolution import OPERATOR as META_CONVOLUTION
 from stvit_video.measure.meta_convolution import MetaConvolutions
+from stvit_video.models.layers.linear import watching_hooks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore compiles a loss by torch.jit.script
@@ -76,7 +77,7 @@ def count_flops(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), MetaConvolutions():
+        with torch.no_grad(), MetaConvolutions(), watching_hooks():
             macs = int(analysis.total())
     finally:
         model.train(was_training)

@@ -20,6 +20,7 @@ from stvit_video.settings.paths import VideosPath
 from stvit_video.settings.rand_augment import parse_rand_augment
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
+"""Names of the decoders; `auto` is the choice among them."""
 SamplingKind = Literal["dense", "segments", "uniform"]
 ShortVideo = Literal["repeat_last", "loop", "clamp"]
 """What a clip reads past the end of a video that is shorter than the clip.

@@ -22,7 +22,7 @@ def source(vit, tmp_path):
 
 
 def test_what_is_written_computes_what_the_source_computes(source, vit, tmp_path, capsys):
-    (tmp_path / "names.txt").write_text("archery\nbowling\nyoga\n")
+    (tmp_path / "names.txt").write_text("0 archery\n1 bowling\n2 yoga\n")
     folder = tmp_path / "out"
     arguments = ["convert", str(source), "--model", "vit_tiny_patch16_224", "--output", str(folder)]
     assert main([*arguments, "--labels", str(tmp_path / "names.txt"), "--json", "-"]) == 0
@@ -107,8 +107,14 @@ def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source,
             ["--labels", "names.txt"],
             "labels (2) of vit_tiny_patch16_224 must be as many as its classes (3)",
         ),
+        (
+            lambda path: None,
+            "vit_tiny_patch16_224",
+            ["--labels", "none.txt"],
+            "file of class names none.txt does not exist",
+        ),
     ],
-    ids=["truncated", "missing", "code", "family", "size", "grid", "labels"],
+    ids=["truncated", "missing", "code", "family", "size", "grid", "labels", "no labels"],
 )
 def test_a_fault_is_one_line_and_status_2(
     source, tmp_path, monkeypatch, capsys, fault, model, options, message

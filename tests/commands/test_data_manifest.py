@@ -67,6 +67,19 @@ def test_a_kinetics_copy_becomes_a_manifest_with_its_coverage(copy, capsys):
     assert list(result["broken"].values()) == ["empty", "not a video"]
 
 
+def test_rows_that_contradict_each_other_are_told_beside_the_counts(copy, capsys):
+    (copy / "val.csv").write_text(CSV + "yoga,3caPS4FHFF8,36,46,val\n")
+    arguments = ("kinetics400", copy / "videos", "--annotations", copy / "val.csv")
+    arguments = (*arguments, "--output", copy / "m.csv", "--num_workers", 0)
+    note = "1 row repeats a video with another label; the first: 3caPS4FHFF8_000036_000046 line 6"
+    assert _run(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "annotated        4  100.00 %"
+    assert lines[4] == note
+    assert _run(*arguments, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+
+
 def test_the_counts_alone_can_be_printed_as_json(copy, capsys):
     arguments = ("kinetics400", copy / "videos", "--annotations", copy / "val.csv")
     assert _run(*arguments, "--output", copy / "m.csv", "--num_workers", 0, "--json", "-") == 0

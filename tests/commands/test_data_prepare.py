@@ -100,6 +100,12 @@ def test_a_source_is_never_overwritten(root):
     )
 
 
+def test_a_source_behind_a_link_is_not_overwritten_either(root, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    with pytest.raises(DatasetError, match=r"would overwrite .*video_11\.mp4; choose another"):
+        data_prepare(tmp_path / "link", root)
+
+
 def test_the_command_line_sets_the_encoder_and_names_what_is_wrong(root, tmp_path, capsys):
     words = ["data", "prepare", str(root), str(tmp_path / "new"), "--num_workers", "1"]
     assert main([*words, "--encode.short_side", "32"]) == 0
@@ -117,3 +123,36 @@ def test_the_list_of_missing_videos_goes_along(root, tmp_path):
     data_prepare(manifest, tmp_path / "new", num_workers=1)
     listed = tmp_path / "new" / "manifest.missing.txt"
     assert listed.read_text() == "videos/waving/gone.mp4\n"
+    (tmp_path / "val.missing.txt").unlink()
+    data_prepare(manifest, tmp_path / "new", num_workers=1)
+    assert not listed.exists()
+
+
+def test_the_manifest_of_the_new_videos_stands_where_it_is_asked_for(root, tmp_path, capsys):
+    manifest = tmp_path / "source.csv"
+    manifest.write_text("path,label\nvideos/waving/video_14.mp4,waving\n")
+    (tmp_path / "source.missing.txt").write_text("gone.mp4\n")
+    output = tmp_path / "lists" / "val.csv"
+    data_prepare(manifest, tmp_path / "new", output=output, num_workers=1)
+    (record,) = read_manifest(output).records
+    assert record.path.resolve() == tmp_path / "new" / "videos" / "waving" / "video_14.mp4"
+    assert (record.num_frames, record.verdict) == (14, "ok")
+    assert (tmp_path / "lists" / "val.missing.txt").read_text() == "gone.mp4\n"
+    assert not (tmp_path / "new" / "manifest.csv").exists()
+    capsys.readouterr()
+    words = ["data", "prepare", str(manifest), str(tmp_path / "new"), "--output", str(manifest)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == (
+        f"stvit-video data prepare: output ({manifest}) lists the sources; choose another file\n"
+    )
+
+
+def test_a_pyav_that_changes_colours_is_refused(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("stvit_video.datasets.upkeep.reencode.PYAV_VERSION", 16)
+    monkeypatch.setattr("av.__version__", "16.1.0")
+    assert main(["data", "prepare", str(root), str(tmp_path / "new")]) == 2
+    assert capsys.readouterr().err == (
+        "stvit-video data prepare: PyAV (16.1.0) must be 17 or newer to write videos;"
+        " pip install 'av>=17'\n"
+    )
+    assert not (tmp_path / "new").exists()

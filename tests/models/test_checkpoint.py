@@ -167,3 +167,36 @@ def test_a_card_knows_that_labels_and_classes_agree():
     config = ModelConfig(name="x")
     with pytest.raises(CheckpointError, match=r"labels \(1\) of x must be as many"):
         ModelCard(config=config, num_classes=2, preprocessing=preprocessing, labels=("a",))
+
+
+CARD_OF_VERSION_0_1 = """{
+  "format": "stvit-video 1",
+  "model": "demo_tiny",
+  "semantic": null,
+  "reduction": "tome:r=8,schedule=constant",
+  "class_token": true,
+  "num_classes": 2,
+  "preprocessing": {
+    "num_frames": 8,
+    "frame_stride": 1,
+    "image_size": 64,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "channel_order": "rgb"
+  },
+  "overrides": {},
+  "labels": ["a", "b"],
+  "source": "this project",
+  "license": "Apache-2.0",
+  "extra": {}
+}"""
+
+
+def test_cards_of_version_0_1_are_read_and_written_as_they_were(tmp_path):
+    (tmp_path / "model.json").write_text(CARD_OF_VERSION_0_1)
+    card = read_card(tmp_path)
+    assert card.config == ModelConfig(
+        name="demo_tiny", reduction="tome:r=8,schedule=constant", class_token=True
+    )
+    written = json.loads(write_card(card, tmp_path).read_text())
+    assert written == json.loads(CARD_OF_VERSION_0_1)

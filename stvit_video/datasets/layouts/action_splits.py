@@ -46,13 +46,17 @@ def find_ucf101(root: Path, list_path: Path, *, labels_path: Path | None = None)
         label = classes.find(folder, where=where)
         if number is not None and int(number) != label + 1:
             raise DatasetError(f"{where}: label {number} is not that of {folder} ({label + 1})")
-        path = _find_in_class(files, stem, folder, class_names)
+        path = _find_in_class(files, stem, class_names[label], class_names)
         videos.append(AnnotatedVideo(f"{folder}/{stem}.avi", label, path))
     return AnnotatedVideos(tuple(videos), class_names)
 
 
-def find_hmdb51(root: Path, splits_dir: Path, *, split: str) -> AnnotatedVideos:
+def find_hmdb51(
+    root: Path, splits_dir: Path, *, split: str, labels_path: Path | None = None
+) -> AnnotatedVideos:
     """Find the videos of one split below `root`; `split` is `train1`, `test1`, ... `test3`.
+
+    The classes are those of `labels_path`, or of the split files that are there, sorted.
 
     Raises:
         ConfigError: no such split.
@@ -66,10 +70,13 @@ def find_hmdb51(root: Path, splits_dir: Path, *, split: str) -> AnnotatedVideos:
     paths = sorted(splits_dir.glob(f"*{suffix}"))
     if not paths:
         raise MissingFileError(f"no CLASS{suffix} in {splits_dir}")
-    class_names = tuple(path.name.removesuffix(suffix) for path in paths)
+    found_names = tuple(path.name.removesuffix(suffix) for path in paths)
+    class_names = found_names if labels_path is None else read_class_names(labels_path)
+    classes = ClassIndex(class_names)
     files = VideoFiles(root)
     videos = []
-    for label, path in enumerate(paths):
+    for name_of_file, path in zip(found_names, paths, strict=True):
+        label = classes.find(name_of_file, where=str(path))
         for line, row in enumerate(read_text(path).splitlines(), start=1):
             name, _, mark = row.strip().rpartition(" ")
             if not row.strip():

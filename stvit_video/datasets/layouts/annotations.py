@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stvit_video.datasets.layouts.class_folders import VIDEO_SUFFIXES
+from stvit_video.datasets.layouts.class_folders import is_video_name
 from stvit_video.datasets.manifest import Manifest, VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
 
@@ -31,6 +31,8 @@ class AnnotatedVideos(NamedTuple):
 
     videos: tuple[AnnotatedVideo, ...]
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """Lines on what was odd about the rows; each names the first such row."""
 
     @property
     def missing(self) -> list[str]:
@@ -57,7 +59,7 @@ class AnnotatedVideos(NamedTuple):
 
 
 class VideoFiles:
-    """All video files below a folder, to be looked up by name without knowing the layout."""
+    """All video files below a folder but hidden ones, to be looked up by name in any layout."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
@@ -67,9 +69,8 @@ class VideoFiles:
         for folder, subfolders, names in os.walk(root, followlinks=True):
             subfolders.sort()
             for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in VIDEO_SUFFIXES:
-                    self.by_stem.setdefault(stem, []).append(Path(folder, name))
+                if is_video_name(name):
+                    self.by_stem.setdefault(Path(name).stem, []).append(Path(folder, name))
 
     def find(self, stem: str, *, folders: Sequence[str] = ()) -> Path | None:
         """Return the file of that stem; of several, the one below the most of `folders`."""
@@ -83,12 +84,14 @@ def choose(paths: Iterable[Path], *, folders: Sequence[str] = ()) -> Path | None
 
 
 class ClassIndex:
-    """Looks up class indices by name, spelled with spaces or underscores, quoted or not."""
+    """Looks up class indices by name, spelled with spaces or underscores, quoted or not, in
+    capitals or not.
+    """
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = class_names
         self._exact = {name: index for index, name in enumerate(class_names)}
-        self._spelled = {spelling(name): index for index, name in enumerate(class_names)}
+        self._spelled = {spelling(name).casefold(): index for index, name in enumerate(class_names)}
 
     def find(self, name: str, *, where: str) -> int:
         """Return the index of a class; `where` says which row the name comes from.
@@ -96,7 +99,7 @@ class ClassIndex:
         Raises:
             DatasetError: there is no such class.
         """
-        index = self._exact.get(name, self._spelled.get(spelling(name)))
+        index = self._exact.get(name, self._spelled.get(spelling(name).casefold()))
         if index is None:
             raise DatasetError(
                 f"{where}: label {name!r} is none of the {len(self.class_names)} classes"
@@ -119,7 +122,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     Raises:
         MissingFileError, DatasetError: no such file, or it is none of these.
     """
-    text = read_text(path)
+    text = read_text(path, what="file of class names")
     if path.suffix.lower() == ".json":
         names = _names_of_json(path, text)
     else:
@@ -137,20 +140,20 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_text(path: Path) -> str:
-    """Read an annotation file in UTF-8, with or without a byte order mark.
+def read_text(path: Path, *, what: str = "annotation file") -> str:
+    """Read a file in UTF-8, with or without a byte order mark; `what` names it in errors.
 
     Raises:
         MissingFileError, DatasetError: no such file, empty, or no text.
     """
     if not path.is_file():
-        raise MissingFileError(f"annotation file {path} does not exist")
+        raise MissingFileError(f"{what} {path} does not exist")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"annotation file {path} is no text in UTF-8: {error}") from error
+        raise DatasetError(f"{what} {path} is no text in UTF-8: {error}") from error
     if not text.strip():
-        raise DatasetError(f"annotation file {path} is empty")
+        raise DatasetError(f"{what} {path} is empty")
     return text
 
 

@@ -46,8 +46,13 @@ def find_class_folders(root: str | Path, *, class_names: Sequence[str] | None = 
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """List the files directly in `folder` whose suffix is that of a video, sorted."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    """List the videos directly in `folder`, sorted."""
+    return sorted(path for path in folder.iterdir() if is_video_name(path.name))
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file of that name is taken for a video: by its suffix, and never a hidden one."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 
 def _no_videos(folder: Path) -> str:

@@ -34,6 +34,8 @@ class KineticsRow(NamedTuple):
     start_seconds: int
     end_seconds: int
     split: str
+    line: int = 0
+    """Of the file, from 1; 0 where the row is of none."""
 
     @property
     def stem(self) -> str:
@@ -63,7 +65,7 @@ def read_kinetics_csv(path: Path) -> list[KineticsRow]:
     if not rows:
         raise DatasetError(f"annotation file {path} names no videos, only its columns")
     return [
-        _read_row(dict(zip(header, row, strict=False)), f"{path} line {line}")
+        _read_row(dict(zip(header, row, strict=False)), f"{path} line {line}")._replace(line=line)
         for line, row in enumerate(rows, start=first_line)
         if row
     ]
@@ -75,7 +77,8 @@ def find_kinetics(
     """Find the files of `rows` below `root`: CVDF, class folders, or any other tree.
 
     A file is `ID_START_END` or `ID`, of any video suffix. Of several, one below a `replacement`
-    folder wins, then one below folders named like the split and the class.
+    folder wins, then one below folders named like the split and the class. Of several rows of one
+    video the first counts; `notes` counts the others.
 
     Raises:
         DatasetError: a label is none of `class_names`.
@@ -89,16 +92,21 @@ def find_kinetics(
             by_segment.setdefault(segment, []).extend(paths)
     classes = ClassIndex(class_names)
     videos: dict[str, AnnotatedVideo] = {}
+    repeated: dict[str, list[KineticsRow]] = {"another": [], "the same": []}
     for row in rows:
         label = classes.find(row.label, where=row.stem) if row.label else -1
+        if row.stem in videos:
+            repeated["the same" if videos[row.stem].label == label else "another"].append(row)
+            continue
         name = class_names[label] if row.label else ""
         folders = [row.split, name, name.replace(" ", "_")]
         candidates = by_segment.get((row.youtube_id, row.start_seconds, row.end_seconds), [])
         candidates = candidates or files.by_stem.get(row.youtube_id, [])
         replaced = [path for path in candidates if _is_replacement(path)]
         path = choose(replaced or candidates, folders=folders)
-        videos.setdefault(row.stem, AnnotatedVideo(row.stem, label, path))
-    return AnnotatedVideos(tuple(videos.values()), tuple(class_names))
+        videos[row.stem] = AnnotatedVideo(row.stem, label, path)
+    notes = tuple(_note(which, again) for which, again in repeated.items() if again)
+    return AnnotatedVideos(tuple(videos.values()), tuple(class_names), notes)
 
 
 def find_kinetics_folders(root: Path, *, class_names: Sequence[str]) -> AnnotatedVideos:
@@ -145,6 +153,11 @@ def _read_row(row: dict[str, str], where: str) -> KineticsRow:
         raise DatasetError(f"{where}: youtube_id ({youtube_id}) must have {ID_LENGTH} characters")
     label = (row.get("label") or "").strip()
     return KineticsRow(label, youtube_id, start, end, (row.get("split") or "").strip())
+
+
+def _note(which: str, rows: Sequence[KineticsRow]) -> str:
+    count = "1 row repeats" if len(rows) == 1 else f"{len(rows)} rows repeat"
+    return f"{count} a video with {which} label; the first: {rows[0].stem} line {rows[0].line}"
 
 
 def _is_replacement(path: Path) -> bool:

@@ -36,6 +36,8 @@ class ManifestSummary:
     manifest: Path
     num_classes: int
     coverage: Coverage
+    notes: list[str]
+    """What was odd about the rows of the annotation."""
     missing: list[str]
     """Annotated videos without a file."""
     broken: dict[str, str]
@@ -75,6 +77,7 @@ def run_manifest(
             found=len(manifest.records),
             decodable=len(manifest.records) - len(broken) if num_workers > 0 else None,
         ),
+        notes=list(found.notes),
         missing=found.missing,
         broken=broken,
     )
@@ -83,6 +86,7 @@ def run_manifest(
 def print_manifest(summary: ManifestSummary, console: Console) -> None:
     """Tell the coverage, the first broken files, and where the rest is."""
     lines = [f"{summary.layout}: {summary.num_classes} classes", *summary.coverage.lines()]
+    lines += summary.notes
     lines += [f"  {path}: {fault}" for path, fault in list(summary.broken.items())[:5]]
     if len(summary.broken) > 5:
         lines.append(f"  and {len(summary.broken) - 5} more; the manifest says why in `verdict`")
@@ -107,7 +111,7 @@ def _find(
     if layout == "ucf101":
         return find_ucf101(root, annotations, labels_path=labels)
     if layout == "hmdb51":
-        return find_hmdb51(root, annotations, split=split)
+        return find_hmdb51(root, annotations, split=split, labels_path=labels)
     return find_video_list(root, annotations, labels_path=labels)
 
 

@@ -1,8 +1,9 @@
 """Lists of videos as people pass them around, one video a line.
 
-`path`, `path label` or `path num_frames label`, separated by spaces, tabs or commas, with a header
-or without, the label an index or a name. Paths hold spaces and commas: the end of a path is the
-last video suffix in its line, and only without one is the line read from the right.
+`path`, `path label` or `path num_frames label`, the same on all lines, separated by spaces, tabs
+or commas, with a header or without, the label an index or a name. Paths hold spaces and commas: the
+end of a path is the last video suffix in its line, and only without one is the line read from the
+right.
 """
 
 import csv
@@ -27,8 +28,11 @@ _COLUMNS = {
     "num_frames": ("num_frames", "frames", "n_frames", "total_frames", "frame_count"),
 }
 _SUFFIX = "|".join(suffix[1:] for suffix in VIDEO_SUFFIXES)
-_WITH_SUFFIX = re.compile(rf"(?i)(?P<path>.*\.(?:{_SUFFIX}))(?:[\s,;]+(?P<rest>.*))?")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_WITH_SUFFIX = re.compile(rf"(?i)(?P<path>.*\.(?:{_SUFFIX}))(?P<rest>[\s,;]+.*)?")
 _FROM_THE_RIGHT = re.compile(r"(?P<path>.*?)(?P<rest>(?:[\s,;]+-?\d+){0,2})")
+_FRAMES_AND_LABEL = re.compile(r'"?(?P<frames>\d+)"?(?P<separator>[\s,;]+)(?P<label>.+)')
+_SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")
 
 
 class ListRow(NamedTuple):
@@ -40,26 +44,51 @@ class ListRow(NamedTuple):
     num_frames: int
     """-1 where the list gives none."""
 
+    @property
+    def fields(self) -> str:
+        """What its line holds."""
+        if self.num_frames >= 0:
+            return "path, num_frames, label"
+        return "path, label" if self.label else "path"
+
+
+class _Header(NamedTuple):
+    delimiter: str
+    columns: list[str]
+
 
 def read_video_list(path: Path) -> list[ListRow]:
     """Read a list, whatever its separator and columns.
 
     Raises:
-        MissingFileError, DatasetError: no such file, empty, or a header that says no path.
+        MissingFileError, DatasetError: no such file, empty, a header that says no path, lines that
+            differ in their fields, or a video with several labels.
     """
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    header = _header(lines)
-    if header is None:
-        return [_read_line(line) for line in lines]
-    delimiter, columns = header
-    if "path" not in columns:
-        raise DatasetError(
-            f"{path} has the header {lines[0]!r}; one column must be one of"
-            f" {', '.join(_COLUMNS['path'])}"
-        )
-    if len(lines) == 1:
-        raise DatasetError(f"{path} names no videos, only its columns")
-    return [_read_columns(columns, line, delimiter) for line in lines[1:]]
+    numbered = enumerate(read_text(path).splitlines(), start=1)
+    lines = {f"{path} line {number}": line.strip() for number, line in numbered if line.strip()}
+    first = next(iter(lines))
+    header = _header(list(lines.values()))
+    if header is not None:
+        if "path" not in header.columns:
+            raise DatasetError(
+                f"{path} has the header {lines[first]!r}; one column must be one of"
+                f" {', '.join(_COLUMNS['path'])}"
+            )
+        if len(lines) == 1:
+            raise DatasetError(f"{path} names no videos, only its columns")
+        del lines[first]
+        rows = {where: _read_columns(header, line, where) for where, line in lines.items()}
+    else:
+        rows = {where: _read_line(line) for where, line in lines.items()}
+        for where, row in rows.items():
+            _check_fields(row, rows[first].fields, lines[where], where)
+    for where, row in rows.items():
+        if _SEVERAL_NUMBERS.fullmatch(row.label):
+            raise DatasetError(
+                f"{where}: label ({row.label}) must be one number or one name; keep one label a"
+                " video, and one separator between all fields"
+            )
+    return list(rows.values())
 
 
 def find_video_list(
@@ -87,7 +116,7 @@ def find_video_list(
     return AnnotatedVideos(tuple(videos), class_names)
 
 
-def _header(lines: Sequence[str]) -> tuple[str, list[str]] | None:
+def _header(lines: Sequence[str]) -> _Header | None:
     """Delimiter and columns of the first line, if its words are names of columns."""
     for delimiter in (",", "\t", ";", " "):
         words = [word.strip().strip('"').lower() for word in lines[0].split(delimiter)]
@@ -97,24 +126,41 @@ def _header(lines: Sequence[str]) -> tuple[str, list[str]] | None:
             if word
         ]
         if len(columns) > 1 and any(column in _COLUMNS for column in columns):
-            has_video = _WITH_SUFFIX.fullmatch(lines[0]) is not None
-            return None if has_video else (delimiter, columns)
+            has_video = _WITH_SUFFIX.fullmatch(lines[0].replace('"', "")) is not None
+            return None if has_video else _Header(delimiter, columns)
     single = lines[0].strip('"').lower()
     if len(lines) > 1 and any(single in names for names in _COLUMNS.values()):
-        return ",", ["path" if single in _COLUMNS["path"] else single]
+        return _Header(",", ["path" if single in _COLUMNS["path"] else single])
     return None
 
 
-def _read_columns(columns: Sequence[str], line: str, delimiter: str) -> ListRow:
-    path, rest = _split_line(line)
-    if columns == ["path", "label"]:
-        return ListRow(path, rest, -1)
-    if columns in (["path"], ["path", "num_frames", "label"]):
-        return ListRow(path, *_label_and_frames(rest))
-    (fields,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
-    row = dict(zip(columns, (field.strip() for field in fields), strict=False))
-    frames = row.get("num_frames", "")
-    return ListRow(row["path"], row.get("label", ""), int(frames) if frames.isdecimal() else -1)
+def _read_columns(header: _Header, line: str, where: str) -> ListRow:
+    if header.columns == ["path", "label"]:
+        path, rest = _split_line(line)
+        return ListRow(path, rest.strip(' \t,;"'), -1)
+    if header.columns in (["path"], ["path", "num_frames", "label"]):
+        row = _read_line(line)
+        _check_fields(row, ", ".join(header.columns), line, where)
+        return row
+    (fields,) = csv.reader([line], delimiter=header.delimiter, skipinitialspace=True)
+    if len(fields) != len(header.columns):
+        raise DatasetError(
+            f"{where} ({line}) has {len(fields)} fields, but its header {len(header.columns)}:"
+            f" {', '.join(header.columns)}; put quotes around a field that holds the separator"
+        )
+    values = dict(zip(header.columns, (field.strip() for field in fields), strict=True))
+    frames = values.get("num_frames", "")
+    return ListRow(
+        values["path"], values.get("label", ""), int(frames) if frames.isdecimal() else -1
+    )
+
+
+def _check_fields(row: ListRow, expected: str, line: str, where: str) -> None:
+    if row.fields != expected:
+        raise DatasetError(
+            f"{where} ({line}) reads as {row.fields}, but the lines above as {expected};"
+            " write all lines alike, or name the columns in a header such as path,label"
+        )
 
 
 def _read_line(line: str) -> ListRow:
@@ -123,18 +169,30 @@ def _read_line(line: str) -> ListRow:
 
 
 def _split_line(line: str) -> tuple[str, str]:
-    """Part the path from what follows it: `a, b.mp4, 3` -> `a, b.mp4` and `3`."""
-    if quoted := re.fullmatch(r'"((?:[^"]|"")*)"[\s,;]*(.*)', line):
-        return quoted[1].replace('""', '"'), quoted[2].strip('"')
+    """Part the path from what follows it: `a, b.mp4, 3` -> `a, b.mp4` and `, 3`."""
+    if quoted := _QUOTED.match(line):
+        return quoted[0][1:-1].replace('""', '"'), line[quoted.end() :]
     match = _WITH_SUFFIX.fullmatch(line) or _FROM_THE_RIGHT.fullmatch(line)
     assert match is not None  # the second pattern takes any line
-    return match["path"], (match["rest"] or "").strip(' \t,;"')
+    return match["path"], match["rest"] or ""
 
 
 def _label_and_frames(rest: str) -> tuple[str, int]:
-    """Read `label` or `num_frames label`, of which the label may be a name with spaces."""
-    match = re.fullmatch(r"(\d+)[\s,;]+(.*)", rest)
-    return (rest, -1) if match is None else (match[2].strip('"'), int(match[1]))
+    """Read `label` or `num_frames label`, of which the label may be a name with spaces.
+
+    What is separated otherwise than it is from the path is one field: the label of `a.mp4 1,2` is
+    `1,2`.
+    """
+    fields = rest.strip(" \t,;")
+    match = None if _QUOTED.fullmatch(fields) else _FRAMES_AND_LABEL.fullmatch(fields)
+    if match is None or _separator(match["separator"]) != _separator(rest):
+        return fields.strip('"'), -1
+    return match["label"].strip('"'), int(match["frames"])
+
+
+def _separator(text: str) -> str:
+    """What separates: the first comma or semicolon among the blanks that begin `text`, or one."""
+    return text.lstrip()[:1] if text.lstrip()[:1] in (",", ";") else " "
 
 
 def _class_names(rows: Sequence[ListRow], labels_path: Path | None) -> tuple[str, ...]:

@@ -11,11 +11,17 @@ from stvit_video.datasets.coverage import missing_path
 from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.upkeep.journal import Journal
 from stvit_video.datasets.upkeep.prepared import prepared_manifest, prepared_paths
-from stvit_video.datasets.upkeep.reencode import ReencodeJob, partial_path, reencode_video
+from stvit_video.datasets.upkeep.reencode import (
+    ReencodeJob,
+    check_pyav,
+    partial_path,
+    reencode_video,
+)
 from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.datasets.upkeep.scan_run import check_workers, open_videos, print_bad_videos
 from stvit_video.datasets.upkeep.scanned import ScanSummary, summarise_scan
 from stvit_video.datasets.upkeep.workers import run_killable
+from stvit_video.errors import ConfigError
 from stvit_video.files import write_file
 from stvit_video.report.progress import track_files
 from stvit_video.settings.encode import EncodeSettings
@@ -39,14 +45,23 @@ def run_preparation(
     manifest: Path,
     output_dir: Path,
     *,
+    output: Path | None = None,
     encode: EncodeSettings,
     num_workers: int,
     timeout_seconds: float,
     fresh: bool,
 ) -> PrepareSummary:
-    """Re-encode the videos of a manifest or folder into `output_dir`; list them there."""
+    """Re-encode the videos of a manifest or folder into `output_dir`; list them in `output`.
+
+    Raises:
+        StvitVideoError: a setting is out of range, no such manifest, or a source would be lost.
+    """
+    check_pyav()
     check_workers(num_workers, timeout_seconds)
     videos, target = open_videos(manifest)
+    prepared = output or output_dir / "manifest.csv"
+    if prepared.resolve() == manifest.resolve():
+        raise ConfigError(f"output ({prepared}) lists the sources; choose another file")
     sources = list(dict.fromkeys(record.path for record in videos.records))
     targets = prepared_paths(sources, target.parent, output_dir)
     jobs = [ReencodeJob(source, path, encode) for source, path in targets.items()]
@@ -59,7 +74,7 @@ def run_preparation(
             fresh=fresh,
         )
     )
-    prepared = output_dir / "manifest.csv"
+    missing_path(prepared).unlink(missing_ok=True)
     if (missing := missing_path(target)).is_file():  # coverage counts them beside every accuracy
         write_file(missing_path(prepared), missing.read_text(encoding="utf-8"))
     return _write(videos, targets, results, prepared)

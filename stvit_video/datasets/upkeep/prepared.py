@@ -31,7 +31,9 @@ def prepared_paths(sources: Sequence[Path], base: Path, output_dir: Path) -> dic
         is_shared = counts[place.with_suffix("")] > 1
         name = f"{place.name}.mp4" if is_shared else f"{place.stem}.mp4"
         targets[source] = output_dir / place.with_name(name)
-    overwritten = {Path(os.path.abspath(t)) for t in targets.values()} & set(absolute.values())
+    overwritten = set(map(os.path.realpath, targets.values())) & set(
+        map(os.path.realpath, absolute.values())
+    )
     if overwritten:
         raise DatasetError(
             f"preparing into {output_dir} would overwrite {min(overwritten)};"

@@ -15,9 +15,10 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 
 from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
-from stvit_video.errors import VideoDecodeError
+from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.container import read_extent
+from stvit_video.video.decoding.conversion import PYAV_VERSION, convert
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
@@ -30,6 +31,18 @@ class ReencodeJob(NamedTuple):
     source: Path
     target: Path
     settings: EncodeSettings
+
+
+def check_pyav() -> None:
+    """Refuse a PyAV that would change the colours of full-range videos without a sign.
+
+    Raises:
+        ConfigError: it is older than 17.
+    """
+    if PYAV_VERSION < 17:
+        raise ConfigError(
+            f"PyAV ({av.__version__}) must be 17 or newer to write videos; pip install 'av>=17'"
+        )
 
 
 def reencode_video(job: ReencodeJob) -> ScanResult:
@@ -81,7 +94,7 @@ def _encode(source: Path, target: Path, settings: EncodeSettings) -> int:
             if stream is None:
                 stream = _add_stream(container, settings, info.fps, frame)
                 stream.width, stream.height = width, height
-            scaled = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+            scaled = convert(frame, "yuv420p", width=width, height=height, interpolation="AREA")
             scaled.pts, scaled.time_base = time, Fraction(1, _TICKS)
             scaled.pict_type = PictureType.NONE  # else the source's key frames become ours too
             container.mux(stream.encode(scaled))
@@ -137,7 +150,8 @@ def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any
             time = round((seconds - first) * _TICKS)
         last = max(time, last + 1)
         if rotation:
-            turned = np.rot90(frame.to_ndarray(format="rgb24"), k=rotation // 90)  # (H, W, C)
+            picture = convert(frame, "rgb24", width=frame.width, height=frame.height).to_ndarray()
+            turned = np.rot90(picture, k=rotation // 90)  # (H, W, C)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="rgb24")
         yield frame, last
 

@@ -7,8 +7,9 @@ from av.error import FFmpegError
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.container import read_extent
+from stvit_video.video.decoding.decoder import has_backend
 from stvit_video.video.decoding.exactness import doubt_of_decord
-from stvit_video.video.decoding.open import has_backend, open_video
+from stvit_video.video.decoding.open import open_video
 from stvit_video.video.decoding.packets import PacketTable
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream

@@ -7,20 +7,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import decord
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from stvit_video.errors import VideoDecodeError
+from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding.decoder import (
+    VideoInfo,
+    arrange_frames,
+    check_process,
+    has_backend,
+)
 from stvit_video.video.decoding.faults import check_file, open_fault
-from stvit_video.video.decoding.open import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import read_header
-
-decord.logging.set_level(decord.logging.QUIET)
 
 
 class DecordDecoder:
@@ -30,13 +33,14 @@ class DecordDecoder:
         """Open with one thread. `info` spares a second look where `auto` has probed the file."""
         self.path = path
         self._process = os.getpid()
+        self._decord = _load_decord()
         extent = check_file(path, backend="decord")
         if info is None and extent.is_cut:
             PyavDecoder(path, backend="decord").close()  # says how many frames are left
         self._header = info or read_header(path, backend="decord")
         try:
-            self._reader: Any = decord.VideoReader(str(path), num_threads=1)
-        except (decord.DECORDError, RuntimeError) as error:
+            self._reader: Any = self._decord.VideoReader(str(path), num_threads=1)
+        except (self._decord.DECORDError, RuntimeError) as error:
             raise open_fault(path, extent, backend="decord") from error
         self.num_frames = len(self._reader)
 
@@ -63,10 +67,23 @@ class DecordDecoder:
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
             pictures = self._reader.get_batch(targets)
-        except (decord.DECORDError, RuntimeError) as error:
+        except (self._decord.DECORDError, RuntimeError) as error:
             raise VideoDecodeError(
                 self.path, backend="decord", stage="decode", reason="corrupt"
             ) from error
         if isinstance(pictures, Tensor):  # another package, such as PyTorchVideo, set the bridge
             return pictures
         return from_dlpack(pictures.to_dlpack())
+
+
+def _load_decord() -> Any:
+    """Import decord, which has no wheels for some platforms, and keep it quiet.
+
+    Raises:
+        ConfigError: decord is not installed.
+    """
+    if not has_backend("decord"):
+        raise ConfigError("decoder backend (decord) is not installed; use auto or pyav")
+    decord = import_module("decord")
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

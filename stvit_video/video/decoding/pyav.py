@@ -16,9 +16,10 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.container import read_rotation
+from stvit_video.video.decoding.conversion import convert
+from stvit_video.video.decoding.decoder import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.faults import check_file
 from stvit_video.video.decoding.known_files import KnownFiles
-from stvit_video.video.decoding.open import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.packets import EntryPoint, PacketTable, read_packet_table
 from stvit_video.video.decoding.stream import average_rate, lack_of_frames, open_stream
 
@@ -189,7 +190,7 @@ class PyavDecoder:
         width, height = self.stored_size  # a later change of size is scaled back
         number = 0
         for number, frame in enumerate(frames, 1):
-            picture = frame.to_ndarray(format="rgb24", width=width, height=height)  # (H, W, C)
+            picture = convert(frame, "rgb24", width=width, height=height).to_ndarray()  # (H, W, C)
             if frame.rotation:
                 picture = np.rot90(picture, k=frame.rotation // 90)
             if pictures is None:

@@ -9,8 +9,12 @@ from av.stream import Disposition
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.container import Extent, read_rotation
+from stvit_video.video.decoding.conversion import PYAV_VERSION
+from stvit_video.video.decoding.decoder import VideoInfo
 from stvit_video.video.decoding.faults import check_file, open_fault
-from stvit_video.video.decoding.open import VideoInfo
+
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
+"""Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
 
 
 def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
@@ -20,7 +24,7 @@ def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
     """
     try:
-        container: Any = av.open(str(path), metadata_errors="replace")
+        container: Any = av.open(str(path), **_LENIENT)
     except (FFmpegError, ValueError) as error:
         raise open_fault(path, extent, backend=backend) from error
     for stream in container.streams.video:

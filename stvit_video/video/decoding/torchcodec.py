@@ -15,8 +15,13 @@ from typing import Any
 from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding.decoder import (
+    VideoInfo,
+    arrange_frames,
+    check_process,
+    has_backend,
+)
 from stvit_video.video.decoding.faults import check_file, open_fault
-from stvit_video.video.decoding.open import VideoInfo, arrange_frames, check_process
 from stvit_video.video.decoding.pyav import PyavDecoder
 
 
@@ -27,10 +32,10 @@ class TorchcodecDecoder:
         """Open with one thread, after PyAV has found the file whole."""
         self.path = path
         self._process = os.getpid()
+        decoders = _load_decoders()
         extent = check_file(path, backend="torchcodec")
         with PyavDecoder(path, backend="torchcodec") as probe:
             self._probed_info = probe.info
-        decoders = _load_decoders()
         try:
             self._decoder: Any = decoders.VideoDecoder(
                 str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
@@ -72,8 +77,12 @@ def _load_decoders() -> Any:
     """Import torchcodec; without FFmpeg some of its versions fail here, others say so quietly.
 
     Raises:
-        ConfigError: FFmpeg's libraries are not there.
+        ConfigError: torchcodec is not installed, or FFmpeg's libraries are not there.
     """
+    if not has_backend("torchcodec"):
+        raise ConfigError(
+            "decoder backend (torchcodec) is not installed; pip install stvit-video[torchcodec]"
+        )
     try:
         decoders = import_module("torchcodec.decoders")
         is_usable = getattr(import_module("torchcodec"), "ffmpeg_major_version", 0) is not None

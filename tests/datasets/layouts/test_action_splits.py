@@ -56,6 +56,16 @@ def test_ucf101_finds_prepared_copies_in_a_flat_folder(tmp_path):
     assert test.videos[0].path == tmp_path / "flat" / "v_YoYo_g01_c01.mp4"
 
 
+def test_ucf101_knows_a_class_by_other_capitals(tmp_path):
+    _write(tmp_path, **UCF, other="HandStandPushups/v_HandStandPushups_g08_c02.avi 2\n")
+    for folder in ("HandstandPushups", "HandStandPushups"):
+        videos = tmp_path / folder
+        _touch(videos, f"{folder}/v_HandStandPushups_g08_c02.avi")
+        for name in ("trainlist01", "other"):
+            video = find_ucf101(videos, tmp_path / f"{name}.txt").videos[-1]
+            assert (video.label, video.path is None) == (1, False)
+
+
 def test_ucf101_refuses_rows_that_contradict_the_class_list(tmp_path):
     _write(tmp_path, **UCF, odd="YoYo/v_YoYo_g01_c01.avi 2\n", list="a.mp4 3\n")
     with pytest.raises(DatasetError) as error:
@@ -69,7 +79,7 @@ def test_ucf101_refuses_rows_that_contradict_the_class_list(tmp_path):
     (tmp_path / "classInd.txt").unlink()
     with pytest.raises(MissingFileError) as error:
         find_ucf101(tmp_path, tmp_path / "odd.txt")
-    assert str(error.value) == f"annotation file {tmp_path}/classInd.txt does not exist"
+    assert str(error.value) == f"file of class names {tmp_path}/classInd.txt does not exist"
 
 
 HMDB = {
@@ -106,6 +116,24 @@ def test_hmdb51_splits_by_the_mark_behind_each_name(tmp_path):
         ("brush_hair/#122_a;b&c!_brush_hair_[x]_0.avi", 0, "#122_a;b&c!_brush_hair_[x]_0.avi"),
         ("wave/same_name.avi", 1, None),  # a file of that name lies with another class
     ]
+
+
+def test_hmdb51_keeps_the_index_of_a_class_whose_split_file_is_missing(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("brush_hair\nturn\nwave\n")
+    splits = tmp_path / "splits"
+    splits.mkdir()
+    _write(splits, **HMDB)
+    (tmp_path / "videos").mkdir()
+    test = find_hmdb51(tmp_path / "videos", splits, split="test1", labels_path=names)
+    assert test.class_names == ("brush_hair", "turn", "wave")
+    assert [video.label for video in test.videos] == [0, 2]
+    names.write_text("brush_hair\nturn\n")
+    with pytest.raises(DatasetError) as error:
+        find_hmdb51(tmp_path / "videos", splits, split="test1", labels_path=names)
+    assert str(error.value) == (
+        f"{splits}/wave_test_split1.txt: label 'wave' is none of the 2 classes"
+    )
 
 
 def test_hmdb51_refuses_what_is_no_split(tmp_path):

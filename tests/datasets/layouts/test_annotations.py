@@ -37,7 +37,7 @@ def test_names_that_begin_with_other_numbers_are_names(tmp_path):
     ("suffix", "text", "message"),
     [
         (".txt", "run\nsit\nrun\n", "class names {} hold 'run' twice"),
-        (".txt", "", "annotation file {} is empty"),
+        (".txt", "", "file of class names {} is empty"),
         (".json", '{"run": 1, "sit": 3}', "class names {} must give each of 0..1 once"),
         (".json", "7", "class names {} must be a list or an object of name and index"),
         (".json", "[]", "class names {} hold no name"),
@@ -52,7 +52,7 @@ def test_names_that_give_no_index_are_refused(tmp_path, suffix, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingFileError) as error:
         read_class_names(tmp_path / "no.txt")
-    assert str(error.value) == f"annotation file {tmp_path}/no.txt does not exist"
+    assert str(error.value) == f"file of class names {tmp_path}/no.txt does not exist"
 
 
 def test_classes_are_found_in_either_spelling():
@@ -74,3 +74,9 @@ def test_of_several_files_the_one_in_the_right_folders_is_taken(tmp_path):
     assert files.find("a", folders=["train", "run"]) == tmp_path / "train/run/a.webm"
     assert files.find("a", folders=["train", "sit"]) == tmp_path / "train/sit/a.mp4"
     assert files.find("b") is None
+
+
+def test_hidden_files_are_no_videos_of_an_annotation(tmp_path):
+    for name in (".19.partial.mp4", "._clip.mp4", "clip.mp4"):
+        (tmp_path / name).touch()
+    assert VideoFiles(tmp_path).by_stem == {"clip": [tmp_path / "clip.mp4"]}

@@ -30,6 +30,15 @@ def test_classes_are_the_sorted_folders_and_other_files_are_left_alone(tmp_path)
     )
 
 
+def test_hidden_files_are_no_videos(tmp_path):
+    _touch(tmp_path, "run/.19.partial.mp4", "run/._clip.mp4", "run/clip.mp4")
+    assert [r.path.name for r in find_class_folders(tmp_path).records] == ["clip.mp4"]
+    _touch(tmp_path, "sit/.19.partial.mp4")
+    assert _error(tmp_path) == (
+        f"class folder {tmp_path}/sit holds no videos; add some or remove it"
+    )
+
+
 def test_given_class_names_keep_their_index_when_a_folder_is_missing(tmp_path):
     _touch(tmp_path, "run/1.mp4", "jump/2.mp4")
     manifest = find_class_folders(tmp_path, class_names=("run", "sit", "jump"))

@@ -53,7 +53,7 @@ def test_the_official_names_are_sorted_with_capitals_first():
 
 def test_the_validation_csv_is_read_with_its_quotes(tmp_path):
     rows = read_kinetics_csv(_write(tmp_path / "val.csv", K400_VAL))
-    assert rows[0] == KineticsRow("massaging person's head", "-5kbO14z9zU", 15, 25, "val")
+    assert rows[0] == KineticsRow("massaging person's head", "-5kbO14z9zU", 15, 25, "val", 2)
     assert rows[2].stem == "a_b-c_d-e_f_000120_000130"
     assert len(rows) == 4
 
@@ -70,7 +70,9 @@ def test_the_validation_csv_is_read_with_its_quotes(tmp_path):
 def test_other_editions_of_the_csv_say_the_same(tmp_path, text):
     path = tmp_path / "test.csv"
     path.write_text(text, encoding="utf-8", newline="")
-    assert read_kinetics_csv(path) == [KineticsRow("abseiling", "3caPS4FHFF8", 36, 46, "test")]
+    (row,) = read_kinetics_csv(path)
+    assert row._replace(line=0) == KineticsRow("abseiling", "3caPS4FHFF8", 36, 46, "test")
+    assert row.line == (2 if "youtube_id" in text else 1)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,9 @@ def test_other_editions_of_the_csv_say_the_same(tmp_path, text):
 )
 def test_the_test_csv_may_have_no_label_column(tmp_path, text):
     rows = read_kinetics_csv(_write(tmp_path / "test.csv", text))
-    assert rows == [KineticsRow("", "-5kbO14z9zU", 15, 25, "test")]
+    assert [row._replace(line=0) for row in rows] == [
+        KineticsRow("", "-5kbO14z9zU", 15, 25, "test")
+    ]
     _touch(tmp_path, "test/-5kbO14z9zU_000015_000025.mp4")
     assert _found(tmp_path, rows) == [(-1, "test/-5kbO14z9zU_000015_000025.mp4")]
 
@@ -132,7 +136,31 @@ def test_bare_ids_and_times_without_zeros_are_file_names_too(tmp_path):
 def test_a_row_that_stands_twice_is_one_video(tmp_path):
     row = KineticsRow("abseiling", "3caPS4FHFF8", 36, 46, "val")
     other = row._replace(start_seconds=40)
-    assert len(find_kinetics(tmp_path, [row, other, row], class_names=NAMES).videos) == 2
+    found = find_kinetics(tmp_path, [row, other, row], class_names=NAMES)
+    assert len(found.videos) == 2
+    assert find_kinetics(tmp_path, [row, other], class_names=NAMES).notes == ()
+
+
+def test_rows_that_repeat_a_video_are_counted_and_the_first_is_named(tmp_path):
+    text = K400_VAL + (
+        "zumba,3caPS4FHFF8,36,46,val\n"
+        "\n"
+        "abseiling,3caPS4FHFF8,36,46,val\n"
+        "yoga,__zZ_0Ag-hE,0,10,val\n"
+        "yoga,__zZ_0Ag-hE,10,20,val\n"
+    )
+    rows = read_kinetics_csv(_write(tmp_path / "val.csv", text))
+    found = find_kinetics(tmp_path, rows, class_names=NAMES)
+    assert [(v.name, NAMES[v.label]) for v in found.videos[1:]] == [
+        ("__zZ_0Ag-hE_000000_000010", "petting animal (not cat)"),
+        ("a_b-c_d-e_f_000120_000130", "passing American football (not in game)"),
+        ("3caPS4FHFF8_000036_000046", "abseiling"),
+        ("__zZ_0Ag-hE_000010_000020", "yoga"),
+    ]
+    assert found.notes == (
+        "2 rows repeat a video with another label; the first: 3caPS4FHFF8_000036_000046 line 6",
+        "1 row repeats a video with the same label; the first: 3caPS4FHFF8_000036_000046 line 8",
+    )
 
 
 def test_labels_with_underscores_are_the_official_classes(tmp_path):

@@ -45,29 +45,99 @@ def test_a_path_ends_at_the_last_suffix_of_its_line(tmp_path):
 
 
 def test_labels_may_be_names_with_spaces(tmp_path):
-    text = 'a.mp4 riding a bike\nb c.mp4,"hello, world"\n#1 d.mp4\t100\triding a bike\n'
-    assert _read(tmp_path, text) == [
+    assert _read(tmp_path, 'a.mp4 riding a bike\nb c.mp4,"hello, world"\n') == [
         ListRow("a.mp4", "riding a bike", -1),
         ListRow("b c.mp4", "hello, world", -1),
-        ListRow("#1 d.mp4", "riding a bike", 100),
+    ]
+    assert _read(tmp_path, "#1 d.mp4\t100\triding a bike\n") == [
+        ListRow("#1 d.mp4", "riding a bike", 100)
     ]
 
 
-def test_without_a_video_suffix_the_line_is_read_from_the_right(tmp_path):
-    assert _read(tmp_path, "frames/my clip 250 3\nframes/x 4\nframes/y\n") == [
-        ListRow("frames/my clip", "3", 250),
-        ListRow("frames/x", "4", -1),
-        ListRow("frames/y", "", -1),
-    ]
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("frames/my clip 250 3", ListRow("frames/my clip", "3", 250)),
+        ("frames/x 4", ListRow("frames/x", "4", -1)),
+        ("frames/y", ListRow("frames/y", "", -1)),
+    ],
+)
+def test_without_a_video_suffix_the_line_is_read_from_the_right(tmp_path, line, row):
+    assert _read(tmp_path, f"{line}\n") == [row]
 
 
-def test_quoted_fields_are_unquoted(tmp_path):
-    text = '"a, ""b"".mp4",3\n"c d.mp4" 5\n"e.mp4",20,"x, y"\n'
-    assert _read(tmp_path, text) == [
-        ListRow('a, "b".mp4', "3", -1),
-        ListRow("c d.mp4", "5", -1),
-        ListRow("e.mp4", "x, y", 20),
-    ]
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('"a, ""b"".mp4",3', ListRow('a, "b".mp4', "3", -1)),
+        ('"c d.mp4" 5', ListRow("c d.mp4", "5", -1)),
+        ('"e.mp4",20,"x, y"', ListRow("e.mp4", "x, y", 20)),
+        ('"f.mp4","20","3"', ListRow("f.mp4", "3", 20)),
+        ('g.mp4,"2 cats"', ListRow("g.mp4", "2 cats", -1)),
+    ],
+)
+def test_quoted_fields_are_unquoted(tmp_path, line, row):
+    assert _read(tmp_path, f"{line}\n") == [row]
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("v.mp4 25 1 2", "1 2"),
+        ("v.mp4 1,2", "1,2"),
+        ("v.mp4\t25\t1,2", "1,2"),
+        ("v.mp4,25,1|2", "1|2"),
+        ('v.mp4,"1,2"', "1,2"),
+        ("v.mp4;1, 2; 3", "1, 2; 3"),
+        ("frames/v 1,2", "1,2"),
+    ],
+)
+def test_several_labels_of_a_video_are_refused(tmp_path, line, label):
+    rule = "must be one number or one name; keep one label a video, and one separator between all"
+    assert _error(tmp_path, f"{line}\n") == f"LIST line 1: label ({label}) {rule} fields"
+    if line.startswith("v"):
+        assert _error(tmp_path, f"\npath,label\n{line}\n").startswith("LIST line 3: label (")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a.mp4 3\n\nb.mp4 25 1\n",
+            "LIST line 3 (b.mp4 25 1) reads as path, num_frames, label, but the lines above as"
+            " path, label; write all lines alike, or name the columns in a header such as"
+            " path,label",
+        ),
+        (
+            "a.mp4 riding a bike\nb.mp4 2 cats\n",
+            "LIST line 2 (b.mp4 2 cats) reads as path, num_frames, label, but the lines above as"
+            " path, label; write all lines alike, or name the columns in a header such as"
+            " path,label",
+        ),
+        (
+            "a.mp4,30,3\nb.mp4\n",
+            "LIST line 2 (b.mp4) reads as path, but the lines above as path, num_frames, label;"
+            " write all lines alike, or name the columns in a header such as path,label",
+        ),
+        (
+            "path,num_frames,label\na.mp4,30\n",
+            "LIST line 2 (a.mp4,30) reads as path, label, but the lines above as path, num_frames,"
+            " label; write all lines alike, or name the columns in a header such as path,label",
+        ),
+        (
+            "id,path,class\n1,a.mp4,2\n2,b, c.mp4,3\n",
+            "LIST line 3 (2,b, c.mp4,3) has 4 fields, but its header 3: id, path, label; put quotes"
+            " around a field that holds the separator",
+        ),
+        (
+            "label,path\n3\n",
+            "LIST line 2 (3) has 1 fields, but its header 2: label, path; put quotes around a field"
+            " that holds the separator",
+        ),
+    ],
+)
+def test_lines_that_differ_in_their_fields_are_refused(tmp_path, text, message):
+    assert _error(tmp_path, text) == message
 
 
 @pytest.mark.parametrize(

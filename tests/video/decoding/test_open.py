@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.settings.data import Backend
+from stvit_video.video.decoding import open as open_module
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
 from stvit_video.video.numbered import read_number
@@ -60,6 +63,21 @@ def test_grey_levels_of_a_lossless_video_are_kept(counting_video, backend):
     assert frames[:, 5, 7, 1].tolist() == [30, 0, 190]
 
 
+def test_a_title_that_is_no_text_keeps_nobody_from_the_pictures(tmp_path, numbered_video):
+    path = tmp_path / "titled.mp4"
+    with av.open(str(numbered_video)) as reader, av.open(str(path), "w") as writer:
+        writer.metadata["title"] = "a title"
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in reader.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                writer.mux(packet)
+    data = path.read_bytes()
+    assert data.count(b"a title") == 1
+    path.write_bytes(data.replace(b"a title", b"\xff title"))
+    assert _numbers(read_frames(path, [17], backend="pyav")) == [17]
+
+
 def test_a_second_call_on_an_open_decoder_may_go_back(numbered_video):
     with open_video(numbered_video, backend="pyav") as decoder:
         assert _numbers(decoder.frames([50, 55])) == [50, 55]
@@ -71,6 +89,34 @@ def test_clips_are_read_with_their_shape(numbered_video):
     clips = read_clips(numbered_video, indices)
     assert clips.shape == (2, 3, 64, 96, 3)
     assert [_numbers(clip) for clip in clips] == indices.tolist()
+
+
+def test_text_and_lists_are_taken_for_paths_and_indices(numbered_video):
+    path = str(numbered_video)
+    clips = read_clips(path, [[0, 1], [3, 4]])
+    assert clips.shape == (2, 2, 64, 96, 3)
+    assert [_numbers(clip) for clip in clips] == [[0, 1], [3, 4]]
+    assert _numbers(read_clips(path, [torch.tensor([7, 5, 6])])[0]) == [7, 5, 6]
+    assert _numbers(read_frames(path, [59, 2])) == [59, 2]
+    assert probe_video(path).path == numbered_video
+    with open_video(path, backend="pyav") as decoder:
+        assert _numbers(decoder.frames([1])) == [1]
+
+
+@pytest.mark.parametrize(
+    ("indices", "said"),
+    [
+        ([[0, 1], [3]], ""),
+        ([0, 1], ", got (2,)"),
+        (torch.zeros(1, 2, 3, dtype=torch.int64), ", got (1, 2, 3)"),
+    ],
+)
+def test_clips_that_are_no_rows_are_refused(numbered_video, indices, said):
+    with pytest.raises(ValueError, match="indices must be one row") as caught:
+        read_clips(numbered_video, indices)
+    assert str(caught.value) == (
+        f"indices must be one row of frames for each clip, all of one length{said}"
+    )
 
 
 def test_probing_tells_what_the_container_shows(numbered_video):
@@ -239,10 +285,28 @@ def test_an_unknown_backend_is_an_error_with_the_nearest_name(numbered_video):
     )
 
 
-def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
+def test_every_name_of_a_decoder_opens_one_and_no_other_does():
+    assert tuple(open_module.BACKENDS) == get_args(Backend)
+
+
+def _uninstall(monkeypatch, package):
+    found = importlib.util.find_spec
     monkeypatch.setattr(
-        "stvit_video.video.decoding.open.has_backend", lambda name: name != "decord"
+        "importlib.util.find_spec", lambda name: None if name == package else found(name)
     )
+
+
+def test_without_torchcodec_the_error_says_what_installs_it(numbered_video, monkeypatch):
+    _uninstall(monkeypatch, "torchcodec")
+    with pytest.raises(ConfigError) as caught:
+        open_video(numbered_video, backend="torchcodec")
+    assert str(caught.value) == (
+        "decoder backend (torchcodec) is not installed; pip install stvit-video[torchcodec]"
+    )
+
+
+def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
+    _uninstall(monkeypatch, "decord")
     monkeypatch.setattr("stvit_video.video.decoding.open._decord_files", KnownFiles())
     assert probe_video(numbered_video).backend == "pyav"
     with pytest.raises(ConfigError) as caught:
@@ -270,7 +334,9 @@ def test_torchcodec_serves_the_same_frames(numbered_video):
 
 
 def test_torchcodec_without_ffmpeg_is_an_error_with_a_next_step(numbered_video, monkeypatch):
-    monkeypatch.setattr("stvit_video.video.decoding.open.has_backend", lambda name: True)
+    monkeypatch.setattr(
+        "stvit_video.video.decoding.torchcodec.has_backend", lambda name: name == "torchcodec"
+    )
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(ConfigError) as caught:
         open_video(numbered_video, backend="torchcodec")
