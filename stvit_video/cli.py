@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StvitVideoError as error:
         print(f"{f'{PROGRAM} {name}'.strip()}: {error}", file=sys.stderr)
         return 2
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"{PROGRAM} {name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output went away, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -110,7 +110,7 @@ def check_result(name: str, path: Path) -> None:
     if str(path) == "-":
         return
     if not path.parent.is_dir():
-        raise WriteError(f"{name} ({path}) needs the folder {path.parent}, which does not exist")
+        raise WriteError(f"{name} ({path}) cannot be written: there is no folder {path.parent}")
     check_output(name, path)
 
 
@@ -133,9 +133,9 @@ OutputFolder = Annotated[Path, check_output_folder]
 
 def _try_to_write(name: str, path: Path, folder: Path) -> None:
     """Write a file without a name into the folder, or the nearest one above that is there."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    there = next(p for p in (folder, *folder.parents, Path()) if p.exists())
     if not there.is_dir():
-        raise WriteError(f"{name} ({path}) must be a folder, but {there} is a file")
+        raise WriteError(f"{name} ({path}) cannot be written: {there} is a file, no folder")
     try:
         with TemporaryFile(dir=there):
             pass

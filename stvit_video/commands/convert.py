@@ -1,7 +1,5 @@
 """`stvit-video convert`: turn published weights into a checkpoint folder."""
 
-from pathlib import Path
-
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.paths import LabelsPath, WeightsSource
 

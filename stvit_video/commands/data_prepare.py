@@ -1,6 +1,6 @@
 """`stvit-video data prepare`: re-encode videos so that training reads them fast."""
 
-from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.files import OutputFile, OutputFolder, ResultFile
 from stvit_video.settings.bounds import Positive, Whole
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.settings.paths import VideosPath
@@ -12,7 +12,7 @@ def data_prepare(
     manifest: VideosPath,
     output_dir: OutputFolder,
     *,
-    output: Path | None = None,
+    output: OutputFile | None = None,
     encode: EncodeSettings = _ENCODE,
     num_workers: Whole = 0,
     timeout_seconds: Positive = 1800.0,

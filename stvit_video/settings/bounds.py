@@ -159,7 +159,10 @@ def check_files(name: str, value: Any, annotation: Any) -> None:
 
 def _fit_range(name: str, value: Any, annotation: Any) -> Any:
     kind, *rules = get_args(annotation)
-    value = fit_value(name, value, kind)
+    try:
+        value = fit_value(name, value, kind)
+    except WrongKindError:
+        raise wrong_kind(name, value, annotation) from None
     for rule in rules:
         if isinstance(rule, Range) and value not in rule:
             raise ConfigError(f"{name} ({value}) must be {rule}")

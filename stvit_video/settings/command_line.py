@@ -75,8 +75,8 @@ def _in_brackets(values: list[str]) -> str:
 def _wrong_value(name: str, rest: str, kinds: Kinds) -> str:
     if match := re.search(r"NestedArg\(key='(\w+)'", rest):
         return _unknown(f"{name}.{match[1]}", kinds)
-    match = re.search(r"(?:Got value|Given value): ?(.*)$", rest)
-    value = match[1] if match else ""
+    match = re.search("Given value: ?(.*)$", rest) or re.search("Got value: ?(.*)$", rest)
+    value = re.sub("[\"']", "", match[1]) if match else ""
     if name in kinds:
         return str(wrong_kind(name, value, kinds[name]))
     return f"{name} ({value}) cannot be used: {rest}"
