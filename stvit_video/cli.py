@@ -50,15 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[0] == "--version":
             print(_version())
             return 0
+        if arguments[0] in _groups() and arguments[1:2] in ([], ["-h"], ["--help"]):
+            print(_overview(arguments[0]))
+            return 0
         name, rest = _find_command(arguments)
         return _run(name, rest)
     except StvitVideoError as error:
         print(f"{f'{PROGRAM} {name}'.strip()}: {error}", file=sys.stderr)
         return 2
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"{PROGRAM} {name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output went away, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        print(f"{f'{PROGRAM} {name}'.strip()}: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
 
 
@@ -80,6 +87,7 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
     parser = ArgumentParser(
         prog=f"{PROGRAM} {name}",
         description=COMMANDS[name].help,
+        formatter_class=_help_formatter(),
         exit_on_error=False,
         allow_abbrev=False,
     )
@@ -106,6 +114,20 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
     return parser
 
 
+def _help_formatter() -> type[Any]:
+    """Return a formatter that says what a setting takes as our errors do."""
+    from jsonargparse import DefaultHelpFormatter
+
+    from stvit_video.settings.bounds import describe
+
+    class HelpFormatter(DefaultHelpFormatter):
+        def _get_type_str(self, action: Any) -> str | None:
+            kind = _kind(action)
+            return None if kind is None else describe(kind)
+
+    return HelpFormatter
+
+
 def _list_positions(function: Callable[..., Any]) -> set[str | int]:
     """Name the positional parameters that take one or more words."""
     parameters = inspect.signature(function).parameters.values()
@@ -129,32 +151,60 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
     from jsonargparse import ArgumentParser
 
+    from stvit_video.settings.bounds import fit_value
+    from stvit_video.settings.command_line import explain, tidy_arguments
+
     assert isinstance(parser, ArgumentParser)
+    kinds = _kinds(parser)
     try:
-        values = parser.instantiate(parser.parse_args(list(arguments)))
+        values = parser.instantiate(parser.parse_args(tidy_arguments(arguments, kinds)))
     except ArgumentError as error:
-        known = [name for name in _setting_names(parser) if name not in ("help", "print_config")]
-        raise ConfigError(_one_line(str(error), known)) from error
-    return {name: value for name, value in vars(values).items() if name != "config"}
+        raise ConfigError(explain(str(error), kinds)) from error
+    return {
+        name: fit_value(name, value, kinds[name]) if name in kinds else value
+        for name, value in vars(values).items()
+        if name != "config"
+    }
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    from stvit_video.settings.bounds import check_files
+
     function = load_command(name)
     parser = build_parser(name, function)
     try:
         values = parse_command(parser, arguments)
     except SystemExit as request:  # --help and --print_config end here
         return int(request.code or 0)
+    kinds = _kinds(parser)
+    for setting, value in values.items():
+        check_files(setting, value, kinds.get(setting))
     status = function(**values)
     return status if isinstance(status, int) else 0
 
 
+def _kinds(parser: Any) -> dict[str, Any]:
+    """Return what there is to set: dotted name -> annotation."""
+    kinds = {action.dest: _kind(action) for action in parser._actions}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def _kind(action: Any) -> Any:
+    """Return the annotation of a setting; None for `--help` and the like."""
+    if action.nargs == "+":
+        return list[str]
+    return getattr(action, "_typehint", action.type)
+
+
+def _groups() -> set[str]:
+    return {name.split()[0] for name in COMMANDS if " " in name}
+
+
 def _find_command(arguments: list[str]) -> tuple[str, list[str]]:
-    groups = {name.split()[0] for name in COMMANDS if " " in name}
     first = arguments[0]
-    if first in groups:
+    if first in _groups():
         members = [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
-        second = arguments[1] if len(arguments) > 1 else ""
+        second = arguments[1]
         if second not in members:
             raise ConfigError(
                 f"{first} {second!r} is no command; {first} takes {', '.join(members)}"
@@ -169,18 +219,20 @@ def _find_command(arguments: list[str]) -> tuple[str, list[str]]:
     return first, arguments[1:]
 
 
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+def _overview(group: str = "") -> str:
+    """List all commands, or those of a group."""
+    commands = {name: c for name, c in COMMANDS.items() if name.startswith(f"{group} ".lstrip())}
+    program = f"{PROGRAM} {group}".strip()
+    width = max(map(len, commands))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in commands.items()]
     return "\n".join(
         [
-            f"usage: {PROGRAM} COMMAND [--config FILE] [--setting VALUE ...]",
+            f"usage: {program} COMMAND [--config FILE] [--setting VALUE ...]",
             "",
-            "Fast video transformers by clustering their tokens.",
-            "",
+            *([] if group else ["Fast video transformers by clustering their tokens.", ""]),
             *lines,
             "",
-            f"{PROGRAM} COMMAND --help explains a command; {PROGRAM} --version tells the version.",
+            f"{program} COMMAND --help explains a command; {PROGRAM} --version tells the version.",
         ]
     )
 
@@ -189,46 +241,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"{PROGRAM} {version(PROGRAM)}"
-
-
-def _setting_names(parser: Any) -> list[str]:
-    return [action.dest for action in parser._actions if action.dest]
-
-
-def _one_line(message: str, known: list[str]) -> str:
-    """Say what jsonargparse found wrong, in the words of our errors."""
-    message = " ".join(message.split())
-    if match := re.fullmatch(r"Group '(.+)' does not accept option '(.+)'", message):
-        return _unknown(f"{match[1]}.{match[2]}", known)
-    if match := re.fullmatch(r"Option '(.+)' is not accepted", message):
-        return _unknown(match[1], known)
-    if match := re.fullmatch(r"unrecognized arguments: (\S+).*", message):
-        name = match[1].split("=")[0]
-        if name.startswith("--"):
-            return _unknown(name[2:], known)
-        return f"unexpected argument {name!r}"
-    if match := re.fullmatch(r"the following arguments are required: (.+)", message):
-        return f"missing {match[1]}; give it on the command line or in a --config file"
-    if match := re.fullmatch(r'Parser key "config": (.+)', message):
-        return f"config file: {match[1]}"
-    if match := re.fullmatch(r'Parser key "(.+?)": Expected an? (.+)\. Got value: (.*)', message):
-        return f"{match[1]} ({match[3]}) must be {_type_name(match[2])}"
-    union = r'Parser key "(.+?)": Does not validate against any of the Union subtypes'
-    if match := re.fullmatch(union + r" Subtypes: \[(.+?)\] Errors: .* Given value: (.*)", message):
-        return f"{match[1]} ({match[3]}) must be {_type_name(match[2])}"
-    return message
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = did_you_mean(name, known)
-    section, _, last = name.rpartition(".")
-    siblings = [k.rpartition(".")[2] for k in known if section and k.startswith(f"{section}.")]
-    return f"unknown setting {name}{did_you_mean(last, siblings) or near}"
-
-
-def _type_name(text: str) -> str:
-    text = re.sub(r"<class '(?:[\w]+\.)*(\w+)'>", r"\1", text)
-    text = text.replace(", NoneType", "").replace("Path", "path")
-    if match := re.fullmatch(r"typing\.Literal\[(.+)\]", text):
-        return f"one of {match[1]}"
-    return f"of type {text.replace('typing.', '')}"

@@ -106,7 +106,7 @@ def demo_settings(data_dir: Path, *, semantic: str | None, epochs: int, seed: in
             crop="scale_jitter", scale_jitter=(1.0, 1.1), flip=0.0, label_smoothing=0.1
         ),
         views=ViewConfig(num_clips=2, num_crops=3),
-        optimizer=OptimizerConfig(lr=1e-3, warmup_epochs=1.5, clip_grad_norm=1.0),
+        optimizer=OptimizerConfig(lr=1e-3, warmup_epochs=min(1.5, epochs), clip_grad_norm=1.0),
         train=TrainConfig(epochs=epochs, batch_size=32, devices="cpu", seed=seed),
     )
 

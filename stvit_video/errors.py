@@ -25,6 +25,10 @@ class MissingFileError(StvitVideoError, FileNotFoundError):
     """A path that does not exist (videos have `VideoDecodeError` with reason `missing`)."""
 
 
+class WriteError(StvitVideoError, OSError):
+    """A file or a folder that cannot be written: no right to, no room, not a folder."""
+
+
 DecodeReason = Literal[
     "missing",
     "empty",

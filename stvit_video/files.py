@@ -1,12 +1,149 @@
-"""Write a file in one step: it appears under its name only once it is complete."""
+"""Write a file whole: it appears under its name only once it is complete. Look before the work
+whether it can be written, and keep a folder for one run at a time.
+"""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated
+
+from stvit_video.errors import ConfigError, StvitVideoError, WriteError
+
+LOCK_FILE = ".lock"
 
 
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes, making the folder where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Write text (UTF-8) or bytes, making the folder where it is missing.
+
+    Raises:
+        WriteError: the disk refuses it; what stood there before still does.
+    """
+    with replacing(path) as partial_path:
+        partial_path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: str | Path, *errors: type[Exception]) -> Iterator[Path]:
+    """Give the path to write to; at the end of the block the file gets its name and its rights.
+
+    `errors` are those by which a writer says, besides OSError, that the disk refused.
+
+    Raises:
+        WriteError: it did; what stood there before still does.
+    """
+    path = Path(path)
     partial_path = path.with_name(f".{path.name}.{os.getpid()}")
-    partial_path.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(partial_path, path)
+    with writing(path, *errors):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial_path.touch()
+            mode = partial_path.stat().st_mode  # as the umask wants it; some writers take 0600
+            yield partial_path
+            partial_path.chmod(mode)
+            os.replace(partial_path, path)
+        finally:
+            with suppress(OSError):
+                partial_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what the disk refuses in the block into one line about `path`.
+
+    Raises:
+        WriteError: an OSError, or one of `errors`, left the block.
+    """
+    try:
+        yield
+    except StvitVideoError:
+        raise
+    except Exception as error:
+        if isinstance(error, (OSError, *errors)):
+            raise WriteError(f"{path} cannot be written: {_reason(error)}") from error
+        raise
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Keep `folder`, which is made where it is missing, for this process until the block ends.
+
+    The lock is the system's: it ends with the process, however that ends.
+
+    Raises:
+        ConfigError: another process holds it.
+        WriteError: nothing can be written there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # not on Windows
+
+    path = folder / LOCK_FILE
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise BlockingIOError  # its last holder took it away just now
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"output_dir ({folder}) is in use by another run; wait for its end or choose"
+                " another folder"
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def check_result(name: str, path: Path) -> None:
+    """Refuse a file that could not be written in the end; `-` is standard output.
+
+    Raises:
+        WriteError: naming the setting, the path and why.
+    """
+    if str(path) == "-":
+        return
+    if not path.parent.is_dir():
+        raise WriteError(f"{name} ({path}) cannot be written: there is no folder {path.parent}")
+    check_output(name, path)
+
+
+def check_output(name: str, path: Path) -> None:
+    """The same for a file whose folder is made where it is missing. Raises as `check_result`."""
+    if path.is_dir():
+        raise WriteError(f"{name} ({path}) is a folder; name a file")
+    _try_to_write(name, path, path.parent)
+
+
+def check_output_folder(name: str, path: Path) -> None:
+    """The same for a folder, which is made where it is missing. Raises as `check_result`."""
+    _try_to_write(name, path, path)
+
+
+ResultFile = Annotated[Path, check_result]
+OutputFile = Annotated[Path, check_output]
+OutputFolder = Annotated[Path, check_output_folder]
+
+
+def _try_to_write(name: str, path: Path, folder: Path) -> None:
+    """Write a file without a name into the folder, or the nearest one above that is there."""
+    there = next(p for p in (folder, *folder.parents, Path()) if p.exists())
+    if not there.is_dir():
+        raise WriteError(f"{name} ({path}) cannot be written: {there} is a file, no folder")
+    try:
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise WriteError(f"{name} ({path}) cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    if not isinstance(error, OSError) and isinstance(error.__context__, OSError):
+        error = error.__context__
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())

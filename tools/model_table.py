@@ -5,12 +5,12 @@ device, so size costs nothing; a test compares the file with what this writes.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from stvit_video.files import write_file
 from stvit_video.measure.compare.cost import model_cost
 from stvit_video.models.families.swin.variant import StvitRVariant, SwinVariant
 from stvit_video.models.network.frame_transformer import FrameTransformer
@@ -136,9 +136,7 @@ def with_table(readme: str, page: str) -> str:
 
 def replace_file(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)
+    write_file(path, text)
 
 
 def main() -> None:

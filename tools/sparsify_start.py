@@ -10,7 +10,6 @@ Legend: B clips, T frames, H W pixels.
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from stvit_video.files import write_file
 from stvit_video.models import registry
 from stvit_video.models.registry import create_model
 from stvit_video.models.sparsify import sparsify
@@ -147,9 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1500, help="training steps of a dense model")
     page = make_page(parser.parse_args().steps)
-    partial = PAGE.with_name(f".{PAGE.name}.{os.getpid()}")
-    partial.write_text(page)
-    os.replace(partial, PAGE)
+    write_file(PAGE, page)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """`stvit-video benchmark`: time models side by side."""
 
-from pathlib import Path
-
+from stvit_video.files import ResultFile
+from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.output import TableFormat
+from stvit_video.settings.paths import VideosPath
 from stvit_video.settings.timing import CompileMode, DtypeName, Modes, plan_timing
 
 _BATCH_SIZES = [8]
@@ -12,15 +13,15 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
     models: list[str],
     *,
     mode: Modes = "inference",
-    batch_sizes: list[int] = _BATCH_SIZES,
+    batch_sizes: list[Count] = _BATCH_SIZES,
     device: str = "auto",
     dtype: DtypeName = "float32",
     compile: CompileMode = "off",
-    rounds: int = 10,
-    videos: Path | None = None,
-    num_workers: int = 2,
+    rounds: Count = 10,
+    videos: VideosPath | None = None,
+    num_workers: Whole = 2,
     format: TableFormat = "table",
-    json: Path | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Time models side by side.
 

@@ -1,16 +1,17 @@
 """`stvit-video convert`: turn published weights into a checkpoint folder."""
 
-from pathlib import Path
+from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.settings.paths import LabelsPath, WeightsSource
 
 
 def convert(
-    source: str,
+    source: WeightsSource,
     *,
     model: str,
-    output: Path,
+    output: OutputFolder,
     semantic: str | None = None,
-    labels: Path | None = None,
-    json: Path | None = None,
+    labels: LabelsPath | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Turn published weights into a folder with model.safetensors and model.json.
 

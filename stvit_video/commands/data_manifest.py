@@ -1,20 +1,21 @@
 """`stvit-video data manifest`: turn the annotations of a data set into a manifest."""
 
-from pathlib import Path
-
+from stvit_video.files import OutputFile, ResultFile
+from stvit_video.settings.bounds import Whole
 from stvit_video.settings.data import Layout
+from stvit_video.settings.paths import InputPath, LabelsPath, VideosPath
 
 
 def data_manifest(
     layout: Layout,
-    root: Path,
+    root: VideosPath,
     *,
-    output: Path,
-    annotations: Path | None = None,
-    labels: Path | None = None,
+    output: OutputFile,
+    annotations: InputPath | None = None,
+    labels: LabelsPath | None = None,
     split: str = "",
-    num_workers: int = 2,
-    json: Path | None = None,
+    num_workers: Whole = 2,
+    json: ResultFile | None = None,
 ) -> None:
     """Write a manifest and print how many videos are annotated, found and decodable.
 

@@ -1,22 +1,23 @@
 """`stvit-video data prepare`: re-encode videos so that training reads them fast."""
 
-from pathlib import Path
-
+from stvit_video.files import OutputFile, OutputFolder, ResultFile
+from stvit_video.settings.bounds import Positive, Whole
 from stvit_video.settings.encode import EncodeSettings
+from stvit_video.settings.paths import VideosPath
 
 _ENCODE = EncodeSettings()
 
 
 def data_prepare(
-    manifest: Path,
-    output_dir: Path,
+    manifest: VideosPath,
+    output_dir: OutputFolder,
     *,
-    output: Path | None = None,
+    output: OutputFile | None = None,
     encode: EncodeSettings = _ENCODE,
-    num_workers: int = 0,
-    timeout_seconds: float = 1800.0,
+    num_workers: Whole = 0,
+    timeout_seconds: Positive = 1800.0,
     fresh: bool = False,
-    json: Path | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Re-encode every video for fast training reads, and list the new ones in a manifest.
 

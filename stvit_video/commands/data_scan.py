@@ -1,16 +1,18 @@
 """`stvit-video data scan`: decode every video once and note what is wrong."""
 
-from pathlib import Path
+from stvit_video.files import OutputFile, ResultFile
+from stvit_video.settings.bounds import Positive, Whole
+from stvit_video.settings.paths import VideosPath
 
 
 def data_scan(
-    manifest: Path,
+    manifest: VideosPath,
     *,
-    output: Path | None = None,
-    num_workers: int = 0,
-    timeout_seconds: float = 120.0,
+    output: OutputFile | None = None,
+    num_workers: Whole = 0,
+    timeout_seconds: Positive = 120.0,
     fresh: bool = False,
-    json: Path | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Decode every video once and write what was found into the manifest.
 

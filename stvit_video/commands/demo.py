@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.settings.bounds import Count, Seed
+
 
 def demo(
     *,
-    output_dir: Path | None = None,
-    epochs: int = 12,
-    seed: int = 0,
-    num_videos: int = 90,
-    json: Path | None = None,
+    output_dir: OutputFolder | None = None,
+    epochs: Count = 12,
+    seed: Seed = 0,
+    num_videos: Count = 90,
+    json: ResultFile | None = None,
 ) -> None:
     """Write videos, train a dense and a semantic model on the CPU, compare them, show clusters.
 

@@ -1,24 +1,25 @@
 """`stvit-video evaluate`: measure the accuracy of a trained model."""
 
-from pathlib import Path
-
+from stvit_video.files import ResultFile
+from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.data import Backend
-from stvit_video.settings.views import Combine
+from stvit_video.settings.paths import CheckpointSource, VideosPath
+from stvit_video.settings.views import Combine, NumCrops
 
 
 def evaluate(  # noqa: PLR0913 this is a command line
-    checkpoint: str,
-    videos: Path,
+    checkpoint: CheckpointSource,
+    videos: VideosPath,
     *,
-    num_clips: int | None = None,
-    num_crops: int | None = None,
+    num_clips: Count | None = None,
+    num_crops: NumCrops | None = None,
     combine: Combine | None = None,
-    batch_size: int = 16,
-    num_workers: int = 2,
+    batch_size: Count = 16,
+    num_workers: Whole = 2,
     backend: Backend | None = None,
     device: str = "auto",
-    predictions: Path | None = None,
-    json: Path | None = None,
+    predictions: ResultFile | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Measure the accuracy of a trained model over several views of each video.
 

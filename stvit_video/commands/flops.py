@@ -1,19 +1,20 @@
 """`stvit-video flops`: count the arithmetic of models, side by side."""
 
-from pathlib import Path
 from typing import Literal
 
+from stvit_video.files import ResultFile
+from stvit_video.settings.bounds import Count
 from stvit_video.settings.output import TableFormat
 
 
 def flops(
     models: list[str],
     *,
-    views: int = 1,
+    views: Count = 1,
     tables: Literal["summary", "stages", "operators", "all"] = "all",
     format: TableFormat = "table",
     allow_uncounted: bool = False,
-    json: Path | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Count the arithmetic of models, side by side.
 
@@ -27,14 +28,11 @@ def flops(
         allow_uncounted: Go on, and list them, where operators have no count.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.errors import ConfigError
     from stvit_video.measure.compare.cost import model_cost
     from stvit_video.measure.compare.cost_tables import cost_record, part_table, summary_table
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import print_tables
 
-    if views < 1:
-        raise ConfigError(f"views ({views}) must be at least 1")
     costs = [
         model_cost(model, num_views=views, allow_uncounted=allow_uncounted) for model in models
     ]

@@ -1,9 +1,11 @@
 """`stvit-video models`: list the models."""
 
-from pathlib import Path
+from stvit_video.files import ResultFile
 
 
-def models(pattern: str = "*", *, semantic: str | None = None, json: Path | None = None) -> None:
+def models(
+    pattern: str = "*", *, semantic: str | None = None, json: ResultFile | None = None
+) -> None:
     """List the models: size, input and tokens; with `--json` also source and licence of weights.
 
     Args:

@@ -1,22 +1,23 @@
 """`stvit-video predict`: classify a video with a trained model."""
 
-from pathlib import Path
-
+from stvit_video.files import ResultFile
+from stvit_video.settings.bounds import Count
 from stvit_video.settings.data import Backend
-from stvit_video.settings.views import Combine
+from stvit_video.settings.paths import CheckpointSource, VideoPath
+from stvit_video.settings.views import Combine, NumCrops
 
 
 def predict(  # noqa: PLR0913 this is a command line
-    video: Path,
+    video: VideoPath,
     *,
-    checkpoint: str,
-    num_clips: int | None = None,
-    num_crops: int | None = None,
+    checkpoint: CheckpointSource,
+    num_clips: Count | None = None,
+    num_crops: NumCrops | None = None,
     combine: Combine | None = None,
-    top_k: int = 5,
+    top_k: Count = 5,
     backend: Backend | None = None,
     device: str = "auto",
-    json: Path | None = None,
+    json: ResultFile | None = None,
 ) -> None:
     """Classify a video: a table of its best classes.
 

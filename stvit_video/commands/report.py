@@ -1,7 +1,8 @@
 """`stvit-video report`: write a page of tables and plots that compares models."""
 
-from pathlib import Path
-
+from stvit_video.files import OutputFolder
+from stvit_video.settings.bounds import Count, Percent, Whole
+from stvit_video.settings.paths import WeightsPath
 from stvit_video.settings.timing import CompileMode, DtypeName, Modes, plan_timing
 
 _BATCH_SIZES = [1, 4]
@@ -10,18 +11,18 @@ _BATCH_SIZES = [1, 4]
 def report(  # noqa: PLR0913 its parameters are its command line
     models: list[str],
     *,
-    output: Path,
+    output: OutputFolder,
     title: str = "Video models side by side",
-    views: int = 1,
+    views: Count = 1,
     mode: Modes = "inference",
-    batch_sizes: list[int] = _BATCH_SIZES,
+    batch_sizes: list[Count] = _BATCH_SIZES,
     device: str = "auto",
     dtype: DtypeName = "float32",
     compile: CompileMode = "off",
-    rounds: int = 5,
-    accuracy: dict[str, float] | None = None,
-    pretrained: Path | None = None,
-    agreement_clips: int = 16,
+    rounds: Count = 5,
+    accuracy: dict[str, Percent] | None = None,
+    pretrained: WeightsPath | None = None,
+    agreement_clips: Whole = 16,
 ) -> None:
     """Write a page of tables and plots that compares models.
 

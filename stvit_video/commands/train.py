@@ -1,7 +1,6 @@
 """`stvit-video train`: train a model on videos, leave a run folder."""
 
-from pathlib import Path
-
+from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
@@ -21,8 +20,8 @@ def train_(
     views: ViewConfig = _VIEWS,
     optimizer: OptimizerConfig = _OPTIMIZER,
     train: TrainConfig = _TRAIN,
-    output_dir: Path,
-    json: Path | None = None,
+    output_dir: OutputFolder,
+    json: ResultFile | None = None,
 ) -> None:
     """Train a model on a folder of class folders or on a manifest.
 

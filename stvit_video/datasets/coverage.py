@@ -33,12 +33,12 @@ class Coverage:
         ]
 
 
-def missing_path(manifest_path: Path) -> Path:
+def missing_path(manifest_path: str | Path) -> Path:
     """Return where the annotated videos without a file are listed: `NAME.missing.txt`."""
-    return manifest_path.with_name(f"{manifest_path.stem}.missing.txt")
+    return Path(manifest_path).with_name(f"{Path(manifest_path).stem}.missing.txt")
 
 
-def read_coverage(manifest_path: Path, *, found: int, failed: int) -> Coverage:
+def read_coverage(manifest_path: str | Path, *, found: int, failed: int) -> Coverage:
     """Return the coverage of a data set of `found` videos, of which `failed` did not decode.
 
     `data manifest` lists the missing videos beside its manifest; a folder of classes has none.

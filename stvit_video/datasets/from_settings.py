@@ -15,9 +15,9 @@ from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 
-def read_videos(path: Path, *, class_names: Sequence[str] | None = None) -> Manifest:
+def read_videos(path: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
     """Read a data set: a folder of class folders, or a manifest."""
-    if path.suffix == ".csv":
+    if Path(path).suffix == ".csv":
         return read_manifest(path, class_names=class_names)
     return find_class_folders(path, class_names=class_names)
 

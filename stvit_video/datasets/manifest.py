@@ -7,6 +7,7 @@ written only where that order is not simply the sorted names of the file.
 """
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
+from stvit_video.files import write_file
 
 UNKNOWN_LABEL = -1
 
@@ -54,13 +56,14 @@ class Manifest:
         return len(self.class_names)
 
 
-def read_manifest(path: Path, *, class_names: Sequence[str] | None = None) -> Manifest:
+def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
     """Read a manifest; `class_names`, where given, decide which index a label has.
 
     Raises:
         MissingFileError: there is no such file.
         DatasetError: the file is no manifest, names no video, or holds a label outside the classes.
     """
+    path = Path(path)
     rows = _read_rows(path)
     if class_names is None:
         class_names = _read_class_names(path, [row.get("label") or "" for row in rows])
@@ -73,23 +76,22 @@ def read_manifest(path: Path, *, class_names: Sequence[str] | None = None) -> Ma
     return Manifest(tuple(records), tuple(class_names))
 
 
-def write_manifest(manifest: Manifest, path: Path) -> None:
+def write_manifest(manifest: Manifest, path: str | Path) -> None:
     """Write a manifest and, where needed, its class names; the old file stays until it is done.
 
     Paths below the folder of the manifest are written relative to it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
     folder = Path(os.path.abspath(path.parent))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(VideoRecord._fields)
-        for record in manifest.records:
-            known = record.label != UNKNOWN_LABEL
-            label = manifest.class_names[record.label] if known else ""
-            writer.writerow([_written_path(record.path, folder), label, *record[2:]])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(VideoRecord._fields)
+    for record in manifest.records:
+        known = record.label != UNKNOWN_LABEL
+        label = manifest.class_names[record.label] if known else ""
+        writer.writerow([_written_path(Path(record.path), folder), label, *record[2:]])
     _write_class_names(manifest, path)
-    os.replace(temporary, path)
+    write_file(path, text.getvalue())
 
 
 def check_labels(records: Iterable[VideoRecord], *, num_classes: int) -> None:
@@ -111,9 +113,9 @@ def check_labels(records: Iterable[VideoRecord], *, num_classes: int) -> None:
     )
 
 
-def labels_path(path: Path) -> Path:
+def labels_path(path: str | Path) -> Path:
     """Return where the class names of manifest `path` are kept: `NAME.labels.txt` beside it."""
-    return path.with_name(f"{path.stem}.labels.txt")
+    return Path(path).with_name(f"{Path(path).stem}.labels.txt")
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
@@ -157,9 +159,7 @@ def _write_class_names(manifest: Manifest, path: Path) -> None:
     if implied and not all(name.isdecimal() for name in present):
         beside.unlink(missing_ok=True)
         return
-    temporary = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
-    temporary.write_text("".join(f"{name}\n" for name in manifest.class_names), encoding="utf-8")
-    os.replace(temporary, beside)
+    write_file(beside, "".join(f"{name}\n" for name in manifest.class_names))
 
 
 def _label_index(label: str, index_of: dict[str, int], where: str) -> int:

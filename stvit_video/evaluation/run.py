@@ -24,13 +24,13 @@ from stvit_video.settings.views import ViewConfig
 
 def run_evaluation(
     model: VideoModel,
-    videos: Path,
+    videos: str | Path,
     *,
     data: DataConfig,
     views: ViewConfig,
     device: torch.device,
     batch_size: int,
-    predictions: Path | None,
+    predictions: str | Path | None,
     progress: tuple[Console, str],
 ) -> EvaluationReport:
     """Measure the accuracy of `model` on the data set `videos`; write each video's best classes.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from stvit_video.errors import CheckpointError, did_you_mean
+from stvit_video.errors import CheckpointError, ConfigError, did_you_mean
+from stvit_video.files import write_file
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import ModelConfig, Preprocessing
 
@@ -60,21 +60,18 @@ class ModelCard:
             )
 
 
-def write_card(card: ModelCard, folder: Path) -> Path:
+def write_card(card: ModelCard, folder: str | Path) -> Path:
     """Write `model.json` into the folder, in one step."""
-    path = folder / CARD_FILE
+    path = Path(folder) / CARD_FILE
     values = dataclasses.asdict(card)
     del values["config"]
     setting = {name: getattr(card.config, name) for name in _SETTING}
     record = {"format": FORMAT, "model": card.config.name, **setting, **values}
-    text = json.dumps(record, indent=2)
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
-    partial_path.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial_path, path)
+    write_file(path, json.dumps(record, indent=2) + "\n")
     return path
 
 
-def read_card(folder: Path) -> ModelCard:
+def read_card(folder: str | Path) -> ModelCard:
     """Read `model.json` of a folder.
 
     Raises:
@@ -110,6 +107,8 @@ def _card_of(record: dict[str, Any], path: Path) -> ModelCard:
         return ModelCard(
             **{**record, "config": config, "preprocessing": preprocessing, "labels": labels}
         )
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is incomplete ({error})") from error
 

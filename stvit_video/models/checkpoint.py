@@ -1,12 +1,13 @@
 """Checkpoints of ours: a folder with `model.safetensors` and `model.json`, written in one step."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from stvit_video.errors import CheckpointError, MissingFileError
+from stvit_video.errors import CheckpointError
+from stvit_video.files import replacing
 from stvit_video.models.card import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -19,9 +20,10 @@ from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import VARIANTS, create_model, find_variant
 from stvit_video.models.variant import Recipe
 from stvit_video.models.weights.describe import describe_folder
-from stvit_video.models.weights.files import CheckpointFiles, find_files, is_hub_id
+from stvit_video.models.weights.files import CheckpointFiles, find_files
 from stvit_video.models.weights.foreign import find_row
 from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.paths import check_checkpoint
 
 
 def write_checkpoint(
@@ -39,6 +41,7 @@ def write_checkpoint(
 
     Raises:
         CheckpointError: the model was not made by us, or the labels do not fit its classes.
+        WriteError: the disk refuses a file; a model that was there before still is.
     """
     recipe = getattr(model, "recipe", None)
     if recipe is None:
@@ -49,12 +52,10 @@ def write_checkpoint(
     names = model.labels if labels is None else tuple(labels)
     card = _card(recipe, names, source, extra or {}, _keeps_class_token(model))
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS_FILE
-    partial_path = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, partial_path, metadata={"format": "pt"})
-    os.replace(partial_path, path)
+    with replacing(path, SafetensorError) as partial_path:
+        save_file(weights, partial_path, metadata={"format": "pt"})
     write_card(card, folder)
     return path
 
@@ -95,8 +96,7 @@ def _card_in(files: CheckpointFiles) -> ModelCard | None:
 
 
 def _find(source: str | Path) -> CheckpointFiles:
-    if not Path(source).exists() and not is_hub_id(source):
-        raise MissingFileError(f"checkpoint {source} does not exist; give the folder of a run")
+    check_checkpoint("checkpoint", source)
     return find_files(source)
 
 

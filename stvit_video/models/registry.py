@@ -83,7 +83,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         frame_stride=frame_stride,
         image_size=image_size,
         drop_path=drop_path,
-        pretrained=None if pretrained is None else str(pretrained),
+        pretrained=str(pretrained) if isinstance(pretrained, Path) else pretrained,
     )
     return build_model(config, num_classes=num_classes)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from stvit_video.files import write_file
 
 
-def write_json(result: Any, destination: Path | None) -> None:
+def write_json(result: Any, destination: str | Path | None) -> None:
     """Write a dataclass, or lists and dictionaries of them; `-` is standard output, None nothing.
 
     A file appears under its name only once it is complete.
@@ -25,7 +25,7 @@ def write_json(result: Any, destination: Path | None) -> None:
         write_file(destination, text)
 
 
-def result_console(destination: Path | None = None) -> Console:
+def result_console(destination: str | Path | None = None) -> Console:
     """Console for tables: standard output, or standard error when the JSON goes to the former."""
     return Console(stderr=str(destination) == "-", highlight=False)
 

@@ -61,8 +61,9 @@ def markdown_page(title: str, sections: Sequence[Section]) -> str:
     return "\n".join(parts)
 
 
-def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
+def write_page(folder: str | Path, title: str, sections: Sequence[Section]) -> Path:
     """Write `report.html`, `report.md` and its pictures into `folder`; return the HTML file."""
+    folder = Path(folder)
     for section in sections:
         for picture in section.pictures:
             write_file(folder / picture.name, picture.content)

@@ -4,10 +4,20 @@ No slots: jsonargparse reads the defaults by `vars`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from stvit_video.settings.bounds import check_least
+from stvit_video.settings.bounds import (
+    NotNegative,
+    PartShare,
+    Positive,
+    Range,
+    Share,
+    Whole,
+    check_rising,
+    check_settings,
+)
+from stvit_video.settings.paths import VideosPath
+from stvit_video.settings.rand_augment import parse_rand_augment
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 """Names of the decoders; `auto` is the choice among them."""
@@ -32,30 +42,33 @@ ShortVideo = Literal["repeat_last", "loop", "clamp"]
 `clamp`       0 4 8 9 9 stays on the last frame of the video.
 """
 
+_Part = Annotated[float, Range(above=0, most=1)]
+_Zoom = Annotated[float, Range(least=1, most=8)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the videos are and how clips are read from them."""
 
-    train: Path | None = None
+    train: VideosPath | None = None
     """Folder of class folders, or a manifest."""
-    val: Path | None = None
+    val: VideosPath | None = None
     """The same, for the accuracy that is watched during training; None watches none."""
     sampling: SamplingKind = "dense"
     """`dense`: neighbouring frames at a stride. `segments`: one frame of each of T equal parts."""
-    target_fps: float | None = None
+    target_fps: Positive | None = None
     """Frames per second at which the frame stride counts; None counts frames of the file."""
     short_video: ShortVideo = "repeat_last"
     """What a clip reads past the end of a video that is shorter than it."""
     backend: Backend = "auto"
     """What decodes; `auto` takes the fastest that is frame-exact for the file."""
-    num_workers: int = 2
+    num_workers: Whole = 2
     """Processes that decode; 0 decodes in the training process."""
-    max_failed_share: float = 0.01
+    max_failed_share: Share = 0.01
     """Share of the videos that training may skip because they do not decode."""
 
     def __post_init__(self) -> None:
-        check_least("data", self, num_workers=0, max_failed_share=0)
+        check_settings("data", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +78,29 @@ class AugmentationConfig:
     crop: Literal["random_resized", "scale_jitter", "center"] = "random_resized"
     """`random_resized`: a part of the frame by area and shape. `scale_jitter`: a random short
     side, then a square at a random place. `center`: as evaluation does."""
-    crop_area: tuple[float, float] = (0.5, 1.0)
+    crop_area: tuple[_Part, _Part] = (0.5, 1.0)
     """Share of the frame that a `random_resized` crop covers, least and most."""
-    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    crop_ratio: tuple[Positive, Positive] = (0.75, 4 / 3)
     """Width over height of a `random_resized` crop, least and most."""
-    scale_jitter: tuple[float, float] = (256 / 224, 320 / 224)
+    scale_jitter: tuple[_Zoom, _Zoom] = (256 / 224, 320 / 224)
     """Short side before a `scale_jitter` crop, least and most, as a multiple of the crop."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Probability of a horizontal flip; `left` in a class name then becomes `right`."""
-    color_jitter: float = 0.0
+    color_jitter: Share = 0.0
     """Largest relative change of brightness, contrast and saturation; hue changes by a quarter."""
     rand_augment: str = ""
     """Setting such as `rand-m7-n4-mstd0.5-inc1`; empty for none. One draw per clip."""
-    erase: float = 0.0
+    erase: Share = 0.0
     """Probability of erasing one box from all frames of a clip; runs on the device."""
-    mixup: float = 0.0
+    mixup: NotNegative = 0.0
     """Alpha of mixup, on the device; 0 for none."""
-    cutmix: float = 0.0
+    cutmix: NotNegative = 0.0
     """Alpha of cutmix, on the device; 0 for none."""
-    label_smoothing: float = 0.0
+    label_smoothing: PartShare = 0.0
     """Share of the target that is spread over all classes."""
+
+    def __post_init__(self) -> None:
+        check_settings("augmentation", self)
+        check_rising("augmentation", self, "crop_area", "crop_ratio", "scale_jitter")
+        if self.rand_augment:
+            parse_rand_augment(self.rand_augment)

@@ -4,9 +4,9 @@ No slots: jsonargparse reads the defaults by `vars`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from stvit_video.errors import ConfigError
+from stvit_video.settings.bounds import Range, check_settings
 
 Preset = Literal[
     "ultrafast",
@@ -26,11 +26,11 @@ Tune = Literal["fastdecode", "film", "animation", "grain", "stillimage"]
 class EncodeSettings:
     """How the new videos are encoded, in H.264."""
 
-    short_side: int = 256
+    short_side: Annotated[int, Range(least=16, most=8192)] = 256
     """Pixels of the shorter side; smaller videos keep their size."""
-    gop: int = 16
+    gop: Annotated[int, Range(least=1, most=1000)] = 16
     """Frames from one key frame to the next: the most that are decoded to reach any frame."""
-    crf: int = 20
+    crf: Annotated[int, Range(least=0, most=51)] = 20
     """Quality, from 0 (lossless) to 51; a lower number makes larger files."""
     preset: Preset = "fast"
     """x264's trade of encoding time for file size."""
@@ -38,10 +38,4 @@ class EncodeSettings:
     """x264's tuning; this one leaves out what is slow to decode."""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("short_side", self.short_side, 16, 8192),
-            ("gop", self.gop, 1, 1000),
-            ("crf", self.crf, 0, 51),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(f"encode.{name} ({value}) must be in {low}..{high}")
+        check_settings("encode", self)

@@ -5,9 +5,10 @@ The only place that reads and writes them.
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.settings.bounds import Count, Whole, check_settings
 
 Scope = Literal["clip", "tube", "frame"]
 PoolingName = Literal["max", "avg", "learned"]
@@ -17,17 +18,17 @@ PoolingName = Literal["max", "avg", "learned"]
 class SemanticConfig:
     """Where and how a network clusters its tokens; written `8x4x4@4[-N][,key=value...]`."""
 
-    grid: tuple[int, int, int]
+    grid: tuple[Count, Count, Count]
     """Semantic tokens along time, height and width."""
-    after: int
+    after: Whole
     """Blocks that run on all patch tokens before the clustering."""
-    until: int | None = None
+    until: Count | None = None
     """Recover the patch tokens with block number `until`, counted from 1; None never does."""
     scope: Scope = "clip"
     """What a semantic token may read: the whole clip, its tube of frames, or its one frame."""
     pool: PoolingName = "max"
     """How the initial centres are pooled from their windows."""
-    layers: int = 2
+    layers: Count = 2
     """Blocks that become layers of the generator."""
     shortcut: bool = True
     """Keep the residual of the pooled centres in the first layer."""
@@ -35,19 +36,7 @@ class SemanticConfig:
     """Add learnable global centres before the second layer."""
 
     def __post_init__(self) -> None:
-        if min(self.grid) < 1:
-            raise ConfigError(f"semantic grid ({self}) must be at least 1x1x1")
-        if self.layers < 1:
-            raise ConfigError(f"semantic layers ({self.layers}) must be at least 1")
-        for name, value, allowed in (
-            ("scope", self.scope, get_args(Scope)),
-            ("pool", self.pool, get_args(PoolingName)),
-        ):
-            if value not in allowed:
-                raise ConfigError(
-                    f"semantic {name} ({value}) must be one of {', '.join(allowed)}"
-                    f"{did_you_mean(str(value), list(allowed))}"
-                )
+        check_settings("semantic", self)
 
     def __str__(self) -> str:
         """Write the setting as `parse_semantic` reads it, defaults left out."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.bounds import check_least
+from stvit_video.settings.bounds import Count, PartShare, Positive, check_settings
 from stvit_video.settings.grammar import (
     REDUCERS,
     ReducerConfig,
@@ -16,24 +16,28 @@ from stvit_video.settings.grammar import (
     parse_reducer,
     parse_semantic,
 )
+from stvit_video.settings.paths import WeightsSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
     """What a clip must look like for a model; travels with its weights."""
 
-    num_frames: int
+    num_frames: Count
     """Frames of a clip."""
-    frame_stride: int
+    frame_stride: Count
     """Step between the frames of a clip, in frames of the video."""
-    image_size: int
+    image_size: Count
     """Height and width of a crop, in pixels."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Per channel, for values in 0..1."""
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Per channel, for values in 0..1."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
     """Order of the colour channels that the weights expect."""
+
+    def __post_init__(self) -> None:
+        check_settings("preprocessing", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +53,24 @@ class ModelConfig:
     class_token: bool | None = None
     """Keep a class token; None keeps it in dense models that have one, and with `pretrained` as the
     weights have it: semantic models average their tokens, as in the paper."""
-    num_frames: int | None = None
+    num_frames: Count | None = None
     """Frames of a clip; None keeps those of the model."""
-    frame_stride: int | None = None
+    frame_stride: Count | None = None
     """Step between the frames of a clip, in frames of the video; None keeps that of the model."""
-    image_size: int | None = None
+    image_size: Count | None = None
     """Height and width of a crop, in pixels; None keeps that of the model."""
-    drop_path: float = 0.0
+    drop_path: PartShare = 0.0
     """Stochastic depth of the last block."""
-    pretrained: str | None = None
+    pretrained: WeightsSource | None = None
     """Weights to start from: a file, a run folder or a hub id."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.pretrained, bool):
+            raise ConfigError(
+                f"pretrained ({self.pretrained}) must be a file, a folder or a hub id such as"
+                " MCG-NJU/videomae-base-finetuned-kinetics; leave it out for random weights"
+            )
+        check_settings("model", self)
         if self.semantic is not None and self.reduction is not None:
             raise ConfigError(
                 f"semantic ({self.semantic}) and reduction ({self.reduction}) exclude each other"
@@ -69,7 +79,6 @@ class ModelConfig:
             parse_semantic(self.semantic)
         if self.reduction is not None:
             parse_reducer(self.reduction)
-        check_least("model", self, num_frames=1, frame_stride=1, image_size=1, drop_path=0)
 
     @property
     def units(self) -> tuple[SemanticConfig, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stvit_video.errors import ConfigError
+from stvit_video.settings.bounds import Count, check_settings
 
 Mode = Literal["inference", "training"]
 Modes = Literal["inference", "training", "both"]
@@ -17,13 +17,16 @@ class SpeedSettings:
     """How to time."""
 
     mode: Mode = "inference"
-    batch_sizes: tuple[int, ...] = (8,)
+    batch_sizes: tuple[Count, ...] = (8,)
     """Clips of a batch, the same for all models; rising until the memory ends."""
     device: str = "auto"
     dtype: DtypeName = "float32"
     """Of weights and clips; in training of the autocast over float32 weights."""
     compile: CompileMode = "off"
-    num_rounds: int = 10
+    num_rounds: Count = 10
+
+    def __post_init__(self) -> None:
+        check_settings("", self)
 
 
 def plan_timing(
@@ -40,9 +43,6 @@ def plan_timing(
     Raises:
         ConfigError: fewer than one round, or no clip in a batch.
     """
-    for name, least in (("rounds", num_rounds), ("batch_sizes", min(batch_sizes, default=0))):
-        if least < 1:
-            raise ConfigError(f"{name} ({least}) must be at least 1")
     modes: Sequence[Mode] = ("inference", "training") if mode == "both" else (mode,)
     return [
         SpeedSettings(

@@ -4,58 +4,72 @@ Sections of `RunConfig` have no slots: jsonargparse reads their defaults by `var
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from stvit_video.settings.bounds import check_least
+from stvit_video.errors import ConfigError
+from stvit_video.settings.bounds import (
+    Count,
+    NotNegative,
+    PartShare,
+    Positive,
+    Range,
+    Seed,
+    check_settings,
+)
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.views import ViewConfig
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+USUAL_WARMUP = 5.0
+"""Epochs of warm-up where nothing is said and the run is not shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """AdamW with a cosine schedule after a linear warm-up."""
 
-    lr: float = 1e-3
+    lr: NotNegative = 1e-3
     """Highest learning rate, for the whole batch as given."""
-    warmup_epochs: float = 5.0
-    """Epochs until the highest learning rate, linear from zero."""
-    weight_decay: float = 0.05
+    warmup_epochs: NotNegative | None = None
+    """Epochs until the highest learning rate, linear from zero; None takes 5, or all of a shorter
+    run."""
+    weight_decay: NotNegative = 0.05
     """Of weight matrices; norms, biases and positions have none."""
-    beta2: float = 0.999
+    beta2: PartShare = 0.999
     """Memory of AdamW for squared gradients; less of it suits short runs."""
-    layer_decay: float | None = None
+    layer_decay: Annotated[float, Range(above=0, most=1)] | None = None
     """Factor by which the learning rate falls from block to block towards the input."""
-    clip_grad_norm: float | None = None
+    clip_grad_norm: Positive | None = None
     """Largest norm of a gradient; None clips nothing."""
 
     def __post_init__(self) -> None:
-        check_least("optimizer", self, lr=0, warmup_epochs=0, weight_decay=0)
+        check_settings("optimizer", self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How long, how wide and on what training runs."""
 
-    epochs: int = 30
+    epochs: Count = 30
     """Passes over the training videos."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Clips per device and step."""
-    accumulate_steps: int = 1
+    accumulate_steps: Count = 1
     """Batches whose gradients are added up before a step of the optimiser."""
-    clips_per_video: int = 1
+    clips_per_video: Count = 1
     """Clips read from a video each time it is opened (repeated augmentation)."""
-    precision: str = "32-true"
-    """As Lightning names it: `32-true`, `bf16-mixed`, `16-mixed`."""
-    devices: int | Literal["auto", "cpu"] = "auto"
+    precision: Precision = "32-true"
+    """As Lightning names it; weights are float32 in all of them."""
+    devices: Count | Literal["auto", "cpu"] = "auto"
     """GPUs of this machine, gradients averaged over them; `auto` takes all, or the CPU."""
-    seed: int = 0
+    seed: Seed = 0
     """Of weights, order, clips and augmentation."""
     resume: bool = False
     """Go on from `last.ckpt` in the run folder."""
 
     def __post_init__(self) -> None:
-        check_least("train", self, epochs=1, batch_size=1, accumulate_steps=1, clips_per_video=1)
+        check_settings("train", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +82,11 @@ class RunConfig:
     views: ViewConfig = field(default_factory=ViewConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        check_settings("", self)
+        warmup, epochs = self.optimizer.warmup_epochs, self.train.epochs
+        if warmup is not None and warmup > epochs:
+            raise ConfigError(
+                f"optimizer.warmup_epochs ({warmup:g}) must be at most train.epochs ({epochs})"
+            )

@@ -1,10 +1,11 @@
 """How many views of a video are classified, and how they become one answer."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from stvit_video.settings.bounds import check_choice, check_least
+from stvit_video.settings.bounds import Count, check_settings
 
+NumCrops = Literal[1, 3]
 Combine = Literal["mean_probability", "mean_logit"]
 
 
@@ -12,16 +13,15 @@ Combine = Literal["mean_probability", "mean_logit"]
 class ViewConfig:
     """How many views of a video are classified, and how they become one answer."""
 
-    num_clips: int = 1
+    num_clips: Count = 1
     """Clips, spread evenly over the video."""
-    num_crops: Literal[1, 3] = 1
+    num_crops: NumCrops = 1
     """Squares along the long side: the centre, or both ends and the centre."""
     combine: Combine = "mean_probability"
     """Average the probabilities of the views, as the field does, or their logits."""
 
     def __post_init__(self) -> None:
-        check_least("views", self, num_clips=1)
-        check_choice("views", self, num_crops=(1, 3), combine=get_args(Combine))
+        check_settings("views", self)
 
     @property
     def num_views(self) -> int:

@@ -1,6 +1,7 @@
 """Run the training: the only place that makes a Lightning Trainer."""
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
-from stvit_video.errors import CheckpointError
+from stvit_video.errors import ConfigError
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import EpochLog, EpochReport, ExportBest, TrainingProgress
 from stvit_video.training.classifier import VideoClassifier
-
-RESUME_FILE = "last.ckpt"
+from stvit_video.training.resume import RESUME_FILE, WholeCheckpoints, check_resume, tell_kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +60,11 @@ def fit(
     Raises:
         CheckpointError: there is nothing to resume.
         DatasetError: too many videos do not decode.
+        WriteError: the disk refuses a file; what was written before stays.
+        KeyboardInterrupt: ctrl-c, with a line that says what is kept.
     """
     resume_path = run_dir / RESUME_FILE
-    if settings.resume and not resume_path.is_file():
-        raise CheckpointError(f"{resume_path} does not exist; start without --train.resume")
+    check_start(settings, run_dir=run_dir, classifier=classifier)
 
     def report() -> FitReport:
         return FitReport(
@@ -79,7 +80,7 @@ def fit(
         TrainingProgress(*progress),
         ModelCheckpoint(dirpath=run_dir, filename="last", enable_version_counter=False),
     ]
-    with _quiet_lightning():
+    with _quiet_lightning(), _telling_what_is_kept(resume_path, epochs=settings.epochs):
         trainer = _build_trainer(
             settings,
             run_dir=run_dir,
@@ -96,6 +97,23 @@ def fit(
     return report()
 
 
+def check_start(settings: TrainConfig, *, run_dir: Path, classifier: VideoClassifier) -> None:
+    """Refuse what cannot be run here, before anything is written.
+
+    Raises:
+        ConfigError: there are not as many GPUs, or the run that is resumed is further on.
+        CheckpointError: there is nothing to resume, or it is of another model.
+    """
+    num_gpus = torch.cuda.device_count()
+    if isinstance(settings.devices, int) and settings.devices > num_gpus:
+        raise ConfigError(
+            f"train.devices ({settings.devices}) must be at most the {num_gpus} GPUs of this"
+            " machine, or auto, or cpu"
+        )
+    if settings.resume:
+        check_resume(run_dir / RESUME_FILE, classifier, epochs=settings.epochs)
+
+
 def _build_trainer(
     settings: TrainConfig,
     *,
@@ -107,11 +125,12 @@ def _build_trainer(
         accelerator=_accelerator(settings.devices),
         devices=1 if settings.devices == "cpu" else settings.devices,
         strategy=_strategy(settings.devices),
-        precision=settings.precision,  # type: ignore[arg-type]
+        precision=settings.precision,
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate_steps,
         gradient_clip_val=clip_grad_norm,
         callbacks=callbacks,
+        plugins=WholeCheckpoints(),
         default_root_dir=run_dir,
         logger=False,
         enable_progress_bar=False,
@@ -137,6 +156,17 @@ def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
     if devices == "cpu":
         return "cpu"
     return "auto" if devices == "auto" else "gpu"
+
+
+@contextmanager
+def _telling_what_is_kept(resume_path: Path, *, epochs: int) -> Iterator[None]:
+    """Let ctrl-c through with a line for the user; Lightning makes an exit with status 1 of it."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        signal.signal(signal.SIGINT, handler)  # Lightning leaves it switched off
+        raise KeyboardInterrupt(tell_kept(resume_path, epochs=epochs)) from stop
 
 
 @contextmanager

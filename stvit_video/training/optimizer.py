@@ -11,7 +11,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.settings.training import OptimizerConfig
+from stvit_video.settings.training import USUAL_WARMUP, OptimizerConfig
 
 
 def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW:
@@ -50,7 +50,8 @@ def build_schedule(
     optimizer: AdamW, settings: OptimizerConfig, *, num_steps: int, steps_per_epoch: float
 ) -> LambdaLR:
     """Return a schedule that is stepped after every step of the optimizer."""
-    warmup_steps = min(round(settings.warmup_epochs * steps_per_epoch), num_steps)
+    warmup = USUAL_WARMUP if settings.warmup_epochs is None else settings.warmup_epochs
+    warmup_steps = min(round(warmup * steps_per_epoch), num_steps)
 
     def factor(step: int) -> float:
         return cosine_factor(step, num_steps=num_steps, warmup_steps=warmup_steps)

@@ -1,10 +1,11 @@
 """One training run, from settings to a run folder: what every command that trains calls."""
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as lightning
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from stvit_video.datasets.from_settings import (
@@ -14,43 +15,81 @@ from stvit_video.datasets.from_settings import (
 )
 from stvit_video.datasets.loader import VideoLoader
 from stvit_video.datasets.manifest import Manifest, check_labels
-from stvit_video.errors import ConfigError
-from stvit_video.files import write_file
+from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.files import check_output_folder, holding, write_file
 from stvit_video.models.card import WEIGHTS_FILE
 from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.classifier import VideoClassifier
-from stvit_video.training.fit import FitReport, fit
+from stvit_video.training.fit import FitReport, check_start, fit
 from stvit_video.video.pixels.batch import BatchTransform
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 
 
-def run_training(run: RunConfig, run_dir: Path, *, console: Console, label: str) -> FitReport:
+def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label: str) -> FitReport:
     """Train as `run` says; `label` names the progress bar on `console`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
-    `metrics.json` and `last.ckpt` (to resume).
+    `metrics.json` and `last.ckpt` (to resume). Nothing is written before all is checked.
 
     Raises:
         StvitVideoError: a setting, the data or the run folder cannot be used as it stands.
     """
     if run.data.train is None:
         raise ConfigError("missing data.train; give a folder of class folders or a manifest")
+    run_dir = Path(run_dir)
+    _check_free(run_dir, run)
+    check_output_folder("output_dir", run_dir)
+    lightning.seed_everything(run.train.seed, verbose=False)
+    videos = read_videos(run.data.train)
+    if videos.num_classes < 2:
+        raise DatasetError(
+            f"data.train ({run.data.train}) holds the class {videos.class_names[0]!r} alone;"
+            " training needs at least 2"
+        )
+    model = build_model(run.model, num_classes=videos.num_classes)
+    train_loader = build_training_loader(videos, model.preprocessing, run)
+    val_loader = _validation_loader(run, videos, model)
+    classifier = _classifier(run, videos, model)
+    check_start(run.train, run_dir=run_dir, classifier=classifier)
+    settings = as_plain(run)
+    with holding(run_dir) if _is_first_process() else nullcontext():
+        _check_free(run_dir, run)  # a run may have ended since
+        write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
+        return fit(
+            classifier,
+            train_loader,
+            val_loader,
+            settings=run.train,
+            run_dir=run_dir,
+            progress=(console, label),
+            write=lambda report: write_json(report, run_dir / METRICS_FILE),
+            export=lambda: write_checkpoint(
+                model, run_dir, labels=videos.class_names, extra={"config": settings}
+            ),
+        )
+
+
+def _is_first_process() -> bool:
+    """Whether this is no copy that Lightning started for another GPU."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _check_free(run_dir: Path, run: RunConfig) -> None:
     if (run_dir / WEIGHTS_FILE).exists() and not run.train.resume:
         raise ConfigError(
             f"output_dir ({run_dir}) already holds a model; choose another, or --train.resume true"
         )
-    lightning.seed_everything(run.train.seed, verbose=False)
-    videos = read_videos(run.data.train)
-    model = build_model(run.model, num_classes=videos.num_classes)
-    train_loader = build_training_loader(videos, model.preprocessing, run)
-    val_loader = _validation_loader(run, videos, model)
-    classifier = VideoClassifier(
+
+
+def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoClassifier:
+    return VideoClassifier(
         model,
         preprocessing=model.preprocessing,
         num_classes=videos.num_classes,
@@ -61,23 +100,9 @@ def run_training(run: RunConfig, run_dir: Path, *, console: Console, label: str)
         ),
         max_failed_share=run.data.max_failed_share,
     )
-    settings = as_plain(run)
-    write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
-    return fit(
-        classifier,
-        train_loader,
-        val_loader,
-        settings=run.train,
-        run_dir=run_dir,
-        progress=(console, label),
-        write=lambda report: write_json(report, run_dir / METRICS_FILE),
-        export=lambda: write_checkpoint(
-            model, run_dir, labels=videos.class_names, extra={"config": settings}
-        ),
-    )
 
 
-def _validation_loader(run: RunConfig, videos: Manifest, model: Any) -> VideoLoader | None:
+def _validation_loader(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoLoader | None:
     if run.data.val is None:
         return None
     val_videos = read_videos(run.data.val, class_names=videos.class_names)

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -178,10 +180,10 @@ def test_a_device_that_is_not_there(fails, checkpoint, class_folder_root):
 
 def test_views_that_cannot_be(fails, checkpoint, numbered_video):
     arguments = ("predict", numbered_video, "--checkpoint", checkpoint)
-    assert fails(*arguments, "--num_crops", "2") == "views.num_crops (2) must be 1 or 3"
-    assert fails(*arguments, "--num_clips", "0") == "views.num_clips (0) must be at least 1"
+    assert fails(*arguments, "--num_crops", "2") == "num_crops (2) must be one of 1, 3"
+    assert fails(*arguments, "--num_clips", "0") == "num_clips (0) must be at least 1"
     assert fails(*arguments, "--combine", "max") == (
-        "combine (max) must be one of 'mean_probability', 'mean_logit'"
+        "combine (max) must be one of mean_probability, mean_logit"
     )
 
 
@@ -190,3 +192,72 @@ def test_a_demo_folder_that_holds_something(fails, tmp_path):
     assert fails("demo", "--output_dir", tmp_path) == (
         f"output_dir ({tmp_path}) is not empty; choose a new folder"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--train.devices=4", "train.devices (4) must be at most the 0 GPUs of this machine"),
+        ("--train.devices=0", "train.devices (0) must be at least 1"),
+        ("--train.devices=-1", "train.devices (-1) must be at least 1"),
+        ("--train.precision=fp8", "train.precision (fp8) must be one of 32-true, bf16-mixed, 16-m"),
+        ("--optimizer.lr=.nan", "optimizer.lr (nan) must be finite"),
+        ("--optimizer.warmup_epochs=100", "optimizer.warmup_epochs (100) must be at most train.ep"),
+        ("--augmentation.crop_area=[1.0,0.5]", "augmentation.crop_area (1.0, 0.5) must be the le"),
+        ("--augmentation.rand_augment=many", "augmentation.rand_augment (many) must read like ra"),
+        ("--train.seed=-1", "train.seed (-1) must be in 0..4294967295"),
+        ("--model.semantic=2x2x2@2-3", "semantic setting 2x2x2@2-3 begins after block 2 and need"),
+        ("--json=/no/such/folder/x.json", "json (/no/such/folder/x.json) cannot be written: ther"),
+        ("--data.val=/no/such/folder", "data folder /no/such/folder does not exist; it must hold"),
+        ("--model.pretrained=/no/run", "/no/run does not exist; give a file, a folder or a hub i"),
+        ("--config=/no/such.yaml", "config file /no/such.yaml does not exist"),
+    ],
+)
+def test_a_setting_of_train_that_cannot_be_leaves_no_folder(
+    fails, class_folder_root, tmp_path, option, text, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    arguments = ("--augmentation.flip", "0", "--output_dir", tmp_path / "run")
+    line = fails(*train_arguments(class_folder_root, *arguments, option))
+    assert line.startswith(text)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_users_write_by_habit_is_taken(class_folder_root, tmp_path, capsys):
+    """`--model NAME`, dashes in names, lists without brackets."""
+    arguments = train_arguments(class_folder_root, "--output_dir", tmp_path / "run")
+    tidy = {"--model.name": "--model", "--data.num_workers": "--data.num-workers"}
+    words = [tidy.get(str(word), str(word)) for word in arguments]
+    assert main([*words, "--augmentation.flip=0", "--augmentation.crop-area", "0.5", "1"]) == 0
+    settings = (tmp_path / "run" / "config.yaml").read_text()
+    assert "crop_area:\n  - 0.5\n  - 1.0\n" in settings
+    capsys.readouterr()
+
+
+def test_paths_are_told_before_the_slow_imports(tmp_path):
+    code = (
+        "import sys; from stvit_video.cli import main; status = main(sys.argv[1:]);"
+        "print(status, [m for m in ('torch', 'numpy', 'rich', 'av') if m in sys.modules])"
+    )
+    for arguments in (
+        ["evaluate", "nowhere", "x"],
+        ["predict", "nowhere.mp4", "--checkpoint", "x"],
+        ["convert", "nowhere", "--model", "x", "--output", "y"],
+        ["data", "scan", "nowhere.csv"],
+        ["benchmark", "demo_tiny", "--videos", "nowhere"],
+        ["models", "--json", "no/such/x.json"],
+    ):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+        assert done.stdout == "2 []\n"
+        assert re.search("nowhere|no/such", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied", "videos.csv")])
+def test_a_file_that_may_not_be_read_is_named(fails, checkpoint, tmp_path, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("stvit_video.models.checkpoint.load_model", refuse)
+    assert fails("evaluate", checkpoint, tmp_path) == "videos.csv: Permission denied"

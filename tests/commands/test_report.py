@@ -140,7 +140,7 @@ def test_the_first_model_must_be_there_and_accuracies_must_belong(capsys, tmp_pa
     assert main(["report", TINY, *out, "--accuracy", f'{{"{TINY}": 300}}']) == 2
     assert capsys.readouterr().err == (
         "stvit-video report: accuracy names other, which is none of the models\n"
-        f"stvit-video report: accuracy of {TINY} (300.0) must be from 0 to 100 percent\n"
+        f"stvit-video report: accuracy of {TINY} (300.0) must be in 0..100\n"
     )
     assert list(tmp_path.iterdir()) == []
 

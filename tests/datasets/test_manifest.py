@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from stvit_video.datasets.coverage import missing_path
+from stvit_video.datasets.from_settings import read_videos
+from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.manifest import (
     Manifest,
     VideoRecord,
     check_labels,
+    labels_path,
     read_manifest,
     write_manifest,
 )
@@ -157,3 +161,15 @@ def test_an_unknown_label_cannot_be_trained_on():
     with pytest.raises(DatasetError) as error:
         check_labels([VideoRecord(Path("a.mp4"), -1)], num_classes=5)
     assert str(error.value) == "label of a.mp4 is not known; training needs one"
+
+
+def test_text_is_taken_wherever_paths_are(tmp_path):
+    path = str(tmp_path / "m.csv")
+    write_manifest(Manifest((VideoRecord(tmp_path / "a.mp4", 1),), ("b", "a")), path)
+    assert read_manifest(path) == read_manifest(tmp_path / "m.csv")
+    assert read_videos(path).class_names == ("b", "a")
+    assert labels_path(path) == tmp_path / "m.labels.txt"
+    assert missing_path(path) == tmp_path / "m.missing.txt"
+    (tmp_path / "data" / "waving").mkdir(parents=True)
+    (tmp_path / "data" / "waving" / "a.mp4").touch()
+    assert find_class_folders(str(tmp_path / "data")) == find_class_folders(tmp_path / "data")

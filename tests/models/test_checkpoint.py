@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -200,3 +202,13 @@ def test_cards_of_version_0_1_are_read_and_written_as_they_were(tmp_path):
     )
     written = json.loads(write_card(card, tmp_path).read_text())
     assert written == json.loads(CARD_OF_VERSION_0_1)
+
+
+def test_the_files_of_a_checkpoint_have_the_rights_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_checkpoint(create_model("demo_tiny"), str(tmp_path))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"model.safetensors": 0o640, "model.json": 0o640}

@@ -55,6 +55,17 @@ def test_models_are_listed_by_pattern():
             {"num_frames": 15},
             "num_frames (15) must be a multiple of 2, the tubelet's",
         ),
+        (
+            "demo_tiny",
+            {"pretrained": True},
+            "pretrained (True) must be a file, a folder or a hub id such as"
+            " MCG-NJU/videomae-base-finetuned-kinetics; leave it out for random weights",
+        ),
+        (
+            "demo_tiny",
+            {"num_frames": "8"},
+            "model.num_frames (8) must be a whole number at least 1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line(name, settings, message):

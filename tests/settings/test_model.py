@@ -31,7 +31,7 @@ def test_a_setting_says_grid_and_block():
             "semantic setting (8x4@4) must read TxHxW@BLOCK, as in 8x4x4@4: the semantic grid, and"
             " the block after which the tokens are clustered",
         ),
-        ("0x4x4@4", "semantic grid (0x4x4@4) must be at least 1x1x1"),
+        ("0x4x4@4", "semantic.grid (0) must be at least 1"),
         (
             "8x4x4@4,pol=max",
             "unknown semantic option 'pol' in 8x4x4@4,pol=max; known: scope, pool, layers,"
@@ -39,13 +39,13 @@ def test_a_setting_says_grid_and_block():
         ),
         (
             "8x4x4@4,scope=tub",
-            "semantic scope (tub) must be one of clip, tube, frame; did you mean 'tube'?",
+            "semantic.scope (tub) must be one of clip, tube, frame; did you mean 'tube'?",
         ),
         (
             "8x4x4@4,layers=two",
             "semantic option layers=two in 8x4x4@4,layers=two must be a whole number",
         ),
-        ("8x4x4@4,layers=0", "semantic layers (0) must be at least 1"),
+        ("8x4x4@4,layers=0", "semantic.layers (0) must be at least 1"),
         (
             "8x4x4@4,shortcut=no",
             "semantic option shortcut=no in 8x4x4@4,shortcut=no must be true or false",

@@ -1,6 +1,8 @@
 import dataclasses
 import json
-from typing import NamedTuple
+import os
+import signal
+from typing import NamedTuple, get_args
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from rich.console import Console
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
-from stvit_video.settings.training import OptimizerConfig, TrainConfig
+from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import fit
 from stvit_video.video.pixels.batch import BatchTransform
@@ -193,3 +195,26 @@ def test_a_batch_of_failures_alone_changes_nothing(tmp_path):
     assert len(report.failed) == 1
     decay_only = weights(module)  # AdamW shrinks matrices even without a gradient
     torch.testing.assert_close(decay_only, before, rtol=1e-3, atol=0)
+
+
+def test_ctrl_c_tells_what_is_kept_and_leaves_the_next_one_working(tmp_path):
+    def stop():
+        if module.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    module = classifier()
+    module.on_train_epoch_start = stop
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(module, tmp_path, settings=dataclasses.replace(SETTINGS, epochs=3))
+    assert str(caught.value) == (
+        f"stopped; {tmp_path / 'last.ckpt'} holds epoch 1 of 3: go on with --train.resume true"
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_every_precision_trains(tmp_path, precision):
+    report, _, _ = train(
+        classifier(), tmp_path, settings=dataclasses.replace(SETTINGS, precision=precision)
+    )
+    assert 0 < report.epochs[-1].train_loss < 1

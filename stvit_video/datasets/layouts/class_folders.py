@@ -12,7 +12,7 @@ VIDEO_SUFFIXES = (
 )
 
 
-def find_class_folders(root: Path, *, class_names: Sequence[str] | None = None) -> Manifest:
+def find_class_folders(root: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
     """List the videos of `root/CLASS/*.mp4` (and other video suffixes), sorted by path.
 
     The classes are the sorted names of the folders, or `class_names` in their own order, of which
@@ -22,6 +22,7 @@ def find_class_folders(root: Path, *, class_names: Sequence[str] | None = None) 
         MissingFileError: `root` is no folder.
         DatasetError: there is no class folder, one holds no video, or one is no class.
     """
+    root = Path(root)
     if not root.is_dir():
         raise MissingFileError(f"data folder {root} does not exist; it must hold class folders")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stvit_video.files import writing
+
 
 class Journal:
     """JSON lines on disk, one per file that was dealt with; the last line for a file counts.
@@ -18,8 +20,9 @@ class Journal:
         self.setting = setting
         self._results: dict[str, Any] = {}
         self._read()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
         if self._ends_within_a_line():
             self._file.write("\n")
 
@@ -31,8 +34,9 @@ class Journal:
         """Write down what became of a file; `result` is anything that JSON can hold."""
         key = self._key(video)
         self._results[key] = result
-        self._file.write(json.dumps({"key": key, "result": result}) + "\n")
-        self._file.flush()
+        with writing(self.path):
+            self._file.write(json.dumps({"key": key, "result": result}) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Let go of the file."""

@@ -15,6 +15,7 @@ from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.datasets.upkeep.scanned import ScanSummary, scanned_manifest, summarise_scan
 from stvit_video.datasets.upkeep.workers import run_killable
 from stvit_video.errors import ConfigError
+from stvit_video.files import write_file
 from stvit_video.report.progress import track_files
 
 _NUM_BAD_SHOWN = 20
@@ -102,9 +103,7 @@ def _write_bad_list(summary: ScanSummary, path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     lines = [f"{bad.path}\t{bad.verdict}\t{bad.detail}\n" for bad in summary.bad_videos]
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text("".join(lines), encoding="utf-8")
-    os.replace(partial, path)
+    write_file(path, "".join(lines))
 
 
 def print_scan(summary: ScanSummary, target: Path, console: Console) -> None:

@@ -15,16 +15,14 @@ from stvit_video.settings.model import ModelWord
 
 
 def check_accuracy(accuracy: dict[str, float], models: Sequence[str]) -> None:
-    """Refuse accuracies of models that are not compared, or that are no percentage.
+    """Refuse accuracies of models that are not compared.
 
     Raises:
         ConfigError: naming the entry.
     """
-    for model, value in accuracy.items():
+    for model in accuracy:
         if model not in models:
             raise ConfigError(f"accuracy names {model}, which is none of the models")
-        if not 0 <= value <= 100:
-            raise ConfigError(f"accuracy of {model} ({value}) must be from 0 to 100 percent")
 
 
 def agreement_with_first(

@@ -7,6 +7,7 @@ Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D w
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -148,7 +149,22 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
     if setting.after + needed > stop:
         raise ConfigError(
             f"semantic setting {setting} begins after block {setting.after} and needs {needed}"
-            f" blocks, but ends with block {stop}; choose a block from {start} to {stop - needed}"
+            f" blocks, but ends with block {stop};"
+            f" {_what_fits(setting, needed, start=start, stop=stop, depth=depth)}"
         )
     check_scope(setting, grid)
     check_windows(grid, Grid(*setting.grid))
+
+
+def _what_fits(setting: SemanticConfig, needed: int, *, start: int, stop: int, depth: int) -> str:
+    """Say where the setting would find the blocks that it needs: earlier, or up to a later end."""
+    latest, fits = stop - needed, []
+    if latest > start:
+        fits.append(f"a block from {start} to {latest}")
+    elif latest == start:
+        fits.append(str(replace(setting, after=latest)))
+    if setting.until is not None and setting.after + needed <= depth:
+        fits.append(str(replace(setting, until=setting.after + needed)))
+    if fits:
+        return f"choose {' or '.join(fits)}"
+    return f"the model has {depth - start} for it, after block {start}"

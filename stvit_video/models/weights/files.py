@@ -1,14 +1,11 @@
 """Find the files of a checkpoint: a local file, a folder, or a hub id; all network is here."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from stvit_video.errors import CheckpointError
-
-SAFETENSORS = ".safetensors"
-PICKLES = (".bin", ".pth", ".pyth", ".pt", ".ckpt")
+from stvit_video.settings.paths import PICKLES, SAFETENSORS, is_hub_id, missing_weights
 
 _FOLDER_FILES = (
     "model.safetensors",
@@ -16,7 +13,6 @@ _FOLDER_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +42,7 @@ def find_files(source: str | Path) -> CheckpointFiles:
         return _files_of_folder(path, str(source))
     if is_hub_id(source):
         return _files_of_folder(_fetch(str(source)), str(source))
-    raise CheckpointError(
-        f"{source} does not exist; give a file, a folder or a hub id such as"
-        " MCG-NJU/videomae-base-finetuned-kinetics"
-    )
-
-
-def is_hub_id(source: str | Path) -> bool:
-    """Whether the words could name a repository of the hub."""
-    text = str(source)
-    return bool(_HUB_ID.fullmatch(text)) and not text.endswith((SAFETENSORS, *PICKLES))
+    raise CheckpointError(missing_weights(source))
 
 
 def _files_of_folder(folder: Path, source: str) -> CheckpointFiles:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from stvit_video.errors import CheckpointError
-from stvit_video.models.weights.files import SAFETENSORS
+from stvit_video.settings.paths import SAFETENSORS
 
 Weights = dict[str, Tensor]
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
-from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.rand_augment import parse_rand_augment
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
-from stvit_video.video.pixels.rand_augment import RandAugment, parse_rand_augment
+from stvit_video.video.pixels.rand_augment import RandAugment
 from stvit_video.video.seeded import seeded
 
 
@@ -29,7 +29,7 @@ class BatchTransform:
     `mirrored_classes`).
 
     Raises:
-        ConfigError: a setting is wrong, or a flip would make a clip of no class.
+        ConfigError: a flip would make a clip of no class.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class BatchTransform:
         *,
         class_names: Sequence[str],
     ) -> None:
-        _check(augmentation)
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.num_classes = len(class_names)
@@ -90,21 +89,6 @@ class BatchTransform:
             generator.manual_seed(int(torch.randint(1 << 31, ())))
             box.copy_(torch.randn(box.shape, device=clip.device, generator=generator))
         return clips
-
-
-def _check(augmentation: AugmentationConfig) -> None:
-    for name, most in (
-        ("flip", 1.0),
-        ("erase", 1.0),
-        ("label_smoothing", 1.0),
-        ("color_jitter", 1.0),
-        ("mixup", math.inf),
-        ("cutmix", math.inf),
-    ):
-        value = getattr(augmentation, name)
-        if not 0 <= value <= most:
-            rule = "at least 0" if most == math.inf else "in 0..1"
-            raise ConfigError(f"augmentation.{name} ({value}) must be {rule}")
 
 
 def _recolor(
