@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stvit_video.cli import main
-from stvit_video.commands import recipes as command
+from stvit_video.settings import recipes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NAME = "kinetics400/videomae_base_16x4_224_semantic_8x4x4"
@@ -59,10 +59,10 @@ def test_an_unknown_recipe_is_an_error_with_the_nearest_name(tmp_path, capsys):
 def test_an_installed_package_has_its_own_recipes(tmp_path, monkeypatch):
     package = tmp_path / "stvit_video"
     (package / "recipes").mkdir(parents=True)
-    monkeypatch.setattr(command, "__file__", str(package / "commands" / "recipes.py"))
-    assert command.recipe_folder() == package / "recipes"
+    monkeypatch.setattr(recipes, "__file__", str(package / "settings" / "recipes.py"))
+    assert recipes.recipe_folder() == package / "recipes"
     (package / "recipes").rmdir()
-    assert command.recipe_folder() == tmp_path / "configs"
+    assert recipes.recipe_folder() == tmp_path / "configs"
 
 
 def test_listing_imports_no_torch():
