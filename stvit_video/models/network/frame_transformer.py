@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.models.layers.embed import FrameEmbed, resize_positions
+from stvit_video.models.layers.embed import FrameEmbed
+from stvit_video.models.layers.positions import resize_positions
 from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import Pool, VideoModel, initialise

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.models.key_report import KeyReport
-from stvit_video.models.layers.embed import PatchEmbed, Resizing, resize_positions
+from stvit_video.models.layers.embed import PatchEmbed
+from stvit_video.models.layers.positions import Resizing, resize_positions
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.weights.names import UNUSED, Weights
 from stvit_video.tokens.grid import Grid

@@ -4,12 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from stvit_video.errors import ConfigError
-from stvit_video.models.layers.embed import (
-    ClipEmbed,
-    PatchEmbed,
-    resize_positions,
-    sinusoid_positions,
-)
+from stvit_video.models.layers.embed import ClipEmbed, PatchEmbed
+from stvit_video.models.layers.positions import resize_positions, sinusoid_positions
 from stvit_video.tokens.grid import Grid
 
 

@@ -10,7 +10,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models import registry
-from stvit_video.models.layers.embed import resize_positions
+from stvit_video.models.layers.positions import resize_positions
 from stvit_video.models.registry import create_model
 from stvit_video.tokens.grid import Grid
 
