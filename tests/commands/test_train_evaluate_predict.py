@@ -57,6 +57,28 @@ def test_the_written_settings_can_be_trained_again(run_dir, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_model_with_a_reducer_and_a_class_token_is_trained_as_one_with_semantic_tokens(
+    class_folder_root, tmp_path, capsys
+):
+    arguments = ["--data.train", class_folder_root, "--output_dir", tmp_path / "run"]
+    reducer = ["--model.reduction", "tome:r=1", "--model.class_token", "true"]
+    assert (
+        main([*map(str, ["train", *TINY, *FAST, *reducer, *arguments, "--train.epochs", 1])]) == 0
+    )
+    model = load_model(tmp_path / "run")
+    assert str(model.recipe.options.reducer) == "tome:r=1,schedule=constant"
+    assert model.embed.cls_token is not None
+    report = run_json(capsys, ["evaluate", tmp_path / "run", class_folder_root])
+    assert report["num_decoded"] == 5
+    assert (
+        main(["train", *map(str, [*TINY, *reducer, "--model.semantic", "1x2x2@2", *arguments])])
+        == 2
+    )
+    assert capsys.readouterr().err == (
+        "stvit-video train: semantic (1x2x2@2) and reduction (tome:r=1) exclude each other\n"
+    )
+
+
 def test_a_run_folder_is_not_overwritten(run_dir, capsys):
     arguments = ["train", "--config", str(run_dir / "config.yaml"), "--output_dir", str(run_dir)]
     assert main(arguments) == 2
