@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from stvit_video.files import ResultFile, write_file
+
 
 class Recipe(NamedTuple):
     """A YAML file of settings that `stvit-video train --config` takes."""
@@ -14,7 +16,9 @@ class Recipe(NamedTuple):
     path: Path
 
 
-def recipes(name: str = "", *, output: Path = Path("configs"), json: Path | None = None) -> None:
+def recipes(
+    name: str = "", *, output: Path = Path("configs"), json: ResultFile | None = None
+) -> None:
     """List the recipes for `stvit-video train --config`, or copy one to start from.
 
     Args:
@@ -82,7 +86,6 @@ def copy_recipe(recipe: Recipe, output: Path) -> Path:
         ConfigError: there is such a file already.
     """
     from stvit_video.errors import ConfigError
-    from stvit_video.files import write_file
 
     path = output / f"{recipe.name}.yaml"
     if path.exists():

@@ -89,6 +89,7 @@ GOOD = {
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"video": "a_file", "checkpoint": "videos"},
     "models": {},
+    "recipes": {},
     "convert": {"source": "a_file", "model": "demo_tiny", "output": "out"},
     "flops": {"models": "demo_tiny"},
     "benchmark": {"models": "demo_tiny"},
