@@ -56,14 +56,13 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
     Raises:
         WriteError: an OSError, or one of `errors`, left the block.
     """
+    refusals: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
     except StvitVideoError:
         raise
-    except Exception as error:
-        if isinstance(error, (OSError, *errors)):
-            raise WriteError(f"{path} cannot be written: {_reason(error)}") from error
-        raise
+    except refusals as error:
+        raise WriteError(f"{path} cannot be written: {_reason(error)}") from error
 
 
 @contextmanager

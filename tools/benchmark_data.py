@@ -20,7 +20,7 @@ from typing import Any
 
 import decord
 import torch
-from data_rivals import BareDecord, labeled_videos, write_sources
+from data_peers import BareDecord, labeled_videos, write_sources
 from torch.utils.data import DataLoader
 
 from stvit_video.datasets.clips import VideoDataset
@@ -211,9 +211,9 @@ def _section(conditions: dict[str, Any], cases: dict[str, Any]) -> list[str]:
 def _row(scheme: str, files: str, case: dict[str, list[float]]) -> str:
     names = ("bare decord", "ours", "PyTorchVideo decord", "PyTorchVideo pyav")
     speeds = [case[f"{files}: {name}"] for name in names]
-    bare, ours, *rivals = speeds
+    bare, ours, *peers = speeds
     cells = [_spread(speed, digits=1) for speed in speeds]
-    best = max(rivals, key=statistics.median)
+    best = max(peers, key=statistics.median)
     ratios = [_spread(_ratios(ours, bare)), _spread(_ratios(ours, best))]
     return f"| {' | '.join([scheme, files, *cells, *ratios])} |"
 

@@ -45,7 +45,7 @@ SHOWN = ("av", "decord", "lightning", "numpy", "timm", "torch", "torchvision")
 
 
 class StepError(Exception):
-    """A step that failed: which, for which Python, and what it printed."""
+    """A step that failed: which, for which Python, and perhaps what it printed."""
 
 
 def main(arguments: list[str]) -> int:
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
                 try_python(uv, python, wheel, place)
                 shutil.rmtree(place)
     except StepError as error:
-        print(f"try_install: {error}", file=sys.stderr)
+        print(*error.args[1:], f"try_install: {error.args[0]}", sep="\n", file=sys.stderr)
         return 1
     return 0
 
@@ -151,7 +151,7 @@ def run(name: str, words: list[str | Path], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise StepError(f"{name} failed: not done after {error.timeout:.0f} s") from error
     if ran.returncode:
-        raise StepError(f"{name} failed with status {ran.returncode}:\n{ran.stdout}")
+        raise StepError(f"{name} failed with status {ran.returncode}", ran.stdout)
     print(f"{time.perf_counter() - start:5.1f} s  {name}", flush=True)
     for line in ran.stdout.splitlines():
         if "Warning" in line:

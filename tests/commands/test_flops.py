@@ -58,7 +58,7 @@ def test_the_json_holds_every_part_and_they_sum_up(tmp_path):
         ("tome:r=300", (99 * 98 + 50 * 49 + 25 * 25 + 13 * 13 + 7 * 7 + 4 * 4 + 3 * 2 + 2) * 64),
     ],
 )
-def test_what_a_rival_spends_on_choosing_is_its_own_line(setting, clustering):
+def test_what_a_reducer_spends_on_choosing_is_its_own_line(setting, clustering):
     cost = model_cost(f"deit_tiny_patch16_224:{setting}")
     assert cost.clustering_macs == clustering
     assert sum(cost.stages.values()) == cost.flops.macs

@@ -21,7 +21,7 @@ def test_a_step_that_fails_names_itself_and_shows_what_it_printed(tool, tmp_path
     code = "import sys; print('no frames'); sys.exit(3)"
     with pytest.raises(tool.StepError) as caught:
         tool.run("train with python3.19", [sys.executable, "-c", code], tmp_path)
-    assert str(caught.value) == "train with python3.19 failed with status 3:\nno frames\n"
+    assert caught.value.args == ("train with python3.19 failed with status 3", "no frames\n")
 
 
 def test_a_step_runs_without_the_checkout_and_its_warnings_are_shown(

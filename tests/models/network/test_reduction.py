@@ -87,7 +87,7 @@ def test_both_class_tokens_of_a_distilled_network_go_through(monkeypatch, reduct
     assert (tokens[:, :2] - reference[:, :2]).norm() < 0.5 * reference[:, :2].norm()
 
 
-def test_a_rival_has_the_weights_of_the_dense_model():
+def test_a_reducer_has_the_weights_of_the_dense_model():
     dense = build()
     model = build(reduction="tome:r=5")
     model.load_state_dict(dense.state_dict())
@@ -140,13 +140,13 @@ def _repeat_reference(blocks, tokens):
     return tokens.repeat_interleave(size[0, :, 0].long(), dim=1).mean(dim=1)
 
 
-def test_semantic_tokens_and_a_rival_exclude_each_other():
+def test_semantic_tokens_and_a_reducer_exclude_each_other():
     with pytest.raises(ConfigError) as raised:
         build(semantic="2x2x2@2", reduction="tome:r=5")
     assert str(raised.value) == "semantic (2x2x2@2) and reduction (tome:r=5) exclude each other"
 
 
-def test_a_rival_compiles_as_one_graph():
+def test_a_reducer_compiles_as_one_graph():
     model, clip = build(reduction="tome:r=5").eval(), walking_clip()
     with torch.no_grad():
         found = torch.compile(model, fullgraph=True, backend="eager", dynamic=False)(clip)

@@ -1,4 +1,4 @@
-"""Rivals that keep tokens: random drop, EViT, run lengths; and average pooling."""
+"""Reducers that keep tokens: random drop, EViT, run lengths; and average pooling."""
 
 import math
 

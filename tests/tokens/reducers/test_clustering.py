@@ -1,4 +1,4 @@
-"""Rivals that cluster: DPC-KNN and agglomeration, against slow references in plain Python."""
+"""Reducers that cluster: DPC-KNN and agglomeration, against slow references in plain Python."""
 
 import math
 
