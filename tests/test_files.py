@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from stvit_video.errors import ConfigError, WriteError
+from stvit_video.errors import ConfigError, MissingFileError, WriteError
 from stvit_video.files import (
     check_output,
     check_output_folder,
@@ -49,7 +49,7 @@ def write_half(path, error, *errors):
             "{} cannot be written: file write failed",
         ),
         (ValueError("a bug"), ValueError, "a bug"),
-        (ConfigError("not the disk"), ConfigError, "not the disk"),
+        (MissingFileError("not the disk"), MissingFileError, "not the disk"),
     ],
 )
 def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path, error, kind, text):

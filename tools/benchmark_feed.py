@@ -164,7 +164,7 @@ def known(records: Sequence[VideoRecord]) -> list[VideoRecord]:
 def take_turns(
     contenders: dict[str, Pass], num_rounds: int, num_workers: int
 ) -> dict[str, list[float]]:
-    """Clips per second of each contender in each round, once every worker has served two batches."""
+    """Clips per second of each contender in each round, after two batches of each worker."""
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(num_rounds):
         for name, begin in contenders.items():
@@ -208,8 +208,12 @@ def render(result: dict[str, Any]) -> str:
         median = statistics.median(figures)
         rows.append([kind, contender, median, min(figures), max(figures), median / bare])
     number = Column(title="clips/s", format=".0f")
-    columns = ["files", "what reads", number, Column(title="least", format=".0f"),
-               Column(title="most", format=".0f"), Column(title="of bare decoding", format=".2f")]  # fmt: skip
+    columns: list[Column | str] = [
+        *("files", "what reads", number),
+        Column(title="least", format=".0f"),
+        Column(title="most", format=".0f"),
+        Column(title="of bare decoding", format=".2f"),
+    ]
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
     sizes = ", ".join(f"{kind} {size} kB" for kind, size in told["kilobytes_per_video"].items())
     note = (

@@ -77,10 +77,10 @@ def check_labels(name: str, path: str | Path) -> None:
     """Refuse a list of class names that is not there.
 
     Raises:
-        MissingFileError: naming the setting and the path.
+        MissingFileError: naming the path.
     """
     if not Path(path).is_file():
-        raise MissingFileError(f"{name} {path} does not exist; give one class name a line")
+        raise MissingFileError(f"file of class names {path} does not exist")
 
 
 def check_there(name: str, path: str | Path) -> None:

@@ -1,7 +1,6 @@
 """Run the training: the only place that makes a Lightning Trainer."""
 
 import logging
-import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -161,11 +160,9 @@ def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
 @contextmanager
 def _telling_what_is_kept(resume_path: Path, *, epochs: int) -> Iterator[None]:
     """Let ctrl-c through with a line for the user; Lightning makes an exit with status 1 of it."""
-    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        signal.signal(signal.SIGINT, handler)  # Lightning leaves it switched off
         raise KeyboardInterrupt(tell_kept(resume_path, epochs=epochs)) from stop
 
 

@@ -44,7 +44,7 @@ def test_a_path_below_a_folder_that_is_there_is_no_hub_id(tmp_path, monkeypatch)
         (check_videos, "no", "data folder no does not exist; it must hold class folders"),
         (check_videos, "no.csv",
          "manifest no.csv does not exist; write one with `stvit-video data manifest`"),
-        (check_labels, "no", "it no does not exist; give one class name a line"),
+        (check_labels, "no", "file of class names no does not exist"),
         (check_there, "no", "it no does not exist"),
     ],
 )  # fmt: skip

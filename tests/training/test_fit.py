@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import resource
 import signal
 from typing import NamedTuple, get_args
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from stvit_video.errors import CheckpointError, DatasetError
+from stvit_video.errors import CheckpointError, DatasetError, WriteError
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
@@ -218,3 +219,23 @@ def test_every_precision_trains(tmp_path, precision):
         classifier(), tmp_path, settings=dataclasses.replace(SETTINGS, precision=precision)
     )
     assert 0 < report.epochs[-1].train_loss < 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
+    train(classifier(), tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(WriteError) as caught:
+            train(
+                classifier(),
+                tmp_path,
+                settings=dataclasses.replace(SETTINGS, epochs=3, resume=True),
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == f"{tmp_path / 'last.ckpt'} cannot be written: File too large"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [
+        ("last.ckpt", before)
+    ]
