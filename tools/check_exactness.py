@@ -2,7 +2,7 @@
 
     python tools/check_exactness.py --output docs/results/decoder_exactness.md
 
-The files are those of tests/video/test_exactness.py.
+The files are those of tests/video/decoding/test_exactness.py.
 """
 
 import argparse

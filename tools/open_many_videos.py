@@ -1,6 +1,7 @@
 """Open videos thousands of times, good and bad ones: memory and open files must not grow.
 
-    python tools/open_many_videos.py --num_good 2000 --num_bad 500 --output docs/results/opens.md
+    python tools/open_many_videos.py --num_good 2000 --num_bad 500 \\
+        --output docs/results/decoder_opens.md
 
 Exits with 1 where memory grew by more than `--limit_mib`, or any file stayed open.
 """

@@ -19,7 +19,7 @@ from stvit_video.report.tables import Cell, Column, Table, make_table
 
 TITLES = {
     "joint": "Joint attention, VideoMAE-B 16x224x224",
-    "rivals": "Rivals on the same backbone",
+    "rivals": "Reducers on the same backbone",
     "training": "Training step (forward, backward, AdamW; float32 weights, bf16 autocast)",
     "timesformer": "TimeSformer-B 8x224x224, divided attention",
     "vivit": "ViViT-B/16x2, 32 frames",

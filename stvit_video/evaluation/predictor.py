@@ -218,7 +218,14 @@ def predict_video(
     backend: Backend | None = None,
     device: str = "auto",
 ) -> VideoPrediction:
-    """Classify one video file; for several, load a `Predictor` once. Raises as that."""
+    """Classify one video file; for several, load a `Predictor` once.
+
+    Raises:
+        MissingFileError: there is no such checkpoint.
+        CheckpointError: it holds no model, or weights and card do not agree.
+        VideoDecodeError: the file cannot be read.
+        ConfigError: a value is out of range, or there is no such device.
+    """
     predictor = Predictor.load(
         checkpoint,
         num_clips=num_clips,

@@ -19,8 +19,9 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoMo
 
     The layers that cluster are the model's own blocks, so the result works before any training;
     only the global centres (and the head of learned pooling) are new. A class token stays, as one
-    more query. `model` is left as it is: one of ours, or a VideoMAE, ViViT, TimeSformer, ViT or
-    DeiT of HF transformers, or a VisionTransformer of timm. With None the result is dense: the
+    more query. `model` is left as it is: one of ours, a VideoMAE, ViViT, TimeSformer, ViT, DeiT or
+    Swin of HF transformers, a VisionTransformer or SwinTransformer of timm, or a SwinTransformer3d
+    of torchvision. With None the result is dense: the
     same network in our form.
 
     The result takes clips (B, C, T, H, W), images with T = 1, has the mode, device and dtype of

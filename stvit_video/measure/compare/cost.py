@@ -30,7 +30,7 @@ class ModelCost:
     stages: Mapping[str, int]
     """MACs of each part, in the order of the data; they sum to `flops.macs`."""
     clustering_macs: int
-    """MACs spent on making fewer tokens: generators, or steps of a rival."""
+    """MACs spent on making fewer tokens: generators, or steps of a reducer."""
     flops: FlopReport
 
 

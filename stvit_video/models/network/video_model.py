@@ -6,7 +6,7 @@ Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), N 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -72,6 +72,11 @@ class VideoModel(nn.Module):
         (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
         cls_token = getattr(self.embed, "cls_token", None)
         return dim * (cls_token.shape[1] if self.pool == "class" and cls_token is not None else 1)
+
+    if TYPE_CHECKING:  # torch says that the call of any module returns Any
+
+        def __call__(self, clip: Tensor) -> Tensor:
+            """Call `forward`, and the hooks."""
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""

@@ -46,7 +46,7 @@ def build_reducers(
     num_tokens = grid.size
     for block in _blocks(setting, depth):
         steps[block] = STEPS[setting.name](setting, grid, num_tokens)
-        if setting.name != "average":
+        if "keep" in setting.options:
             num_tokens = _num_kept(setting, num_tokens) + int(setting.name == "evit")
     return steps
 

@@ -44,7 +44,13 @@ def open_video(path: str | Path, *, backend: str = "auto") -> Decoder:
 def read_frames(
     path: str | Path, indices: Sequence[int] | Tensor, *, backend: str = "auto"
 ) -> Tensor:
-    """Read frames with one open: uint8 [T, H, W, C], RGB, upright. Raises as `open_video`."""
+    """Read frames with one open: uint8 [T, H, W, C], RGB, upright; any order, repetitions allowed.
+
+    Raises:
+        VideoDecodeError: the file cannot be read, or ends before one of the frames.
+        ConfigError: `backend` is unknown or not installed.
+        ValueError: `indices` is empty, or one is negative.
+    """
     with open_video(path, backend=backend) as decoder:
         return decoder.frames(indices)
 
@@ -54,9 +60,9 @@ def read_clips(
 ) -> Tensor:
     """Read clips (V, T) of one video with one open and one pass: uint8 [V, T, H, W, C].
 
-    Raises as `open_video`.
-
     Raises:
+        VideoDecodeError: the file cannot be read, or ends before one of the frames.
+        ConfigError: `backend` is unknown or not installed.
         ValueError: `indices` are not one row of frames for each clip, all of one length.
     """
     clips = _clip_rows(indices)  # (V, T)
@@ -64,7 +70,12 @@ def read_clips(
 
 
 def probe_video(path: str | Path, *, backend: str = "auto") -> VideoInfo:
-    """Say what a video is. Raises as `open_video`."""
+    """Say what a video is.
+
+    Raises:
+        VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
+        ConfigError: `backend` is unknown or not installed.
+    """
     with open_video(path, backend=backend) as decoder:
         return decoder.info
 
