@@ -1,5 +1,8 @@
+import ast
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,25 @@ def test_public_names_are_those_of_their_homes():
     assert stvit_video.__all__ == sorted(stvit_video.__all__)
     for name in stvit_video.__all__:
         assert getattr(stvit_video, name).__name__ == name
+
+
+def test_type_checkers_see_every_public_name_in_its_home():
+    tree = ast.parse(Path(stvit_video.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    assert seen == stvit_video._HOMES
+    assert sorted(seen) == stvit_video.__all__
+
+
+@pytest.mark.parametrize("name", stvit_video.__all__)
+def test_a_public_name_says_what_it_is_for(name):
+    thing = getattr(stvit_video, name)
+    parts = vars(thing).items() if inspect.isclass(thing) else ()
+    methods = [part for word, part in parts if word[0] != "_" and callable(part)]
+    for documented in [thing, *methods]:
+        assert inspect.getdoc(documented), documented
+    if inspect.isfunction(thing) and name != "list_models":
+        assert "Raises:\n" in thing.__doc__
 
 
 def test_dir_lists_public_names():
