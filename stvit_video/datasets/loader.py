@@ -82,8 +82,9 @@ def build_loader(
     """Return a loader of `Batch`es; `batch_size` counts items of the data set.
 
     Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
-    sampler must be put in its place. Workers use one thread each; `start_method` is that of
-    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default).
+    sampler must be put in its place. Workers use one thread each and live as long as the loader,
+    from pass to pass; `start_method` is that of multiprocessing (`fork`, `spawn`, `forkserver`;
+    None for Python's default).
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
@@ -103,7 +104,7 @@ def build_loader(
             drop_last=drop_last,
             worker_init_fn=_use_one_thread,
             multiprocessing_context=start_method if num_workers else None,
-            persistent_workers=shuffle and num_workers > 0,
+            persistent_workers=num_workers > 0,
         )
     loader.raises = dataset.on_decode_error == "raise"
     return loader

@@ -1,6 +1,7 @@
 """Clips out of real files whose frames carry their number."""
 
 import functools
+import multiprocessing
 
 import pytest
 import torch
@@ -190,6 +191,19 @@ def test_a_loader_raises_the_error_of_a_broken_video_with_its_fields(
     with pytest.raises(VideoDecodeError) as error:
         next(batches)
     assert (error.value.path, error.value.reason) == (path, "empty")
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_workers_are_kept_from_pass_to_pass(three_videos, shuffle):
+    loader = build_loader(
+        _dataset(three_videos), batch_size=1, num_workers=2, shuffle=shuffle, seed=0
+    )
+    passes = []
+    for _ in range(2):
+        labels = sorted(int(batch.label) for batch in loader)
+        passes.append((labels, {child.pid for child in multiprocessing.active_children()}))
+    assert passes[0] == passes[1]
+    assert len(passes[0][1]) == 2
 
 
 def test_a_batch_that_cannot_be_filled_is_refused(three_videos):
