@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stvit_video.errors import StvitVideoError as StvitVideoError
+    from stvit_video.errors import VideoDecodeError as VideoDecodeError
     from stvit_video.evaluation.prediction import VideoPrediction as VideoPrediction
     from stvit_video.evaluation.predictor import Predictor as Predictor
     from stvit_video.evaluation.predictor import predict_video as predict_video
@@ -30,6 +31,7 @@ _HOMES = {
     "Preprocessing": "stvit_video.settings.model",
     "SemanticConfig": "stvit_video.settings.grammar",
     "StvitVideoError": "stvit_video.errors",
+    "VideoDecodeError": "stvit_video.errors",
     "VideoInfo": "stvit_video.video.decoding.decoder",
     "VideoModel": "stvit_video.models.network.video_model",
     "VideoPrediction": "stvit_video.evaluation.prediction",
@@ -53,6 +55,7 @@ __all__ = [
     "Preprocessing",
     "SemanticConfig",
     "StvitVideoError",
+    "VideoDecodeError",
     "VideoInfo",
     "VideoModel",
     "VideoPrediction",

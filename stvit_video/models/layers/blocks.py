@@ -78,7 +78,33 @@ class Block(nn.Module):
         return self.attn.weights(self.norm1(tokens), self.norm1(context), mask)
 
 
-class DividedBlock(Block):
+class AxesBlock(Block):
+    """A block that reads along the axes of a grid, where it is given one.
+
+    With a `context`, as a layer of a generator or a recovery, or with a reducer it is plain.
+    """
+
+    def forward(
+        self,
+        tokens: Tensor,
+        grid: Grid | None = None,
+        *,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        shortcut: bool = True,
+        reduce: Reduce | None = None,
+    ) -> Tensor:
+        """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
+        if grid is not None and context is None and reduce is None:
+            return self.on_grid(tokens, grid)
+        return super().forward(tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce)
+
+    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
+        raise NotImplementedError
+
+
+class DividedBlock(AxesBlock):
     """Attention along time, then within every frame, then the MLP.
 
     TimeSformer maps what time gives by `temporal_fc`; ViViT's factorised self-attention (model 3)
@@ -109,21 +135,8 @@ class DividedBlock(Block):
         self.temporal_attn = Attention(dim, num_heads=num_heads)
         self.temporal_fc = nn.Linear(dim, dim) if has_temporal_fc else nn.Identity()
 
-    def forward(
-        self,
-        tokens: Tensor,
-        grid: Grid | None = None,
-        *,
-        context: Tensor | None = None,
-        mask: Tensor | None = None,
-        shortcut: bool = True,
-        reduce: Reduce | None = None,
-    ) -> Tensor:
+    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
-        if grid is None or context is not None or reduce is not None:
-            return super().forward(
-                tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce
-            )
         cls, patches = split_class_token(tokens, grid)
         return self.feed_forward(self._attend_in_frames(cls, self._attend_in_time(patches, grid)))
 
@@ -156,26 +169,13 @@ class DividedBlock(Block):
         return torch.cat([cls + attended[:, :, :num_class_tokens].mean(dim=1), patches], dim=1)
 
 
-class DotProductBlock(Block):
+class DotProductBlock(AxesBlock):
     """Half of the heads read along time, the others within the frame: ViViT model 4.
 
     Has the weights of a plain block, and is one where there is a `context`.
     """
 
-    def forward(
-        self,
-        tokens: Tensor,
-        grid: Grid | None = None,
-        *,
-        context: Tensor | None = None,
-        mask: Tensor | None = None,
-        shortcut: bool = True,
-        reduce: Reduce | None = None,
-    ) -> Tensor:
+    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Refine: tokens (B, N, D) on `grid`, without class token -> (B, N, D)."""
-        if grid is None or context is not None or reduce is not None:
-            return super().forward(
-                tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce
-            )
         attended = attend_along_axes(self.attn, self.norm1(tokens), grid)
         return self.feed_forward(tokens + self.drop_path(self.scale1(attended)))
