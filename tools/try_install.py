@@ -8,6 +8,7 @@ the decoders and, in an empty folder, `stvit-video recipes, train, evaluate, pre
 videos. Needs uv, of which the environment of `make test` has one. A step that fails names itself.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -48,8 +49,11 @@ class StepError(Exception):
     """A step that failed: which, for which Python, and perhaps what it printed."""
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Try each Python named, or the oldest and the newest."""
+    parser = argparse.ArgumentParser(description="Use the wheel as a stranger does.")
+    parser.add_argument("pythons", nargs="*", help="executables; else the oldest and the newest")
+    arguments = parser.parse_args().pythons
     uv = find_uv()
     versions = python_versions()
     pythons = arguments or list(dict.fromkeys([versions[min(versions)], versions[max(versions)]]))
@@ -160,4 +164,4 @@ def run(name: str, words: list[str | Path], folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
