@@ -41,6 +41,9 @@ class VideoRecord(NamedTuple):
     """`ok`, or why the video cannot be used; empty before a scan."""
     backend: str = ""
     """The fastest decoder that is frame-exact for this file; empty before a scan."""
+    made_for: str = ""
+    """How `data prepare` wrote the file: `any`, `segments`, or `dense4` for clips of stride 4 that
+    start at multiples of 4; empty for a file that it did not write."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path):
     write_manifest(manifest, tmp_path / "train.csv")
     assert read_manifest(tmp_path / "train.csv") == manifest
     lines = (tmp_path / "train.csv").read_text().splitlines()
-    assert lines[0] == "path,label,num_frames,fps,width,height,codec,gop,verdict,backend"
-    assert lines[1] == '"a b,c.mp4",petting animal (not cat),250,29.97,340,256,h264,closed,ok,x'
+    assert lines[0] == "path,label,num_frames,fps,width,height,codec,gop,verdict,backend,made_for"
+    assert lines[1] == '"a b,c.mp4",petting animal (not cat),250,29.97,340,256,h264,closed,ok,x,'
     assert sorted(p.name for p in tmp_path.iterdir()) == ["train.csv"]
 
 
