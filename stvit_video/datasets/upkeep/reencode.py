@@ -17,7 +17,6 @@ from av.video.frame import PictureType
 from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
-from stvit_video.video.decoding.container import read_extent
 from stvit_video.video.decoding.conversion import PYAV_VERSION, convert
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
@@ -85,7 +84,7 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 def _encode(source: Path, target: Path, settings: EncodeSettings) -> int:
     """Write the frames that `source` shows; return how many."""
     with PyavDecoder(source, backend="prepare") as decoder:
-        info, rotation, num_shown = decoder.info, decoder.rotation, decoder.num_frames
+        info, rotation, num_shown = decoder.info, decoder.index.rotation, decoder.num_frames
     width, height = scaled_size(info.width, info.height, settings.short_side)
     num_frames = 0
     with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
@@ -157,7 +156,7 @@ def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any
 
 
 def _frames(source: Path) -> Iterator[Any]:
-    container, stream = open_stream(source, read_extent(source), backend="prepare")
+    container, stream = open_stream(source, backend="prepare")
     with container:
         for packet in container.demux(stream):
             if packet.size or packet.dts is None:

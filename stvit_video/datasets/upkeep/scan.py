@@ -6,7 +6,6 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from stvit_video.errors import VideoDecodeError
-from stvit_video.video.decoding.container import read_extent
 from stvit_video.video.decoding.decoder import has_backend
 from stvit_video.video.decoding.exactness import doubt_of_decord
 from stvit_video.video.decoding.open import open_video
@@ -58,8 +57,8 @@ def scan_video(path: Path) -> ScanResult:
     """Decode every picture of `path`, with the decoder told to report every fault it notices."""
     try:
         with PyavDecoder(path, backend="scan") as decoder:
-            info, table = decoder.info, decoder.table
-            doubt = doubt_of_decord(decoder)
+            info, table = decoder.info, decoder.index.table
+            doubt = doubt_of_decord(decoder.index)
         strict = _decode_all(path, is_strict=True)
         lenient = _decode_all(path, is_strict=False) if strict.num_faults else strict
     except VideoDecodeError as error:
@@ -95,7 +94,7 @@ def _judge(table: PacketTable, strict: _Pass, lenient: _Pass) -> tuple[str, str]
 
 
 def _decode_all(path: Path, *, is_strict: bool) -> _Pass:
-    container, stream = open_stream(path, read_extent(path), backend="scan")
+    container, stream = open_stream(path, backend="scan")
     if is_strict:
         stream.codec_context.options = {"err_detect": "explode"}
     times: list[int | None] = []

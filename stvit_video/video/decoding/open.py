@@ -17,7 +17,6 @@ from stvit_video.errors import ConfigError, VideoDecodeError, did_you_mean
 from stvit_video.video.decoding.decoder import Decoder, VideoInfo, has_backend
 from stvit_video.video.decoding.decord import DecordDecoder
 from stvit_video.video.decoding.exactness import doubt_of_decord
-from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.torchcodec import TorchcodecDecoder
 
@@ -94,11 +93,8 @@ _CLIP_ROWS = "indices must be one row of frames for each clip, all of one length
 
 
 def _open_auto(path: Path) -> Decoder:
-    known = _decord_files.recall(path)
-    if known is not None:
-        return DecordDecoder(path, info=known)
     decoder = PyavDecoder(path, backend="auto")
-    if not has_backend("decord") or doubt_of_decord(decoder):
+    if not has_backend("decord") or doubt_of_decord(decoder.index):
         return decoder
     try:
         candidate = DecordDecoder(path, info=replace(decoder.info, backend="decord"))
@@ -108,12 +104,7 @@ def _open_auto(path: Path) -> Decoder:
         candidate.close()
         return decoder
     decoder.close()
-    _decord_files.note(path, candidate.info)
     return candidate
-
-
-_decord_files: KnownFiles[VideoInfo] = KnownFiles()
-"""Files that `auto` has found fit for decord."""
 
 
 BACKENDS: Mapping[str, Callable[[Path], Decoder]] = {

@@ -2,11 +2,9 @@
 decoding may start. Made from one pass over the packets; nothing is decoded.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntFlag
 from functools import cached_property
-from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,15 +22,25 @@ TIMED_CODECS = frozenset(
 """Codecs of which one packet yields one picture with the packet's own timestamp."""
 
 
-class _Packet(NamedTuple):
-    pts: int | None
-    dts: int | None
-    duration: int
-    is_shown: bool
-    is_key: bool
-    is_entry: bool
-    is_reference: bool
-    is_corrupt: bool
+NO_TIME = np.iinfo(np.int64).min
+"""Stands for a timestamp that a packet does not have."""
+
+
+class Mark(IntFlag):
+    """What is known of a packet, as one byte of a table."""
+
+    SHOWN = 1
+    """A picture comes out for it: no edit list discards it, it is not hidden and not empty."""
+    KEY = 2
+    """The container calls it a key frame."""
+    ENTRY = 4
+    """Decoding may start at it."""
+    REFERENCE = 8
+    """Other pictures may be predicted from it."""
+    CORRUPT = 16
+    """The container calls it damaged."""
+    UNSOUND = 32
+    """Its bytes, or the container, say that it is damaged."""
 
 
 class EntryPoint(NamedTuple):
@@ -46,30 +54,86 @@ class EntryPoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PacketTable:
-    """What one pass over the packets of a video stream tells. Times are ticks of the stream."""
+    """What one pass over the N packets of a video stream tells. Times are ticks of the stream."""
 
     format_name: str
     """First name of the container format, as FFmpeg calls it."""
     codec: str
-    pts: NDArray[np.int64]
-    """Timestamps of the shown pictures in presentation order."""
-    positions: NDArray[np.int64]
-    """Where the packet of each shown picture stands among all packets of the file."""
-    entries: Sequence[EntryPoint]
-    droppable: frozenset[int]
-    """Timestamps of the pictures that no other picture refers to."""
+    times: NDArray[np.int64]
+    """(N,): when the picture of each packet is shown, in the order of the file, or `NO_TIME`."""
+    marks: NDArray[np.uint8]
+    """(N,): each packet's `Mark`."""
+    entry_dts: NDArray[np.int64]
+    """Decoding time of each packet at which decoding may start."""
     last_duration: int
-    num_packets: int
-    num_whole: int
-    """Packets that are not marked as damaged by the container."""
-    num_hidden: int
-    """Packets that show no picture: discarded by an edit list, hidden references, empty ones."""
-    num_leading: int
-    """Pictures shown before the key frame that precedes them in the file."""
-    num_false_keys: int
-    """Pictures that the container calls key frames, but which need earlier pictures."""
-    doubt: str
-    """Why the table may not tell which pictures are shown; empty where it does."""
+    """Of the picture that is shown last."""
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """Where the packet of each shown picture stands among all packets of the file."""
+        shown = np.flatnonzero(self._has(Mark.SHOWN) & (self.times != NO_TIME))
+        return shown[np.argsort(self.times[shown], kind="stable")]
+
+    @cached_property
+    def pts(self) -> NDArray[np.int64]:
+        """Timestamps of the shown pictures in presentation order."""
+        return self.times[self.positions]
+
+    @cached_property
+    def entries(self) -> NDArray[np.int64]:
+        """Positions of the packets at which decoding may start."""
+        return np.flatnonzero(self._has(Mark.ENTRY) & (self.times != NO_TIME))
+
+    @cached_property
+    def droppable(self) -> frozenset[int]:
+        """Timestamps of the pictures that no other picture refers to."""
+        return frozenset(self.times[~self._has(Mark.REFERENCE)].tolist()) - {NO_TIME}
+
+    @cached_property
+    def position_of_time(self) -> dict[int, int]:
+        """Place among all packets, by timestamp."""
+        return {time: place for place, time in enumerate(self.times.tolist())}
+
+    @property
+    def num_whole(self) -> int:
+        """Packets that are not marked as damaged by the container."""
+        return int((~self._has(Mark.CORRUPT)).sum())
+
+    @property
+    def num_hidden(self) -> int:
+        """Packets that show no picture."""
+        return int((~self._has(Mark.SHOWN)).sum())
+
+    @property
+    def num_false_keys(self) -> int:
+        """Pictures that the container calls key frames, but which need earlier pictures."""
+        return int((self._has(Mark.KEY) & ~self._has(Mark.ENTRY)).sum())
+
+    @property
+    def num_leading(self) -> int:
+        """Pictures shown before the key frame that precedes them in the file."""
+        timed = self.times[self.times != NO_TIME]
+        is_entry = self._has(Mark.ENTRY)[self.times != NO_TIME]
+        group = np.cumsum(is_entry) - 1  # of each packet, the entry before it
+        if not is_entry.any():
+            return 0
+        return int((timed < timed[is_entry][np.maximum(group, 0)])[group >= 0].sum())
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why the table may not tell which pictures are shown; empty where it does."""
+        num_unsound = int(self._has(Mark.UNSOUND).sum())
+        if self.format_name not in TIMED_FORMATS:
+            return f"container {self.format_name}"
+        if self.codec not in TIMED_CODECS:
+            return f"codec {self.codec}"
+        if (self.times == NO_TIME).any() or (np.diff(self.pts) == 0).any():
+            return "pictures without a time of their own"
+        if num_unsound:
+            return f"damaged packets: {num_unsound}"
+        if not self._starts_with_entry():
+            return "does not start with a key frame"
+        return ""
 
     @property
     def is_exact(self) -> bool:
@@ -79,106 +143,67 @@ class PacketTable:
     @property
     def gop(self) -> GopKind:
         """Closed: every group of pictures can be decoded without the one before it."""
-        if not self.entries:
+        if not len(self.entries):
             return "unknown"
         return "open" if self.num_leading or self.num_false_keys else "closed"
 
-    @cached_property
-    def position_of_pts(self) -> dict[int, int]:
-        """Place among all packets, by timestamp."""
-        return dict(zip(self.pts.tolist(), self.positions.tolist(), strict=True))
-
     def entry_for(self, picture: int) -> EntryPoint:
         """Return the last entry point from which the picture decodes as in the whole video."""
-        position, pts = int(self.positions[picture]), int(self.pts[picture])
-        last = bisect_right(self.entries, position, key=attrgetter("position")) - 1
-        while last > 0 and self.entries[last].pts > pts:
+        pts = int(self.pts[picture])
+        last = int(np.searchsorted(self.entries, self.positions[picture], side="right")) - 1
+        while last > 0 and self.times[self.entries[last]] > pts:
             last -= 1  # shown before that key frame: it refers to pictures before it
-        return self.entries[max(last, 0)]
+        return self.entry(max(last, 0))
+
+    def entry(self, number: int) -> EntryPoint:
+        """Return the entry point of a number, in the order of the file."""
+        position = int(self.entries[number])
+        return EntryPoint(position, int(self.times[position]), int(self.entry_dts[number]))
+
+    def _has(self, mark: Mark) -> NDArray[np.bool_]:
+        return (self.marks & mark) != 0
+
+    def _starts_with_entry(self) -> bool:
+        """Else there are pictures that lack a reference."""
+        if not len(self.pts) or not self.marks[0] & Mark.ENTRY:
+            return False
+        return bool(self.times[0] != NO_TIME and self.times[0] <= self.pts[0])
 
 
 def read_packet_table(container: Any, stream: Any) -> PacketTable:
     """Read every packet of an open PyAV `stream` and leave the container at its end."""
     codec = stream.codec_context.codec.canonical_name
     read_facts = packet_reader(codec, stream.codec_context.extradata)
-    packets: list[_Packet] = []
-    num_unsound = 0
+    times: list[int] = []
+    marks: list[int] = []
+    durations: list[int] = []
+    entry_dts: list[int] = []
     for packet in container.demux(stream):
-        if packet.pts is None and packet.dts is None and not packet.size:
+        pts, dts, size = packet.pts, packet.dts, packet.size
+        if pts is None and dts is None and not size:
             continue  # the end mark
-        facts = read_facts(memoryview(packet), packet.is_keyframe)
-        is_shown = facts.shows_picture and not packet.is_discard and packet.size > 0
-        num_unsound += packet.is_corrupt or (packet.size > 0 and not facts.is_sound)
-        packets.append(
-            _Packet(
-                pts=packet.pts,
-                dts=packet.dts,
-                duration=packet.duration or 0,
-                is_shown=is_shown,
-                is_key=packet.is_keyframe,
-                is_entry=facts.is_entry,
-                is_reference=facts.is_reference,
-                is_corrupt=packet.is_corrupt,
-            )
+        is_key, is_corrupt = packet.is_keyframe, packet.is_corrupt
+        facts = read_facts(memoryview(packet), is_key)
+        is_shown = facts.shows_picture and size > 0 and not packet.is_discard
+        marks.append(
+            (Mark.SHOWN.value if is_shown else 0)
+            | (Mark.KEY.value if is_key else 0)
+            | (Mark.ENTRY.value if facts.is_entry else 0)
+            | (Mark.REFERENCE.value if facts.is_reference else 0)
+            | (Mark.CORRUPT.value if is_corrupt else 0)
+            | (Mark.UNSOUND.value if is_corrupt or (size > 0 and not facts.is_sound) else 0)
         )
-    return _make_table(packets, container.format.name.split(",")[0], codec, num_unsound)
-
-
-def _make_table(
-    packets: list[_Packet], format_name: str, codec: str, num_unsound: int
-) -> PacketTable:
-    shown = [(p.pts, i) for i, p in enumerate(packets) if p.is_shown and p.pts is not None]
-    shown.sort()
-    entries = [
-        EntryPoint(i, p.pts, p.dts if p.dts is not None else p.pts)
-        for i, p in enumerate(packets)
-        if p.is_entry and p.pts is not None
-    ]
-    num_untimed = sum(p.pts is None for p in packets)
-    pts = np.array([time for time, _ in shown], dtype=np.int64)
-    doubt = ""
-    if format_name not in TIMED_FORMATS:
-        doubt = f"container {format_name}"
-    elif codec not in TIMED_CODECS:
-        doubt = f"codec {codec}"
-    elif num_untimed or len(np.unique(pts)) < len(pts):
-        doubt = "pictures without a time of their own"
-    elif num_unsound:
-        doubt = f"damaged packets: {num_unsound}"
-    elif not _starts_with_entry(packets, pts):
-        doubt = "does not start with a key frame"
-    return PacketTable(
-        format_name=format_name,
+        times.append(NO_TIME if pts is None else pts)
+        durations.append(packet.duration or 0)
+        if facts.is_entry and pts is not None:
+            entry_dts.append(pts if dts is None else dts)
+    table = PacketTable(
+        format_name=container.format.name.split(",")[0],
         codec=codec,
-        pts=pts,
-        positions=np.array([place for _, place in shown], dtype=np.int64),
-        entries=entries,
-        droppable=frozenset(p.pts for p in packets if p.pts is not None and not p.is_reference),
-        last_duration=packets[shown[-1][1]].duration if shown else 0,
-        num_packets=len(packets),
-        num_whole=sum(not p.is_corrupt for p in packets),
-        num_hidden=sum(not p.is_shown for p in packets),
-        num_false_keys=sum(p.is_key and not p.is_entry for p in packets),
-        num_leading=_count_leading(packets),
-        doubt=doubt,
+        times=np.array(times, dtype=np.int64),
+        marks=np.array(marks, dtype=np.uint8),
+        entry_dts=np.array(entry_dts, dtype=np.int64),
+        last_duration=0,
     )
-
-
-def _starts_with_entry(packets: Sequence[_Packet], pts: NDArray[np.int64]) -> bool:
-    if not packets or not len(pts) or not packets[0].is_entry:
-        return False
-    first = packets[0].pts
-    return first is not None and first <= int(pts[0])  # else pictures that lack a reference
-
-
-def _count_leading(packets: Sequence[_Packet]) -> int:
-    num_leading = 0
-    entry_pts: int | None = None
-    for packet in packets:
-        if packet.pts is None:
-            continue
-        if packet.is_entry:
-            entry_pts = packet.pts
-        elif entry_pts is not None and packet.pts < entry_pts:
-            num_leading += 1
-    return num_leading
+    last = durations[table.positions[-1]] if len(table.positions) else 0
+    return replace(table, last_duration=last)

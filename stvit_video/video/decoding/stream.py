@@ -1,5 +1,6 @@
 """Open the video stream of a file with PyAV and read its header."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 e
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
 
 
-def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
+def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tuple[Any, Any]:
     """Open a container and find its video stream; a cover picture is none. Decodes on one thread.
+
+    Where the `extent` of the file is known, a fault is told without another look at it.
 
     Raises:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
@@ -26,6 +29,7 @@ def open_stream(path: Path, extent: Extent, *, backend: str) -> tuple[Any, Any]:
     try:
         container: Any = av.open(str(path), **_LENIENT)
     except (FFmpegError, ValueError) as error:
+        extent = extent or check_file(path, backend=backend)
         raise open_fault(path, extent, backend=backend) from error
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
@@ -41,7 +45,8 @@ def read_header(path: Path, *, backend: str) -> VideoInfo:
     Raises:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
     """
-    container, stream = open_stream(path, check_file(path, backend=backend), backend=backend)
+    extent = check_file(path, backend=backend)
+    container, stream = open_stream(path, backend=backend, extent=extent)
     with container:
         width, height = stream.codec_context.width, stream.codec_context.height
         if read_rotation(path) % 180:
@@ -59,6 +64,17 @@ def read_header(path: Path, *, backend: str) -> VideoInfo:
             codec=stream.codec_context.codec.canonical_name,
             backend=backend,
         )
+
+
+def decode_all(container: Any, stream: Any) -> Iterator[Any]:
+    """Every picture that decodes, in the order of the decoder; broken packets are passed."""
+    for packet in container.demux(stream):
+        if not packet.size and packet.dts is not None:
+            continue
+        try:
+            yield from packet.decode()
+        except FFmpegError:
+            continue
 
 
 def lack_of_frames(container: Any, stream: Any, extent: Extent, num_there: int) -> str:

@@ -11,6 +11,7 @@ import torch
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_frames
 from stvit_video.video.decoding.pyav import PyavDecoder
+from stvit_video.video.decoding.stream import decode_all
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 NUM_PICTURES = 60
@@ -224,7 +225,8 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
     def refuse(decoder):
         raise AssertionError("the whole video was decoded")
 
-    monkeypatch.setattr(PyavDecoder, "_decode_all", refuse)
+    monkeypatch.setattr("stvit_video.video.decoding.pyav.decode_all", refuse)
+    monkeypatch.setattr("stvit_video.video.decoding.indexing.decode_all", refuse)
     with open_video(video_of_kind(name), backend="pyav") as decoder:
         numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
         for index in range(decoder.num_frames):
@@ -233,10 +235,12 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
 
 @pytest.mark.parametrize("name", ["mpeg4.avi", "transport.ts", "program.mpg"])
 def test_a_file_in_doubt_is_decoded_once_and_then_read_by_seeking(video_of_kind, name, monkeypatch):
-    monkeypatch.setattr("stvit_video.video.decoding.pyav._decoded_files", KnownFiles())
+    monkeypatch.setattr("stvit_video.video.decoding.indexing._known", KnownFiles())
     passes = []
-    decode_all = PyavDecoder._decode_all
-    monkeypatch.setattr(PyavDecoder, "_decode_all", lambda d: passes.append(d) or decode_all(d))
+    monkeypatch.setattr(
+        "stvit_video.video.decoding.indexing.decode_all",
+        lambda *opened: passes.append(opened) or decode_all(*opened),
+    )
     for index in range(NUM_PICTURES - 1, 0, -1):
         frames = read_frames(video_of_kind(name), [index])
         assert read_number(frames[0].numpy()) == index

@@ -11,7 +11,6 @@ import torch
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.data import Backend
 from stvit_video.video.decoding import open as open_module
-from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
 from stvit_video.video.numbered import read_number
 
@@ -307,7 +306,6 @@ def test_without_torchcodec_the_error_says_what_installs_it(numbered_video, monk
 
 def test_without_decord_auto_takes_pyav(numbered_video, monkeypatch):
     _uninstall(monkeypatch, "decord")
-    monkeypatch.setattr("stvit_video.video.decoding.open._decord_files", KnownFiles())
     assert probe_video(numbered_video).backend == "pyav"
     with pytest.raises(ConfigError) as caught:
         open_video(numbered_video, backend="decord")

@@ -1,0 +1,86 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stvit_video.errors import VideoDecodeError
+from stvit_video.video.decoding import indexing
+from stvit_video.video.decoding.index import VideoIndex
+from stvit_video.video.decoding.known_files import KnownFiles
+from stvit_video.video.decoding.pyav import PyavDecoder
+from stvit_video.video.numbered import read_number
+
+
+@pytest.fixture
+def nothing_known(monkeypatch):
+    monkeypatch.setattr("stvit_video.video.decoding.indexing._known", KnownFiles())
+
+
+@pytest.fixture
+def index(numbered_video, nothing_known):
+    with PyavDecoder(numbered_video) as decoder:
+        return decoder.index
+
+
+def _refuse(*_, **__):
+    raise AssertionError("the packets were read")
+
+
+def test_an_index_comes_back_as_it_was_packed(index, numbered_video):
+    packed = index.to_bytes()
+    found = VideoIndex.from_bytes(packed, numbered_video)
+    assert len(packed) < 500
+    assert replace(found, table=index.table) == index
+    for name in ("times", "marks", "entry_dts"):
+        assert np.array_equal(getattr(found.table, name), getattr(index.table, name))
+    for name in ("format_name", "codec", "last_duration", "doubt", "gop", "droppable"):
+        assert getattr(found.table, name) == getattr(index.table, name)
+
+
+def test_times_that_are_not_there_survive_packing(index, numbered_video):
+    times = index.table.times.copy()
+    times[1] = np.iinfo(np.int64).min
+    odd = replace(index, table=replace(index.table, times=times))
+    assert np.array_equal(VideoIndex.from_bytes(odd.to_bytes(), numbered_video).table.times, times)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no index", b"x\x9c", None])
+def test_bytes_that_are_no_index_are_none(index, numbered_video, damaged):
+    damaged = index.to_bytes()[:-9] if damaged is None else damaged
+    assert VideoIndex.from_bytes(damaged, numbered_video) is None
+
+
+def test_a_known_file_is_read_without_a_pass_over_its_packets(
+    index, numbered_video, nothing_known, monkeypatch
+):
+    monkeypatch.setattr("stvit_video.video.decoding.pyav.open_and_index", _refuse)
+    with PyavDecoder(numbered_video, index=index) as decoder:
+        assert decoder.num_frames == 60
+        assert [read_number(f.numpy()) for f in decoder.frames([41, 3])] == [41, 3]
+
+
+def test_a_file_that_was_opened_once_is_known(numbered_video, nothing_known, monkeypatch):
+    PyavDecoder(numbered_video).close()
+    monkeypatch.setattr("stvit_video.video.decoding.pyav.open_and_index", _refuse)
+    PyavDecoder(numbered_video).close()
+
+
+def test_an_index_of_another_file_is_not_believed(index, tmp_path, write_numbered, nothing_known):
+    path = write_numbered(tmp_path / "b.mp4", 30)
+    with PyavDecoder(path, index=index.at(path)) as decoder:
+        assert decoder.num_frames == 30
+        assert read_number(decoder.frames([29])[0].numpy()) == 29
+
+
+def test_an_index_of_a_file_that_is_gone_says_so(index):
+    with pytest.raises(VideoDecodeError) as caught:
+        PyavDecoder(Path("gone.mp4"), index=index.at(Path("gone.mp4")))
+    assert str(caught.value) == "gone.mp4: missing (pyav, open)"
+
+
+def test_counting_keeps_what_the_packets_promise(index):
+    assert indexing.count_pictures(index, backend="pyav").is_sequential is False
+    fewer = replace(index.table, times=index.table.times[:-1], marks=index.table.marks[:-1])
+    counted = indexing.count_pictures(replace(index, table=fewer), backend="pyav")
+    assert (counted.info.num_frames, counted.is_sequential) == (60, True)
