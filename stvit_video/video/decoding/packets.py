@@ -160,6 +160,11 @@ class PacketTable:
         position = int(self.entries[number])
         return EntryPoint(position, int(self.times[position]), int(self.entry_dts[number]))
 
+    def shown_times(self, places: slice, *, least: int) -> set[int]:
+        """Timestamps, from `least` on, of the pictures that some packets of the file show."""
+        times = self.times[places]
+        return set(times[self._has(Mark.SHOWN)[places] & (times >= least)].tolist())
+
     def _has(self, mark: Mark) -> NDArray[np.bool_]:
         return (self.marks & mark) != 0
 

@@ -142,48 +142,51 @@ class PyavDecoder:
         note_index(self.index)
 
     def _seek_and_decode(self, targets: Sequence[int]) -> Iterator[Any]:
-        """Frames at `targets`, seeking only where a key frame lies between two of them.
-
-        Pictures that nobody asked for and no other picture refers to are not decoded.
-        """
+        """Frames at `targets`, seeking only where a key frame lies between two of them."""
         table = self.index.table
-        skipped = table.droppable - set(table.pts[list(targets)].tolist())
-        pictures: Iterator[tuple[int, Any]] = iter(())
-        reached = -2
+        runs: list[tuple[EntryPoint, list[int]]] = []
         for target in targets:
             entry = table.entry_for(target)
-            first = int(np.searchsorted(table.pts, entry.pts))
-            if first > reached + 1 or reached < 0:
-                pictures = self._decode_from(entry, first, skipped)
-            for reached, frame in pictures:
-                if reached == target:
-                    yield frame
-                    break
-            else:
+            if not runs or int(np.searchsorted(table.pts, entry.pts)) > runs[-1][1][-1] + 1:
+                runs.append((entry, []))
+            runs[-1][1].append(target)
+        for entry, run in runs:
+            yield from self._decode_run(entry, run)
+
+    def _decode_run(self, entry: EntryPoint, targets: Sequence[int]) -> Iterator[Any]:
+        """Decode from an entry point to the last target, checking each picture's time.
+
+        Pictures that nobody asked for and no other picture refers to are not decoded, nor what
+        follows the last target in the file.
+        """
+        table = self.index.table
+        wanted = set(table.pts[targets].tolist())
+        sent = slice(entry.position, int(table.positions[targets].max()) + 1)
+        skipped = table.droppable - wanted
+        expected = iter(sorted(table.shown_times(sent, least=entry.pts) - skipped))
+        for frame in self._decode_packets(entry, int(table.times[sent.stop - 1]), skipped):
+            if frame.pts is not None and frame.pts < entry.pts:
+                continue  # shown before the entry point: what it refers to was not decoded
+            if frame.pts != next(expected, None):
                 raise _TableMismatchError
+            if frame.pts in wanted:
+                wanted.discard(frame.pts)
+                yield frame
+        if wanted:
+            raise _TableMismatchError
 
-    def _decode_from(
-        self, entry: EntryPoint, first: int, skipped: frozenset[int]
-    ) -> Iterator[tuple[int, Any]]:
-        """Decode from an entry point on, checking each picture's time against the table."""
-        times = self.index.table.pts
-        expected = first
-        for packet in self._packets_from(entry):
-            if packet.pts in skipped or (not packet.size and packet.dts is not None):
-                continue
-            for frame in self._decode(packet):
-                if frame.pts is not None and frame.pts < entry.pts:
-                    continue  # shown before the entry point: what it refers to was not decoded
-                while expected < len(times) and int(times[expected]) in skipped:
-                    expected += 1
-                if expected >= len(times) or frame.pts != times[expected]:
-                    raise _TableMismatchError
-                yield expected, frame
-                expected += 1
-
-    def _decode(self, packet: Any) -> list[Any]:
+    def _decode_packets(
+        self, entry: EntryPoint, last_pts: int, skipped: frozenset[int]
+    ) -> Iterator[Any]:
+        """Decode the packets from an entry point to that of `last_pts`, and empty the decoder."""
         try:
-            return packet.decode()
+            for packet in self._packets_from(entry):
+                if packet.pts in skipped or (not packet.size and packet.dts is not None):
+                    continue
+                yield from packet.decode()
+                if packet.pts == last_pts:
+                    yield from self._stream.decode(None)
+                    return
         except FFmpegError as error:
             raise _TableMismatchError from error
 
