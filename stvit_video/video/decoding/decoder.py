@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,17 @@ class VideoInfo:
     """What decodes the file: the choice of `auto`, or the one that was asked for."""
 
 
+class FramePlanes(NamedTuple):
+    """Frames in 4:2:0 as they are stored, in the memory of the decoder."""
+
+    luma: Sequence[NDArray[np.uint8]]
+    """Of each frame: (H, W)."""
+    chroma: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+    """Of each frame, blue and red difference: (H / 2, W / 2)."""
+    to_rgb: tuple[float, ...]
+    """Matrix (3, 4), row by row: RGB = matrix @ (Y, Cb, Cr, 1)."""
+
+
 class Decoder(Protocol):
     """An open video. Use it in the process that opened it, and close it."""
 
@@ -54,6 +65,9 @@ class Decoder(Protocol):
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`, in any order: uint8 [T, H, W, C], RGB, upright."""
+
+    def planes(self, indices: Sequence[int] | Tensor) -> FramePlanes | None:
+        """Decode the frames at `indices`, and stop there; None where only RGB can be had."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -83,6 +97,22 @@ def arrange_frames(
         ValueError: an index is negative, or there is none.
         VideoDecodeError: an index lies beyond the last frame.
     """
+    unique, inverse = order_indices(path, num_frames, indices, backend=backend)
+    pictures = torch.as_tensor(read(unique.tolist()))  # (T, H, W, C), each frame once
+    if len(unique) == len(inverse) and (inverse[:-1] < inverse[1:]).all():
+        return pictures
+    return pictures[torch.from_numpy(inverse)]
+
+
+def order_indices(
+    path: Path, num_frames: int, indices: Sequence[int] | Tensor, *, backend: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different indices, ascending, and where among them each of `indices` stands.
+
+    Raises:
+        ValueError: an index is negative, or there is none.
+        VideoDecodeError: an index lies beyond the last frame.
+    """
     wanted = np.asarray(indices, dtype=np.int64)
     if wanted.ndim != 1 or not len(wanted):
         raise ValueError(f"indices must be one row of at least 1 frame, got {wanted.shape}")
@@ -94,10 +124,7 @@ def arrange_frames(
         raise VideoDecodeError(
             path, backend=backend, stage="read", reason="truncated", detail=detail
         )
-    pictures = torch.as_tensor(read(unique.tolist()))  # (T, H, W, C), each frame once
-    if len(unique) == len(wanted) and (inverse[:-1] < inverse[1:]).all():
-        return pictures
-    return pictures[torch.from_numpy(inverse)]
+    return unique, inverse
 
 
 def check_process(path: Path, process: int) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
-from stvit_video.video.decoding.decoder import VideoInfo, arrange_frames, check_process
+from stvit_video.video.decoding.decoder import FramePlanes, VideoInfo, arrange_frames, check_process, order_indices
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import (
     count_pictures,
@@ -25,6 +25,7 @@ from stvit_video.video.decoding.indexing import (
     open_and_index,
 )
 from stvit_video.video.decoding.packets import EntryPoint
+from stvit_video.video.decoding.planes import has_planes, planes_of
 from stvit_video.video.decoding.stream import decode_all, open_stream
 
 
@@ -68,6 +69,17 @@ class PyavDecoder:
         return arrange_frames(
             self.path, self.num_frames, indices, self._read, backend=self._backend
         )
+
+    def planes(self, indices: Sequence[int] | Tensor) -> FramePlanes | None:
+        """Decode the frames at `indices`, and stop there; None where only RGB can be had."""
+        check_process(self.path, self._process)
+        if not has_planes(self.index):
+            return None
+        unique, inverse = order_indices(
+            self.path, self.num_frames, indices, backend=self._backend
+        )
+        frames = self._decode_targets(unique.tolist())
+        return planes_of([frames[i] for i in inverse], self.index.stored_size)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.decoder import (
+    FramePlanes,
     VideoInfo,
     arrange_frames,
     check_process,
@@ -53,6 +54,10 @@ class TorchcodecDecoder:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
         check_process(self.path, self._process)
         return arrange_frames(self.path, self.num_frames, indices, self._read, backend="torchcodec")
+
+    def planes(self, indices: Sequence[int] | Tensor) -> FramePlanes | None:
+        """Return None: this decoder gives RGB."""
+        return None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -14,12 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
+from stvit_video.video.pixels.windows import (
+    ChooseWindow,
+    EvaluationWindow,
+    Window,
+    training_window,
+)
 
 ClipTransform = Callable[[Tensor, int], Tensor]
 """Frames uint8 (T, H, W, C) and a crop index -> clip (C, T, size, size)."""
@@ -31,7 +36,7 @@ def build_transform(
     augmentation: AugmentationConfig | None = None,
     num_crops: int = 1,
     normalize: bool = True,
-) -> ClipTransform:
+) -> "WindowTransform":
     """Return the transform for training (with an `augmentation`) or for evaluation (without).
 
     Evaluation brings the short side to the image size and takes crop `i` of `num_crops` along the
@@ -42,10 +47,11 @@ def build_transform(
     if num_crops not in (1, 3):
         raise ConfigError(f"num_crops ({num_crops}) must be 1 or 3")
     size = preprocessing.image_size
-    return _Transform(
-        pixels=EvaluationCrop(size=size, num_crops=num_crops)
+    return WindowTransform(
+        choose=EvaluationWindow(size=size, num_crops=num_crops)
         if augmentation is None
-        else TrainingCrop(augmentation, size=size),
+        else training_window(augmentation, size=size),
+        size=size,
         preprocessing=preprocessing if normalize else None,
     )
 
@@ -94,53 +100,26 @@ def resize_short_side(frames: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationCrop:
-    """Short side to `size`, then one of `num_crops` squares along the long side."""
+class WindowTransform:
+    """Chooses a window of the frames of a clip and makes S x S pixels of it."""
 
+    choose: ChooseWindow
     size: int
-    num_crops: int
-
-    def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
-        """Crop: uint8 (T, C, H, W) -> uint8 (T, C, size, size)."""
-        frames = resize_short_side(frames, self.size)  # (T, C, h, w)
-        steps, of = (crop_index, 2) if self.num_crops == 3 else (1, 2)
-        top, left = ((side - self.size) * steps // of for side in frames.shape[-2:])
-        return frames[..., top : top + self.size, left : left + self.size]
-
-
-class TrainingCrop:
-    """A random part of the frames, as a square."""
-
-    def __init__(self, augmentation: AugmentationConfig, *, size: int) -> None:
-        self.crop = v2.Compose(_crops(augmentation, size))
-
-    def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
-        """Crop: uint8 (T, C, H, W) -> uint8 (T, C, size, size); the index plays no part."""
-        return self.crop(frames)
-
-
-def _crops(augmentation: AugmentationConfig, size: int) -> list[Callable[[Tensor], Tensor]]:
-    if augmentation.crop == "random_resized":
-        return [
-            v2.RandomResizedCrop(
-                size, scale=augmentation.crop_area, ratio=augmentation.crop_ratio, antialias=True
-            )
-        ]
-    if augmentation.crop == "scale_jitter":
-        least, most = (round(size * factor) for factor in augmentation.scale_jitter)
-        return [
-            v2.RandomShortestSize(list(range(least, most + 1)), antialias=True),
-            v2.RandomCrop(size),
-        ]
-    return [v2.Resize(size, antialias=True), v2.CenterCrop(size)]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Transform:
-    pixels: EvaluationCrop | TrainingCrop
+    """Height and width S of the clip."""
     preprocessing: Preprocessing | None
+    """Normalise for this model; None leaves uint8 and RGB."""
 
     def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
-        pixels = self.pixels(frames.permute(0, 3, 1, 2), crop_index)  # (T, C, size, size)
-        clip = pixels.transpose(0, 1).contiguous()  # (C, T, size, size)
+        """Make a clip: uint8 (T, H, W, C) -> (C, T, S, S)."""
+        height, width = frames.shape[1:3]
+        pixels = self.cut(frames.permute(0, 3, 1, 2), self.choose(height, width, crop_index))
+        clip = pixels.transpose(0, 1).contiguous()  # (C, T, S, S)
         return clip if self.preprocessing is None else normalize_clip(clip, self.preprocessing)
+
+    def cut(self, frames: Tensor, window: Window) -> Tensor:
+        """Resize a window: uint8 (T, C, H, W) -> uint8 (T, C, S, S)."""
+        top, left, height, width = window.box
+        frames = frames[..., top : top + height, left : left + width]
+        frames = F.resize(frames, [window.height, window.width], antialias=True)
+        rows = slice(window.top, window.top + self.size)
+        return frames[..., rows, window.left : window.left + self.size]

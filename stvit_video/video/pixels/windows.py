@@ -1,0 +1,93 @@
+"""Which part of a frame a clip shows. Geometry only, no pixels; random choices come from torch's
+global generator.
+
+Legend: H W height and width of a frame, S of a clip.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torchvision.transforms import v2
+
+from stvit_video.settings.data import AugmentationConfig
+
+
+class Window(NamedTuple):
+    """A box of the frame is resized, and a square of S x S pixels of that is kept."""
+
+    box: tuple[int, int, int, int]
+    """Top, left, height and width in the frame."""
+    height: int
+    """Of the box once it is resized."""
+    width: int
+    """Of the box once it is resized."""
+    top: int
+    """First row of the resized box that is kept."""
+    left: int
+    """First column of the resized box that is kept."""
+
+
+ChooseWindow = Callable[[int, int, int], Window]
+"""Height and width of a frame, and a crop index -> window."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationWindow:
+    """Short side to `size`, then one of `num_crops` squares along the long side."""
+
+    size: int
+    num_crops: int
+
+    def __call__(self, height: int, width: int, crop_index: int) -> Window:
+        """Return the window of crop `crop_index`."""
+        resized = resized_size(height, width, self.size)
+        steps, of = (crop_index, 2) if self.num_crops == 3 else (1, 2)
+        top, left = ((side - self.size) * steps // of for side in resized)
+        return Window((0, 0, height, width), *resized, top, left)
+
+
+def training_window(augmentation: AugmentationConfig, *, size: int) -> ChooseWindow:
+    """Return the rule by which training crops; the crop index plays no part."""
+    if augmentation.crop == "random_resized":
+        resized_crop = v2.RandomResizedCrop(
+            size, scale=augmentation.crop_area, ratio=augmentation.crop_ratio
+        )
+
+        def random_box(height: int, width: int, crop_index: int) -> Window:
+            drawn = resized_crop.make_params(_like(height, width))
+            box = (drawn["top"], drawn["left"], drawn["height"], drawn["width"])
+            return Window(box, size, size, 0, 0)
+
+        return random_box
+    if augmentation.crop == "scale_jitter":
+        least, most = (round(size * factor) for factor in augmentation.scale_jitter)
+        shortest_size = v2.RandomShortestSize(list(range(least, most + 1)))
+        crop = v2.RandomCrop(size)
+
+        def jittered(height: int, width: int, crop_index: int) -> Window:
+            resized = shortest_size.make_params(_like(height, width))["size"]
+            place = crop.make_params(_like(*resized))
+            return Window((0, 0, height, width), *resized, place["top"], place["left"])
+
+        return jittered
+
+    def central(height: int, width: int, crop_index: int) -> Window:
+        resized = resized_size(height, width, size)
+        top, left = (round((side - size) / 2) for side in resized)
+        return Window((0, 0, height, width), *resized, top, left)
+
+    return central
+
+
+def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width with the short side at `short_side`, as torchvision rounds the long one."""
+    if height <= width:
+        return short_side, int(short_side * width / height)
+    return int(short_side * height / width), short_side
+
+
+def _like(height: int, width: int) -> list[Any]:
+    """Something of a size, which is all that torchvision looks at to draw a crop."""
+    return [torch.empty(1, 1, dtype=torch.uint8).expand(height, width)]
