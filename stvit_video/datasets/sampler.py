@@ -2,13 +2,15 @@
 
 An item of one epoch is fully named by its key. Keys depend on the seed, the epoch and the item
 alone, so an epoch does not depend on the number of workers and can be taken up in its middle.
+
+Legend: I items that a process serves in an epoch.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.utils.data import Sampler
 
 from stvit_video.errors import DatasetError
@@ -56,33 +58,39 @@ class EpochSampler(Sampler[ItemKey]):
     def __iter__(self) -> Iterator[ItemKey]:
         return EpochKeys(self)
 
-    def keys(self, epoch: int) -> list[ItemKey]:
-        """Return all keys of this process in `epoch`, in order."""
+    def order(self, epoch: int) -> Tensor:
+        """Return the items of this process in `epoch`, in order: int64 (I,)."""
         rank, num_processes = _rank_and_size()
-        order = torch.arange(self.num_items)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-            order = order[torch.randperm(self.num_items, generator=generator)]
-        mine = order[rank::num_processes][: len(self)].tolist()
-        epoch = epoch if self.shuffle else 0
-        return [ItemKey(index, mix_seed(self.seed, epoch, index)) for index in mine]
+        num_mine = len(self)
+        if not self.shuffle:
+            return torch.arange(rank, self.num_items, num_processes)
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        order = torch.randperm(self.num_items, generator=generator)
+        return order[rank::num_processes][:num_mine].clone()  # keeps no other process's share
+
+    def key(self, item: int, epoch: int) -> ItemKey:
+        """Return the key of an item in `epoch`; without `shuffle` it is that of every epoch."""
+        return ItemKey(item, mix_seed(self.seed, epoch if self.shuffle else 0, item))
 
 
 class EpochKeys(Iterator[ItemKey]):
-    """The keys of one epoch, with a place in it that can be saved and returned to."""
+    """The keys of one epoch, with a place in it that can be saved and returned to.
+
+    Each key is made when it is asked for: of 10 million items, the order alone is kept.
+    """
 
     def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
         self.epoch = sampler.epoch
         self.served = 0
-        self.keys = sampler.keys(self.epoch)
+        self.order = sampler.order(self.epoch)  # (I,)
 
     def __next__(self) -> ItemKey:
-        if self.served >= len(self.keys):
+        if self.served >= len(self.order):
             self._go_to_epoch(self.epoch + 1)
             raise StopIteration
         self.served += 1
-        return self.keys[self.served - 1]
+        return self.sampler.key(int(self.order[self.served - 1]), self.epoch)
 
     def state_dict(self) -> dict[str, int]:
         """Return the place: epoch, and items of this process that were served."""
@@ -91,8 +99,8 @@ class EpochKeys(Iterator[ItemKey]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Return to a place; the sampler goes on with the epoch after it."""
         self.epoch, self.served = state["epoch"], state["served"]
-        self.keys = self.sampler.keys(self.epoch)
-        self._go_to_epoch(self.epoch + (self.served >= len(self.keys)))
+        self.order = self.sampler.order(self.epoch)
+        self._go_to_epoch(self.epoch + (self.served >= len(self.order)))
 
     def _go_to_epoch(self, epoch: int) -> None:
         """Never back: the user may have chosen a later one."""

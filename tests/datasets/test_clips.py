@@ -5,12 +5,11 @@ import multiprocessing
 
 import pytest
 import torch
-from torch import distributed
 
 from stvit_video.datasets.clips import FailedVideo, VideoDataset
 from stvit_video.datasets.loader import build_loader, collate_samples
 from stvit_video.datasets.manifest import VideoRecord
-from stvit_video.datasets.sampler import EpochSampler, ItemKey
+from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import ConfigError, DatasetError, VideoDecodeError
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.sampling.scheme import SamplingScheme
@@ -250,40 +249,3 @@ def test_a_place_in_an_epoch_belongs_to_its_number_of_workers(three_videos):
     assert str(error.value) == (
         "num_workers (0) must be 2, as it was when the place in the epoch was saved"
     )
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_processes_share_an_epoch_without_serving_an_item_twice(monkeypatch, shuffle):
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
-    shares = []
-    for rank in range(3):
-        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
-        sampler = EpochSampler(11, shuffle=shuffle, seed=2)
-        shares.append([key.item for key in sampler])
-        assert len(sampler) == len(shares[-1])
-    served = sorted(item for share in shares for item in share)
-    if shuffle:
-        assert [len(share) for share in shares] == [3, 3, 3]
-        assert len(set(served)) == 9
-    else:
-        assert shares == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8]]
-
-
-def test_more_processes_than_items_are_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
-    monkeypatch.setattr(distributed, "get_rank", lambda: 0)
-    with pytest.raises(DatasetError) as error:
-        len(EpochSampler(2, shuffle=True, seed=2))
-    assert str(error.value) == "data set of 2 items is too small for 3 processes"
-
-
-def test_an_epoch_sampler_changes_its_order_and_its_seeds_with_the_epoch():
-    sampler = EpochSampler(11, shuffle=True, seed=2)
-    first, second = sampler.keys(0), sampler.keys(1)
-    assert sorted(key.item for key in first) == list(range(11))
-    assert [key.item for key in first] != [key.item for key in second]
-    assert len({key.seed for key in first + second}) == 22
-    assert first == EpochSampler(11, shuffle=True, seed=2).keys(0)
-    assert first != EpochSampler(11, shuffle=True, seed=3).keys(0)

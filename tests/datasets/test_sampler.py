@@ -1,0 +1,70 @@
+"""Which items a process serves, in which order, with which seeds."""
+
+import hashlib
+
+import pytest
+from torch import distributed
+
+from stvit_video.datasets.sampler import EpochSampler
+from stvit_video.errors import DatasetError
+
+
+def _keys(num_items, epoch, *, shuffle=True, seed=2):
+    sampler = EpochSampler(num_items, shuffle=shuffle, seed=seed)
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_an_epoch_without_serving_an_item_twice(monkeypatch, shuffle):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        sampler = EpochSampler(11, shuffle=shuffle, seed=2)
+        shares.append([key.item for key in sampler])
+        assert len(sampler) == len(shares[-1])
+    served = sorted(item for share in shares for item in share)
+    if shuffle:
+        assert [len(share) for share in shares] == [3, 3, 3]
+        assert len(set(served)) == 9
+    else:
+        assert shares == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8]]
+
+
+def test_more_processes_than_items_are_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 0)
+    with pytest.raises(DatasetError) as error:
+        len(EpochSampler(2, shuffle=True, seed=2))
+    assert str(error.value) == "data set of 2 items is too small for 3 processes"
+
+
+def test_an_epoch_sampler_changes_its_order_and_its_seeds_with_the_epoch():
+    first, second = _keys(11, 0), _keys(11, 1)
+    assert sorted(key.item for key in first) == list(range(11))
+    assert [key.item for key in first] != [key.item for key in second]
+    assert len({key.seed for key in first + second}) == 22
+    assert first == _keys(11, 0)
+    assert first != _keys(11, 0, seed=3)
+
+
+def test_keys_are_the_same_in_every_version():
+    assert _keys(3, 3, shuffle=False) == [
+        (0, 1116442650033686309),
+        (1, 3318281623411387209),
+        (2, 4751121240438099485),
+    ]
+    keys = str([tuple(key) for key in _keys(1000, 1, seed=7)])
+    digest = "ab13b7d62181ae1042049a95bc87e7586def42c2310689ec0b8e0bc3bc41e2b2"
+    assert hashlib.sha256(keys.encode()).hexdigest() == digest
+
+
+def test_an_order_holds_no_more_memory_than_the_share_of_its_process(monkeypatch):
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 1)
+    order = EpochSampler(11, shuffle=True, seed=2).order(0)
+    assert order.untyped_storage().nbytes() == 3 * 8
