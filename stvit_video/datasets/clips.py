@@ -3,7 +3,8 @@
 Legend: V clips of a video, T H W frames and pixels, C colours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -13,9 +14,10 @@ from torch.utils.data import Dataset
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
-from stvit_video.video.decoding.decoder import has_backend
+from stvit_video.video.decoding.decoder import Decoder, has_backend
 from stvit_video.video.decoding.open import open_video
-from stvit_video.video.pixels.crops import ClipTransform
+from stvit_video.video.pixels.planes import ClipPlanes, PlaneTransform
+from stvit_video.video.pixels.transform import ClipTransform
 from stvit_video.video.seeded import seeded
 
 OnDecodeError = Literal["raise", "report"]
@@ -33,8 +35,8 @@ class ClipSampler(Protocol):
 class Sample(NamedTuple):
     """One view of one video."""
 
-    clip: Tensor
-    """(C, T, H, W), as the transform made it."""
+    clip: Tensor | ClipPlanes
+    """(C, T, H, W), as the transform made it; or the planes of which a device makes that."""
     label: int
     video_index: int
     view_index: int
@@ -62,6 +64,9 @@ class VideoDataset(Dataset[Item]):
 
     An item may be asked for by its index or by an `ItemKey`. Random choices depend on the seed of
     the key alone (of an index: on the index), whichever process serves it.
+
+    With a `PlaneTransform` a clip stays in the planes that the decoder gives, where it gives them
+    and they are not much larger than the clip; the loader finishes the clips on its device.
     """
 
     def __init__(
@@ -129,13 +134,26 @@ class VideoDataset(Dataset[Item]):
                     f"sampler makes {len(clips)} clips, not num_clips={self.num_clips}"
                 )
             chosen = clips[clip_indices]  # (clips of these views, T)
-            frames = decoder.frames(chosen.flatten()).unflatten(0, chosen.shape)
+            make_clip = self._clip_maker(decoder, chosen.flatten().tolist())
         samples = []
         for view in views:
             clip_index, crop_index = divmod(view, self.num_crops)
-            clip = self.transform(frames[clip_indices.index(clip_index)], crop_index)
+            first = clip_indices.index(clip_index) * chosen.shape[1]
+            clip = make_clip(slice(first, first + chosen.shape[1]), crop_index)
             samples.append(Sample(clip, record.label, video_index, view))
         return samples
+
+    def _clip_maker(
+        self, decoder: Decoder, indices: Sequence[int]
+    ) -> Callable[[slice, int], Tensor | ClipPlanes]:
+        """Decode the frames; return what makes a clip of some of them and a crop index."""
+        transform, info = self.transform, decoder.info
+        if isinstance(transform, PlaneTransform) and transform.takes(info.height, info.width):
+            planes = decoder.planes(indices)
+            if planes is not None:
+                return partial(transform.cut_planes, planes)
+        frames = decoder.frames(indices)
+        return lambda picks, crop_index: transform(frames[picks], crop_index)
 
     def _backend(self, record: VideoRecord) -> str:
         """Return the backend that a scan found exact for the file, where `auto` would ask."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import VideoLoader, build_loader
@@ -23,9 +25,13 @@ def read_videos(path: str | Path, *, class_names: Sequence[str] | None = None) -
 
 
 def build_training_loader(
-    manifest: Manifest, preprocessing: Preprocessing, run: RunConfig
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    run: RunConfig,
+    *,
+    device: torch.device | None = None,
 ) -> VideoLoader:
-    """Return a shuffled loader of random clips; its batches hold uint8 clips.
+    """Return a shuffled loader of random clips; its batches hold uint8 clips on `device`.
 
     Raises:
         DatasetError: a label is no class of the manifest.
@@ -35,7 +41,12 @@ def build_training_loader(
     dataset = VideoDataset(
         manifest.records,
         sample=sampling_scheme(preprocessing, run.data, num_clips=clips, random=True),
-        transform=build_transform(preprocessing, augmentation=run.augmentation, normalize=False),
+        transform=build_transform(
+            preprocessing,
+            augmentation=run.augmentation,
+            normalize=False,
+            ship_planes=_finishes_clips(device),
+        ),
         num_clips=clips,
         whole_videos=clips > 1,
         backend=run.data.backend,
@@ -49,6 +60,7 @@ def build_training_loader(
         shuffle=True,
         seed=run.train.seed,
         drop_last=len(dataset) > batch_size,
+        device=device,
     )
 
 
@@ -59,15 +71,21 @@ def build_evaluation_loader(
     data: DataConfig,
     views: ViewConfig,
     batch_size: int,
+    device: torch.device | None = None,
 ) -> VideoLoader:
-    """Return a loader of all views of all videos, in order; its batches hold uint8 clips.
+    """Return a loader of all views of all videos, in order: uint8 clips on `device`.
 
     Each video is opened once. Videos that do not decode are reported in the batches.
     """
     dataset = VideoDataset(
         records,
         sample=sampling_scheme(preprocessing, data, num_clips=views.num_clips),
-        transform=build_transform(preprocessing, num_crops=views.num_crops, normalize=False),
+        transform=build_transform(
+            preprocessing,
+            num_crops=views.num_crops,
+            normalize=False,
+            ship_planes=_finishes_clips(device),
+        ),
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         whole_videos=True,
@@ -80,6 +98,7 @@ def build_evaluation_loader(
         num_workers=data.num_workers,
         shuffle=False,
         seed=0,
+        device=device,
     )
 
 
@@ -96,3 +115,8 @@ def sampling_scheme(
         random=random,
         short_video=data.short_video,
     )
+
+
+def _finishes_clips(device: torch.device | None) -> bool:
+    """Whether conversion and resizing are left to the device: a processor has workers for it."""
+    return device is not None and device.type == "cuda"

@@ -5,31 +5,17 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from stvit_video.datasets.clips import FailedVideo, Item, Sample, VideoDataset
+from stvit_video.datasets.batches import Batch, Delivery, collate_samples
+from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
 from stvit_video.errors import ConfigError, DatasetError
-
-
-class Batch(NamedTuple):
-    """Views of videos, stacked; a video that failed has no row but a line in `failures`."""
-
-    clip: Tensor
-    """(B, C, T, H, W); of shape (0,) where every video of the batch failed."""
-    label: Tensor
-    """int64 (B,)."""
-    video_index: Tensor
-    """int64 (B,): position in the records of the data set."""
-    view_index: Tensor
-    """int64 (B,)."""
-    failures: tuple[FailedVideo, ...] = ()
 
 
 class VideoLoader(StatefulDataLoader):
@@ -42,6 +28,9 @@ class VideoLoader(StatefulDataLoader):
     """Time spent waiting for batches since the last iteration began."""
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
+
+    delivery: Delivery
+    """Makes batches of what the workers pack."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a place in an epoch.
@@ -61,7 +50,8 @@ class VideoLoader(StatefulDataLoader):
     def __iter__(self) -> Iterator[Batch]:
         self.waited_seconds = 0.0
         start = time.perf_counter()
-        for batch in super().__iter__():
+        for parcel in super().__iter__():
+            batch = self.delivery(parcel)
             self.waited_seconds += time.perf_counter() - start
             if batch.failures and self.raises:
                 raise batch.failures[0].error
@@ -78,13 +68,14 @@ def build_loader(
     seed: int,
     drop_last: bool = False,
     start_method: str | None = None,
+    device: torch.device | None = None,
 ) -> VideoLoader:
     """Return a loader of `Batch`es; `batch_size` counts items of the data set.
 
     Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
     sampler must be put in its place. Workers use one thread each and live as long as the loader,
     from pass to pass; `start_method` is that of multiprocessing (`fork`, `spawn`, `forkserver`;
-    None for Python's default).
+    None for Python's default). Batches come on `device`; without one, in main memory.
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
@@ -106,29 +97,9 @@ def build_loader(
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
         )
+    loader.delivery = Delivery(device or torch.device("cpu"))
     loader.raises = dataset.on_decode_error == "raise"
     return loader
-
-
-def collate_samples(items: Sequence[Item]) -> Batch:
-    """Stack the views of the items; keep the failed videos apart."""
-    samples: list[Sample] = []
-    failures = []
-    for item in items:
-        if isinstance(item, FailedVideo):
-            failures.append(item)
-        elif isinstance(item, Sample):
-            samples.append(item)
-        else:
-            samples += item
-    clips = torch.stack([s.clip for s in samples]) if samples else torch.empty(0)
-    return Batch(
-        clips,  # (B, C, T, H, W)
-        torch.tensor([sample.label for sample in samples], dtype=torch.int64),
-        torch.tensor([sample.video_index for sample in samples], dtype=torch.int64),
-        torch.tensor([sample.view_index for sample in samples], dtype=torch.int64),
-        tuple(failures),
-    )
 
 
 class _Reader(Dataset[Item]):

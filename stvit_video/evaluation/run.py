@@ -41,7 +41,12 @@ def run_evaluation(
     manifest = read_videos(videos, class_names=class_names)
     check_labels(manifest.records, num_classes=model.num_classes)
     loader = build_evaluation_loader(
-        manifest.records, model.preprocessing, data=data, views=views, batch_size=batch_size
+        manifest.records,
+        model.preprocessing,
+        data=data,
+        views=views,
+        batch_size=batch_size,
+        device=device,
     )
     console, label = progress
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as lightning
+import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
@@ -54,8 +55,9 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             " training needs at least 2"
         )
     model = build_model(run.model, num_classes=videos.num_classes)
-    train_loader = build_training_loader(videos, model.preprocessing, run)
-    val_loader = _validation_loader(run, videos, model)
+    device = _feeding_device(run)
+    train_loader = build_training_loader(videos, model.preprocessing, run, device=device)
+    val_loader = _validation_loader(run, videos, model, device)
     classifier = _classifier(run, videos, model)
     check_start(run.train, run_dir=run_dir, classifier=classifier)
     settings = as_plain(run)
@@ -102,7 +104,15 @@ def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoCla
     )
 
 
-def _validation_loader(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoLoader | None:
+def _feeding_device(run: RunConfig) -> torch.device:
+    """Where batches are made whole: the GPU of this process, whichever it will be."""
+    on_gpu = run.train.devices != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def _validation_loader(
+    run: RunConfig, videos: Manifest, model: VideoModel, device: torch.device
+) -> VideoLoader | None:
     if run.data.val is None:
         return None
     val_videos = read_videos(run.data.val, class_names=videos.class_names)
@@ -113,4 +123,5 @@ def _validation_loader(run: RunConfig, videos: Manifest, model: VideoModel) -> V
         data=run.data,
         views=ViewConfig(),
         batch_size=run.train.batch_size,
+        device=device,
     )

@@ -6,8 +6,9 @@ import multiprocessing
 import pytest
 import torch
 
+from stvit_video.datasets.batches import collate_samples
 from stvit_video.datasets.clips import FailedVideo, VideoDataset
-from stvit_video.datasets.loader import build_loader, collate_samples
+from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.manifest import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import ConfigError, DatasetError, VideoDecodeError
@@ -102,12 +103,10 @@ def test_a_broken_video_may_be_reported_in_place_of_its_views(three_videos, tmp_
     assert failed.video_index == 1
     assert str(failed.error).startswith(f"{path}: empty")
     batch = collate_samples([dataset[2], failed, dataset[7]])
-    assert batch.clip.shape == (2, 3, 3, 48, 64)
-    assert batch.label.tolist() == [2, 0]
-    assert batch.video_index.tolist() == [0, 2]
-    assert batch.view_index.tolist() == [2, 1]
+    assert batch.clips.shape == (2, 3, 3, 48, 64)
+    assert batch.labels.tolist() == [[2, 0], [0, 2], [2, 1]]  # label, video and view
     assert batch.failures == (failed,)
-    assert collate_samples([failed]).clip.shape == (0,)
+    assert collate_samples([failed]).clips.shape == (0,)
 
 
 def test_an_empty_list_of_videos_is_refused():

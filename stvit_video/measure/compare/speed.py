@@ -122,6 +122,7 @@ def measure_from_files(
             data=DataConfig(num_workers=num_workers),
             views=ViewConfig(),
             batch_size=settings.batch_sizes[0],
+            device=device,
         )
         start = time.perf_counter()
         num_clips = num_failed = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
+from stvit_video.video.frame_planes import FramePlanes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,17 +40,6 @@ class VideoInfo:
     """As FFmpeg calls it: `h264`, `vp9`."""
     backend: str
     """What decodes the file: the choice of `auto`, or the one that was asked for."""
-
-
-class FramePlanes(NamedTuple):
-    """Frames in 4:2:0 as they are stored, in the memory of the decoder."""
-
-    luma: Sequence[NDArray[np.uint8]]
-    """Of each frame: (H, W)."""
-    chroma: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-    """Of each frame, blue and red difference: (H / 2, W / 2)."""
-    to_rgb: tuple[float, ...]
-    """Matrix (3, 4), row by row: RGB = matrix @ (Y, Cb, Cr, 1)."""
 
 
 class Decoder(Protocol):

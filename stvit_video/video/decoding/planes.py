@@ -8,8 +8,8 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from stvit_video.video.decoding.conversion import convert
-from stvit_video.video.decoding.decoder import FramePlanes
 from stvit_video.video.decoding.index import VideoIndex
+from stvit_video.video.frame_planes import FramePlanes
 
 _LAYOUTS = ("yuv420p", "yuvj420p")
 _WEIGHTS = {1: (0.2126, 0.0722), 4: (0.3, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}

@@ -16,7 +16,12 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
-from stvit_video.video.decoding.decoder import FramePlanes, VideoInfo, arrange_frames, check_process, order_indices
+from stvit_video.video.decoding.decoder import (
+    VideoInfo,
+    arrange_frames,
+    check_process,
+    order_indices,
+)
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import (
     count_pictures,
@@ -27,6 +32,7 @@ from stvit_video.video.decoding.indexing import (
 from stvit_video.video.decoding.packets import EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
 from stvit_video.video.decoding.stream import decode_all, open_stream
+from stvit_video.video.frame_planes import FramePlanes
 
 
 class _TableMismatchError(Exception):
@@ -75,9 +81,7 @@ class PyavDecoder:
         check_process(self.path, self._process)
         if not has_planes(self.index):
             return None
-        unique, inverse = order_indices(
-            self.path, self.num_frames, indices, backend=self._backend
-        )
+        unique, inverse = order_indices(self.path, self.num_frames, indices, backend=self._backend)
         frames = self._decode_targets(unique.tolist())
         return planes_of([frames[i] for i in inverse], self.index.stored_size)
 

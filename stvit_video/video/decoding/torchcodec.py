@@ -16,7 +16,6 @@ from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.decoder import (
-    FramePlanes,
     VideoInfo,
     arrange_frames,
     check_process,
@@ -24,6 +23,7 @@ from stvit_video.video.decoding.decoder import (
 )
 from stvit_video.video.decoding.faults import check_file, open_fault
 from stvit_video.video.decoding.pyav import PyavDecoder
+from stvit_video.video.frame_planes import FramePlanes
 
 
 class TorchcodecDecoder:

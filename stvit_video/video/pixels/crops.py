@@ -7,7 +7,6 @@ torch's global generator: the data set seeds it for every item.
 Legend: T frames, H W height and width, C colours.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +18,13 @@ from torchvision.transforms.v2 import functional as F
 from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
+from stvit_video.video.pixels.planes import PlaneTransform
+from stvit_video.video.pixels.transform import ClipTransform, WindowTransform
 from stvit_video.video.pixels.windows import (
     ChooseWindow,
     EvaluationWindow,
-    Window,
     training_window,
 )
-
-ClipTransform = Callable[[Tensor, int], Tensor]
-"""Frames uint8 (T, H, W, C) and a crop index -> clip (C, T, size, size)."""
 
 
 def build_transform(
@@ -36,24 +33,38 @@ def build_transform(
     augmentation: AugmentationConfig | None = None,
     num_crops: int = 1,
     normalize: bool = True,
-) -> "WindowTransform":
+    ship_planes: bool = False,
+) -> ClipTransform:
     """Return the transform for training (with an `augmentation`) or for evaluation (without).
 
     Evaluation brings the short side to the image size and takes crop `i` of `num_crops` along the
     long side: 1 is the centre, 3 are left, centre, right or top, centre, bottom. Training crops at
     random. With `normalize=False` clips stay uint8 and RGB; the rest of the augmentation and the
-    normalisation then run on whole batches, on the device (see `BatchTransform`).
+    normalisation then run on whole batches, on the device (see `BatchTransform`); with
+    `ship_planes` so does what comes before, where that pays (see `PlaneTransform`).
     """
     if num_crops not in (1, 3):
         raise ConfigError(f"num_crops ({num_crops}) must be 1 or 3")
     size = preprocessing.image_size
-    return WindowTransform(
-        choose=EvaluationWindow(size=size, num_crops=num_crops)
-        if augmentation is None
-        else training_window(augmentation, size=size),
-        size=size,
-        preprocessing=preprocessing if normalize else None,
-    )
+    if augmentation is None:
+        choose: ChooseWindow = EvaluationWindow(size=size, num_crops=num_crops)
+    else:
+        choose = training_window(augmentation, size=size)
+    if not normalize:
+        return (PlaneTransform if ship_planes else WindowTransform)(choose=choose, size=size)
+    transform = WindowTransform(choose=choose, size=size)
+    return _Normalized(transform, preprocessing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Normalized:
+    """A function object, for transforms travel to the workers."""
+
+    transform: ClipTransform
+    preprocessing: Preprocessing
+
+    def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
+        return normalize_clip(self.transform(frames, crop_index), self.preprocessing)
 
 
 def preprocess(frames: NDArray[np.uint8] | Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -97,29 +108,3 @@ def normalize_clip(clip: Tensor, preprocessing: Preprocessing) -> Tensor:
 def resize_short_side(frames: Tensor, size: int) -> Tensor:
     """Bring the short side of uint8 (T, C, H, W) to `size` pixels, the long side along with it."""
     return F.resize(frames, [size], antialias=True)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WindowTransform:
-    """Chooses a window of the frames of a clip and makes S x S pixels of it."""
-
-    choose: ChooseWindow
-    size: int
-    """Height and width S of the clip."""
-    preprocessing: Preprocessing | None
-    """Normalise for this model; None leaves uint8 and RGB."""
-
-    def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
-        """Make a clip: uint8 (T, H, W, C) -> (C, T, S, S)."""
-        height, width = frames.shape[1:3]
-        pixels = self.cut(frames.permute(0, 3, 1, 2), self.choose(height, width, crop_index))
-        clip = pixels.transpose(0, 1).contiguous()  # (C, T, S, S)
-        return clip if self.preprocessing is None else normalize_clip(clip, self.preprocessing)
-
-    def cut(self, frames: Tensor, window: Window) -> Tensor:
-        """Resize a window: uint8 (T, C, H, W) -> uint8 (T, C, S, S)."""
-        top, left, height, width = window.box
-        frames = frames[..., top : top + height, left : left + width]
-        frames = F.resize(frames, [window.height, window.width], antialias=True)
-        rows = slice(window.top, window.top + self.size)
-        return frames[..., rows, window.left : window.left + self.size]

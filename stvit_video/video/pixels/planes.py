@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stvit_video.video.decoding.decoder import FramePlanes
-from stvit_video.video.pixels.windows import Window
+from stvit_video.video.frame_planes import FramePlanes
+from stvit_video.video.pixels.transform import WindowTransform
+
+_MOST_SHIPPED = 4
+"""Pixels of a frame for each of the clip up to which planes are shipped: 456x256 for 224x224."""
 
 
 class ClipPlanes(NamedTuple):
@@ -27,6 +30,8 @@ class ClipPlanes(NamedTuple):
     numbers: Tensor
     """float32 (20,): for rows and columns each the start and length of the box, its length once
     resized, and the first pixel that is kept; then the matrix (3, 4) of (Y, Cb, Cr, 1) -> RGB."""
+    size: int
+    """Height and width S of the clip."""
 
 
 class PlaneBatch(NamedTuple):
@@ -38,26 +43,43 @@ class PlaneBatch(NamedTuple):
     """uint8 (B, T, 2, h / 2, w / 2)."""
     numbers: Tensor
     """float32 (B, 20), see `ClipPlanes`."""
+    size: int
+    """Height and width S of the clips."""
 
 
-def cut_planes(planes: FramePlanes, picks: Sequence[int], window: Window, *, size: int) -> ClipPlanes:
-    """Copy what a window of some frames needs; `picks` are positions among the frames."""
-    top, left, height, width = window.box
-    rows = _needed(top, height, window.height, window.top, size)
-    columns = _needed(left, width, window.width, window.left, size)
-    half_rows, half_columns = (slice(s.start // 2, (s.stop + 1) // 2) for s in (rows, columns))
-    luma = np.stack([planes.luma[i][rows, columns] for i in picks])  # (T, h, w)
-    chroma = np.stack([p[half_rows, half_columns] for i in picks for p in planes.chroma[i]])
-    numbers = [
-        *(top - rows.start, height, window.height, window.top),
-        *(left - columns.start, width, window.width, window.left),
-        *planes.to_rgb,
-    ]
-    return ClipPlanes(
-        torch.from_numpy(luma),
-        torch.from_numpy(chroma).unflatten(0, (len(picks), 2)),
-        torch.tensor(numbers, dtype=torch.float32),
-    )
+class PlaneTransform(WindowTransform):
+    """Chooses windows as `WindowTransform`, and leaves conversion and resizing to a device.
+
+    For frames that come in planes; a call on RGB frames makes the clip here.
+    """
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether planes of frames of this size are little enough to be shipped."""
+        return height * width <= _MOST_SHIPPED * self.size**2
+
+    def cut_planes(self, planes: FramePlanes, picks: slice, crop_index: int) -> ClipPlanes:
+        """Copy what the window of some of the frames needs."""
+        height, width = planes.luma[0].shape
+        window = self.choose(height, width, crop_index)
+        top, left, height, width = window.box
+        rows = _needed(top, height, window.height, window.top, self.size)
+        columns = _needed(left, width, window.width, window.left, self.size)
+        half_rows, half_columns = (slice(s.start // 2, (s.stop + 1) // 2) for s in (rows, columns))
+        luma = np.stack([plane[rows, columns] for plane in planes.luma[picks]])  # (T, h, w)
+        chroma = np.stack(
+            [p[half_rows, half_columns] for pair in planes.chroma[picks] for p in pair]
+        )
+        numbers = [
+            *(top - rows.start, height, window.height, window.top),
+            *(left - columns.start, width, window.width, window.left),
+            *planes.to_rgb,
+        ]
+        return ClipPlanes(
+            torch.from_numpy(luma),
+            torch.from_numpy(chroma).unflatten(0, (-1, 2)),
+            torch.tensor(numbers, dtype=torch.float32),
+            self.size,
+        )
 
 
 def stack_planes(clips: Sequence[ClipPlanes], *, share: bool) -> PlaneBatch:
@@ -65,16 +87,15 @@ def stack_planes(clips: Sequence[ClipPlanes], *, share: bool) -> PlaneBatch:
     height, width = (max(clip.luma.shape[i] for clip in clips) for i in (1, 2))
     num_frames = len(clips[0].luma)
     luma = _zeros(len(clips), num_frames, height, width, share=share)
-    chroma = _zeros(
-        len(clips), num_frames, 2, (height + 1) // 2, (width + 1) // 2, share=share
-    )
+    chroma = _zeros(len(clips), num_frames, 2, (height + 1) // 2, (width + 1) // 2, share=share)
     for row, clip in enumerate(clips):
         luma[row, :, : clip.luma.shape[1], : clip.luma.shape[2]] = clip.luma
         chroma[row, :, :, : clip.chroma.shape[2], : clip.chroma.shape[3]] = clip.chroma
-    return PlaneBatch(luma, chroma, torch.stack([clip.numbers for clip in clips]))
+    numbers = torch.stack([clip.numbers for clip in clips])
+    return PlaneBatch(luma, chroma, numbers, clips[0].size)
 
 
-def make_clips(planes: PlaneBatch, *, size: int) -> Tensor:
+def make_clips(planes: PlaneBatch) -> Tensor:
     """Convert, resize and crop: planes -> uint8 RGB (B, C, T, S, S), on the planes' device.
 
     The same as converting with FFmpeg and resizing with torchvision (antialiased) to within a few
@@ -84,8 +105,8 @@ def make_clips(planes: PlaneBatch, *, size: int) -> Tensor:
     rows, columns = (planes.numbers[:, i : i + 4] for i in (0, 4))  # (B, 4) each
     to_rgb = planes.numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)
     height, width = planes.luma.shape[-2:]
-    down = resize_weights(rows, height + height % 2, size=size)  # (B, S, h)
-    across = resize_weights(columns, width + width % 2, size=size)  # (B, S, w)
+    down = resize_weights(rows, height + height % 2, size=planes.size)  # (B, S, h)
+    across = resize_weights(columns, width + width % 2, size=planes.size)  # (B, S, w)
     luma = _resize(planes.luma, down[..., :height].to(number), across[..., :width].to(number))
     chroma = _resize(  # each of its pixels counts for two rows and two columns
         planes.chroma.flatten(1, 2),
@@ -127,7 +148,7 @@ def _resize(planes: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def _needed(start: int, length: int, resized: int, first: int, size: int) -> slice:
-    """Pixels of an axis that count in the kept ones; the first is even, for colour comes in twos."""
+    """Pixels of an axis that count in the kept ones; colour comes in twos: the first is even."""
     scale = length / resized
     reach = max(scale, 1.0)
     least = start + scale * (first + 0.5) - reach

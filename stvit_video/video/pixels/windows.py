@@ -51,34 +51,48 @@ class EvaluationWindow:
 def training_window(augmentation: AugmentationConfig, *, size: int) -> ChooseWindow:
     """Return the rule by which training crops; the crop index plays no part."""
     if augmentation.crop == "random_resized":
-        resized_crop = v2.RandomResizedCrop(
-            size, scale=augmentation.crop_area, ratio=augmentation.crop_ratio
+        return _RandomResized(
+            v2.RandomResizedCrop(size, scale=augmentation.crop_area, ratio=augmentation.crop_ratio),
+            size,
         )
-
-        def random_box(height: int, width: int, crop_index: int) -> Window:
-            drawn = resized_crop.make_params(_like(height, width))
-            box = (drawn["top"], drawn["left"], drawn["height"], drawn["width"])
-            return Window(box, size, size, 0, 0)
-
-        return random_box
     if augmentation.crop == "scale_jitter":
         least, most = (round(size * factor) for factor in augmentation.scale_jitter)
-        shortest_size = v2.RandomShortestSize(list(range(least, most + 1)))
-        crop = v2.RandomCrop(size)
+        return _ScaleJitter(
+            v2.RandomShortestSize(list(range(least, most + 1))), v2.RandomCrop(size)
+        )
+    return _Center(size)
 
-        def jittered(height: int, width: int, crop_index: int) -> Window:
-            resized = shortest_size.make_params(_like(height, width))["size"]
-            place = crop.make_params(_like(*resized))
-            return Window((0, 0, height, width), *resized, place["top"], place["left"])
 
-        return jittered
+@dataclass(frozen=True, slots=True)
+class _RandomResized:
+    crop: v2.RandomResizedCrop
+    size: int
 
-    def central(height: int, width: int, crop_index: int) -> Window:
-        resized = resized_size(height, width, size)
-        top, left = (round((side - size) / 2) for side in resized)
-        return Window((0, 0, height, width), *resized, top, left)
+    def __call__(self, height: int, width: int, crop_index: int) -> Window:
+        drawn = self.crop.make_params(_like(height, width))
+        box = (drawn["top"], drawn["left"], drawn["height"], drawn["width"])
+        return Window(box, self.size, self.size, 0, 0)
 
-    return central
+
+@dataclass(frozen=True, slots=True)
+class _ScaleJitter:
+    resize: v2.RandomShortestSize
+    crop: v2.RandomCrop
+
+    def __call__(self, height: int, width: int, crop_index: int) -> Window:
+        tall, wide = self.resize.make_params(_like(height, width))["size"]
+        place = self.crop.make_params(_like(tall, wide))
+        return Window((0, 0, height, width), tall, wide, place["top"], place["left"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Center:
+    size: int
+
+    def __call__(self, height: int, width: int, crop_index: int) -> Window:
+        tall, wide = resized_size(height, width, self.size)
+        top, left = (round((side - self.size) / 2) for side in (tall, wide))
+        return Window((0, 0, height, width), tall, wide, top, left)
 
 
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
