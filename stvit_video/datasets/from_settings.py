@@ -46,6 +46,7 @@ def build_training_loader(
         dataset,
         batch_size=batch_size,
         num_workers=run.data.num_workers,
+        prefetch_batches=run.data.prefetch_batches,
         shuffle=True,
         seed=run.train.seed,
         drop_last=len(dataset) > batch_size,
@@ -78,6 +79,7 @@ def build_evaluation_loader(
         dataset,
         batch_size=max(batch_size // views.num_views, 1),
         num_workers=data.num_workers,
+        prefetch_batches=data.prefetch_batches,
         shuffle=False,
         seed=0,
     )

@@ -3,6 +3,7 @@
 Legend: B clips in a batch, T H W frames and pixels, C colours.
 """
 
+import gc
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from stvit_video.datasets.clips import FailedVideo, Item, Sample, VideoDataset
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
-from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.datasets.worker_death import noticing_dead_workers
+from stvit_video.errors import ConfigError, DatasetError, WorkerDiedError
 
 
 class Batch(NamedTuple):
@@ -43,6 +45,11 @@ class VideoLoader(StatefulDataLoader):
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the epoch; before the first iteration this starts the workers."""
+        with noticing_dead_workers(self.num_workers):
+            return super().state_dict()
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a place in an epoch.
 
@@ -59,14 +66,34 @@ class VideoLoader(StatefulDataLoader):
         super().load_state_dict(state)
 
     def __iter__(self) -> Iterator[Batch]:
+        """Serve one pass.
+
+        Raises:
+            WorkerDiedError: a worker was killed; the next iteration starts new ones.
+            VideoDecodeError: a video cannot be read, where the loader `raises`.
+        """
         self.waited_seconds = 0.0
         start = time.perf_counter()
-        for batch in super().__iter__():
+        for batch in self._batches():
             self.waited_seconds += time.perf_counter() - start
             if batch.failures and self.raises:
                 raise batch.failures[0].error
             yield batch
             start = time.perf_counter()
+
+    def _batches(self) -> Iterator[Batch]:
+        try:
+            with noticing_dead_workers(self.num_workers):
+                batches = super().__iter__()
+            while True:
+                with noticing_dead_workers(self.num_workers):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
+        except WorkerDiedError:
+            self._iterator = None
+            raise
 
 
 def build_loader(
@@ -77,14 +104,15 @@ def build_loader(
     shuffle: bool,
     seed: int,
     drop_last: bool = False,
+    prefetch_batches: int = 2,
     start_method: str | None = None,
 ) -> VideoLoader:
     """Return a loader of `Batch`es; `batch_size` counts items of the data set.
 
     Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
-    sampler must be put in its place. Workers use one thread each and live as long as the loader,
-    from pass to pass; `start_method` is that of multiprocessing (`fork`, `spawn`, `forkserver`;
-    None for Python's default).
+    sampler must be put in its place. Workers use one thread each, prepare `prefetch_batches`
+    batches ahead each, and live as long as the loader, from pass to pass; `start_method` is that of
+    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default).
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
@@ -102,7 +130,8 @@ def build_loader(
             collate_fn=collate_samples,
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_begin_work,
+            prefetch_factor=prefetch_batches if num_workers else None,
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
         )
@@ -144,5 +173,6 @@ class _Reader(Dataset[Item]):
         return self.videos.read(key)
 
 
-def _use_one_thread(worker_id: int) -> None:
+def _begin_work(worker_id: int) -> None:
     torch.set_num_threads(1)
+    gc.freeze()  # a collection would write to all that a forked worker shares with its parent
