@@ -44,6 +44,8 @@ class VideoLoader(StatefulDataLoader):
     """Time spent waiting for batches since the last iteration began."""
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
+    _iterator: Any
+    """Of the parent class: it holds the workers."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the epoch; before the first iteration this starts the workers."""
@@ -92,6 +94,8 @@ class VideoLoader(StatefulDataLoader):
                     return
                 yield batch
         except WorkerDiedError:
+            for worker in self._iterator._workers if self._iterator else ():
+                worker.kill()  # they may wait for what the dead one held
             self._iterator = None
             raise
 
