@@ -3,7 +3,6 @@
 Legend: B clips in a batch, T H W frames and pixels, C colours.
 """
 
-import gc
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -134,7 +133,7 @@ def build_loader(
             collate_fn=collate_samples,
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
-            worker_init_fn=_begin_work,
+            worker_init_fn=_use_one_thread,
             prefetch_factor=prefetch_batches if num_workers else None,
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
@@ -177,6 +176,5 @@ class _Reader(Dataset[Item]):
         return self.videos.read(key)
 
 
-def _begin_work(worker_id: int) -> None:
+def _use_one_thread(worker_id: int) -> None:
     torch.set_num_threads(1)
-    gc.freeze()  # a collection would write to all that a forked worker shares with its parent
