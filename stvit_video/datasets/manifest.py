@@ -10,7 +10,7 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -160,13 +160,19 @@ def _write_class_names(manifest: Manifest, path: Path) -> None:
 
 def _written_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[object, ...]]:
     names = {UNKNOWN_LABEL: ""} | dict(enumerate(manifest.class_names))
+    written_folder = lru_cache(maxsize=4096)(partial(_written_folder, folder=folder))
     for record in manifest.records:
-        yield _written_path(record.path, folder), names[record.label], *record[2:]
+        own_folder, name = os.path.split(record.path)
+        yield written_folder(own_folder) + name, names[record.label], *record[2:]
 
 
-def _written_path(path: Path, folder: Path) -> str:
-    path = Path(os.path.abspath(path))
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+def _written_folder(path: str, *, folder: Path) -> str:
+    """Return what stands before the name of a video in `path`: nothing, or a path with its end."""
+    absolute = Path(os.path.abspath(path))
+    if absolute == folder:
+        return ""
+    is_below = absolute.is_relative_to(folder)
+    return f"{absolute.relative_to(folder).as_posix()}/" if is_below else os.path.join(absolute, "")
 
 
 def _numbers(
