@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 from torch.utils.dlpack import from_dlpack
 
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import write_pictures
 from stvit_video.video.pixels.crops import ClipTransform, resize_short_side

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
 from stvit_video.video.decoding.decoder import Decoder, has_backend

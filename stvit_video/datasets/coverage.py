@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import DatasetError, VideoDecodeError
 from stvit_video.video.decoding.open import probe_video
 

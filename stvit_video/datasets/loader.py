@@ -15,7 +15,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from stvit_video.datasets.batches import Batch, Delivery, collate_samples
 from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
-from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.datasets.worker_death import noticing_dead_workers
+from stvit_video.errors import ConfigError, DatasetError, WorkerDiedError
 
 
 class VideoLoader(StatefulDataLoader):
@@ -28,9 +29,15 @@ class VideoLoader(StatefulDataLoader):
     """Time spent waiting for batches since the last iteration began."""
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
-
     delivery: Delivery
     """Makes batches of what the workers pack."""
+    _iterator: Any
+    """Of the parent class: it holds the workers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the epoch; before the first iteration this starts the workers."""
+        with noticing_dead_workers(self.num_workers):
+            return super().state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a place in an epoch.
@@ -48,15 +55,36 @@ class VideoLoader(StatefulDataLoader):
         super().load_state_dict(state)
 
     def __iter__(self) -> Iterator[Batch]:
+        """Serve one pass.
+
+        Raises:
+            WorkerDiedError: a worker was killed; the next iteration starts new ones.
+            VideoDecodeError: a video cannot be read, where the loader `raises`.
+        """
         self.waited_seconds = 0.0
         start = time.perf_counter()
-        for parcel in super().__iter__():
-            batch = self.delivery(parcel)
+        for batch in self._batches():
             self.waited_seconds += time.perf_counter() - start
             if batch.failures and self.raises:
                 raise batch.failures[0].error
             yield batch
             start = time.perf_counter()
+
+    def _batches(self) -> Iterator[Batch]:
+        try:
+            with noticing_dead_workers(self.num_workers):
+                parcels = super().__iter__()
+            while True:
+                with noticing_dead_workers(self.num_workers):
+                    parcel = next(parcels, None)
+                if parcel is None:
+                    return
+                yield self.delivery(parcel)
+        except WorkerDiedError:
+            for worker in self._iterator._workers if self._iterator else ():
+                worker.kill()  # they may wait for what the dead one held
+            self._iterator = None
+            raise
 
 
 def build_loader(
@@ -67,15 +95,17 @@ def build_loader(
     shuffle: bool,
     seed: int,
     drop_last: bool = False,
+    prefetch_batches: int = 2,
     start_method: str | None = None,
     device: torch.device | None = None,
 ) -> VideoLoader:
     """Return a loader of `Batch`es; `batch_size` counts items of the data set.
 
     Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
-    sampler must be put in its place. Workers use one thread each and live as long as the loader,
-    from pass to pass; `start_method` is that of multiprocessing (`fork`, `spawn`, `forkserver`;
-    None for Python's default). Batches come on `device`; without one, in main memory.
+    sampler must be put in its place. Workers use one thread each, prepare `prefetch_batches`
+    batches ahead each, and live as long as the loader, from pass to pass; `start_method` is that of
+    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default). Batches come on
+    `device`; without one, in main memory.
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
@@ -94,6 +124,7 @@ def build_loader(
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
             worker_init_fn=_use_one_thread,
+            prefetch_factor=prefetch_batches if num_workers else None,
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
         )

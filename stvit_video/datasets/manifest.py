@@ -7,51 +7,36 @@ written only where that order is not simply the sorted names of the file.
 """
 
 import csv
-import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
+import torch
+
+from stvit_video.datasets.columns import Column, Numbers, Texts, Words, narrow, repeat_value
+from stvit_video.datasets.csv_columns import line_of, read_columns, read_header
+from stvit_video.datasets.records import UNKNOWN_LABEL as UNKNOWN_LABEL
+from stvit_video.datasets.records import Records, labels_of
+from stvit_video.datasets.records import VideoRecord as VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
-from stvit_video.files import write_file
-
-UNKNOWN_LABEL = -1
-
-
-class VideoRecord(NamedTuple):
-    """One video of a data set; what follows `label` is what a scan found, if there was one."""
-
-    path: Path
-    label: int
-    """Class index; `UNKNOWN_LABEL` where the annotation gives none."""
-    num_frames: int = -1
-    """Frames that decode; -1 before a scan."""
-    fps: float = 0.0
-    """Frames per second; 0 before a scan."""
-    width: int = -1
-    """Pixels, upright; -1 before a scan."""
-    height: int = -1
-    """Pixels, upright; -1 before a scan."""
-    codec: str = ""
-    gop: str = ""
-    """Kind of the key frames' groups, such as `closed` or `open`."""
-    verdict: str = ""
-    """`ok`, or why the video cannot be used; empty before a scan."""
-    backend: str = ""
-    """The fastest decoder that is frame-exact for this file; empty before a scan."""
-    made_for: str = ""
-    """How `data prepare` wrote the file: `any`, `segments`, or `dense4` for clips of stride 4 that
-    start at multiples of 4; empty for a file that it did not write."""
+from stvit_video.files import replacing, write_file
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The videos of a data set and the names of its classes, in the order of their index."""
 
-    records: tuple[VideoRecord, ...]
+    records: Sequence[VideoRecord]
+    """Kept as `Records`, whatever sequence they were given as."""
     class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.records, Records):
+            object.__setattr__(self, "records", Records.of(self.records))
 
     @property
     def num_classes(self) -> int:
@@ -67,16 +52,26 @@ def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None)
         DatasetError: the file is no manifest, names no video, or holds a label outside the classes.
     """
     path = Path(path)
-    rows = _read_rows(path)
+    paths, words = _read_words(path)
     if class_names is None:
-        class_names = _read_class_names(path, [row.get("label") or "" for row in rows])
+        class_names = _read_class_names(path, words["label"].words if "label" in words else ())
+    faults = [(row, "the path is empty") for row in paths.empty_rows()[:1].tolist()]
+    columns: list[Column] = [paths]
     index_of = {name: index for index, name in enumerate(class_names)}
-    records = []
-    for line, row in enumerate(rows, start=2):
-        where = f"{path} line {line}"
-        label = _label_index(row.get("label") or "", index_of, where)
-        records.append(_record(row, path.parent, label, where))
-    return Manifest(tuple(records), tuple(class_names))
+    for name, default in {"label": UNKNOWN_LABEL, **VideoRecord._field_defaults}.items():
+        if name not in words:
+            columns.append(repeat_value(default, len(paths)))
+        elif isinstance(default, str):
+            columns.append(words[name])
+        else:
+            convert: Callable[[str], float] = partial(_number, name=name, default=default)
+            if name == "label":
+                convert = partial(_label_index, index_of=index_of)
+            columns.append(_numbers(words[name], convert, faults))
+    if faults:
+        row, text = min(faults, key=itemgetter(0))
+        raise DatasetError(f"{path} line {line_of(path, row)}: {text}")
+    return Manifest(Records(columns, folder=path.parent), tuple(class_names))
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
@@ -85,29 +80,29 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
     Paths below the folder of the manifest are written relative to it.
     """
     path = Path(path)
-    folder = Path(os.path.abspath(path.parent))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(VideoRecord._fields)
-    for record in manifest.records:
-        known = record.label != UNKNOWN_LABEL
-        label = manifest.class_names[record.label] if known else ""
-        writer.writerow([_written_path(Path(record.path), folder), label, *record[2:]])
     _write_class_names(manifest, path)
-    write_file(path, text.getvalue())
+    rows = _written_rows(manifest, Path(os.path.abspath(path.parent)))
+    with (
+        replacing(path) as partial_path,
+        partial_path.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(VideoRecord._fields)
+        writer.writerows(rows)
 
 
-def check_labels(records: Iterable[VideoRecord], *, num_classes: int) -> None:
+def check_labels(records: Sequence[VideoRecord], *, num_classes: int) -> None:
     """Refuse records whose label is no class index; call it before the first step.
 
     Raises:
         DatasetError: the first such label, and how many there are.
     """
-    wrong = [record for record in records if not 0 <= record.label < num_classes]
-    if not wrong:
+    labels = labels_of(records)
+    wrong = ((labels < 0) | (labels >= num_classes)).nonzero().flatten()
+    if not len(wrong):
         return
     more = f" (and of {len(wrong) - 1} more videos)" if len(wrong) > 1 else ""
-    first = wrong[0]
+    first = records[int(wrong[0])]
     if first.label == UNKNOWN_LABEL:
         raise DatasetError(f"label of {first.path}{more} is not known; training needs one")
     raise DatasetError(
@@ -121,28 +116,25 @@ def labels_path(path: str | Path) -> Path:
     return Path(path).with_name(f"{Path(path).stem}.labels.txt")
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def _read_words(path: Path) -> tuple[Texts, dict[str, Words]]:
+    """Return the paths of a manifest, and its other columns as they are written."""
     if not path.is_file():
         raise MissingFileError(
             f"manifest {path} does not exist; write one with `stvit-video data manifest`"
         )
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"manifest {path} is not a CSV file in UTF-8: {error}") from error
-    if not columns:
+    header = read_header(path)
+    if not header:
         raise DatasetError(f"manifest {path} is empty; it must name at least one video")
-    if "path" not in columns:
+    if "path" not in header:
         raise DatasetError(
-            f"manifest {path} has no column 'path' but {', '.join(columns)!r};"
+            f"manifest {path} has no column 'path' but {', '.join(header)!r};"
             " turn a list into a manifest with `stvit-video data manifest`"
         )
-    if not rows:
+    known = [name for name in VideoRecord._fields if name in header]
+    paths, words = read_columns(path, texts="path", words=known[1:])
+    if not len(paths):
         raise DatasetError(f"manifest {path} names no videos, only its columns")
-    return rows
+    return paths, words
 
 
 def _read_class_names(path: Path, labels: Sequence[str]) -> list[str]:
@@ -156,7 +148,8 @@ def _read_class_names(path: Path, labels: Sequence[str]) -> list[str]:
 
 
 def _write_class_names(manifest: Manifest, path: Path) -> None:
-    present = {manifest.class_names[r.label] for r in manifest.records if r.label != UNKNOWN_LABEL}
+    labels = labels_of(manifest.records).unique().tolist()
+    present = {manifest.class_names[label] for label in labels if label != UNKNOWN_LABEL}
     beside = labels_path(path)
     implied = sorted(present) == list(manifest.class_names)
     if implied and not all(name.isdecimal() for name in present):
@@ -165,7 +158,48 @@ def _write_class_names(manifest: Manifest, path: Path) -> None:
     write_file(beside, "".join(f"{name}\n" for name in manifest.class_names))
 
 
-def _label_index(label: str, index_of: dict[str, int], where: str) -> int:
+def _written_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[object, ...]]:
+    names = {UNKNOWN_LABEL: ""} | dict(enumerate(manifest.class_names))
+    written_folder = lru_cache(maxsize=4096)(partial(_written_folder, folder=folder))
+    for record in manifest.records:
+        own_folder, name = os.path.split(record.path)
+        yield written_folder(own_folder) + name, names[record.label], *record[2:]
+
+
+def _written_folder(path: str, *, folder: Path) -> str:
+    """Return what stands before the name of a video in `path`: nothing, or a path with its end."""
+    absolute = Path(os.path.abspath(path))
+    if absolute == folder:
+        return ""
+    is_below = absolute.is_relative_to(folder)
+    return f"{absolute.relative_to(folder).as_posix()}/" if is_below else os.path.join(absolute, "")
+
+
+def _numbers(
+    column: Words, convert: Callable[[str], float], faults: list[tuple[int, str]]
+) -> Numbers:
+    """Convert every word once; note the first that cannot be, and its row."""
+    values: list[float] = []
+    for code, word in enumerate(column.words):
+        try:
+            values.append(convert(word))
+        except DatasetError as error:
+            faults.append((column.first_row(code), str(error)))
+            return Numbers(torch.empty(0))
+    return Numbers(narrow(torch.from_numpy(np.array(values)))[column.codes.int()])
+
+
+def _number(text: str, *, name: str, default: float) -> float:
+    try:
+        value = type(default)(text) if text else default
+        if not abs(value) < 2**63:
+            raise ValueError("it has no place in 64 bits")
+    except ValueError as error:
+        raise DatasetError(f"{name} ({text}) must be a number") from error
+    return value
+
+
+def _label_index(label: str, *, index_of: dict[str, int]) -> int:
     if not label:
         return UNKNOWN_LABEL
     if label in index_of:
@@ -173,28 +207,8 @@ def _label_index(label: str, index_of: dict[str, int], where: str) -> int:
     if label.removeprefix("-").isdecimal():
         if 0 <= int(label) < len(index_of):
             return int(label)
-        raise DatasetError(f"{where}: label {label} outside 0..{len(index_of) - 1}")
+        raise DatasetError(f"label {label} outside 0..{len(index_of) - 1}")
     raise DatasetError(
-        f"{where}: label {label!r} is none of the {len(index_of)} classes"
+        f"label {label!r} is none of the {len(index_of)} classes"
         f"{did_you_mean(label, list(index_of))}"
     )
-
-
-def _record(row: dict[str, str], folder: Path, label: int, where: str) -> VideoRecord:
-    if not row["path"]:
-        raise DatasetError(f"{where}: the path is empty")
-    values: dict[str, int | float | str] = {}
-    for name, default in VideoRecord._field_defaults.items():
-        text = row.get(name)
-        if not text:
-            continue
-        try:
-            values[name] = type(default)(text)
-        except ValueError as error:
-            raise DatasetError(f"{where}: {name} ({text}) must be a number") from error
-    return VideoRecord(folder / row["path"], label, **values)  # type: ignore[arg-type]
-
-
-def _written_path(path: Path, folder: Path) -> str:
-    path = Path(os.path.abspath(path))
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

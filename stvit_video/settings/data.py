@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from stvit_video.settings.bounds import (
+    Count,
     NotNegative,
     PartShare,
     Positive,
@@ -64,6 +65,8 @@ class DataConfig:
     """What decodes; `auto` takes the fastest that is frame-exact for the file."""
     num_workers: Whole = 2
     """Processes that decode; 0 decodes in the training process."""
+    prefetch_batches: Count = 2
+    """Batches that each of those processes holds ready; more bridge a storage that answers late."""
     max_failed_share: Share = 0.01
     """Share of the videos that training may skip because they do not decode."""
 

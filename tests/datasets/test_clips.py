@@ -9,7 +9,7 @@ import torch
 from stvit_video.datasets.batches import collate_samples
 from stvit_video.datasets.clips import FailedVideo, VideoDataset
 from stvit_video.datasets.loader import build_loader
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import ConfigError, DatasetError, VideoDecodeError
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures

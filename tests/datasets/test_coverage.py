@@ -3,7 +3,7 @@
 import pytest
 
 from stvit_video.datasets.coverage import Coverage, missing_path, open_videos, read_coverage
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 
 
 def test_counts_are_printed_with_their_share_of_the_annotation():

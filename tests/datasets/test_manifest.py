@@ -45,6 +45,20 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["train.csv"]
 
 
+def test_paths_are_written_relative_to_the_manifest_from_wherever_it_is_written(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "lists").mkdir()
+    for here, before in ((tmp_path, f"{tmp_path}/"), (tmp_path / "lists", "")):
+        monkeypatch.chdir(here)
+        paths = ["v.mp4", "sub/../w.mp4", tmp_path / "lists" / "a" / "x.mp4", "/y.mp4"]
+        records = [VideoRecord(Path(path), 0) for path in paths]
+        write_manifest(Manifest(records, ("run",)), tmp_path / "lists" / "m.csv")
+        lines = (tmp_path / "lists" / "m.csv").read_text().splitlines()[1:]
+        written = [line.split(",")[0] for line in lines]
+        assert written == [f"{before}v.mp4", f"{before}w.mp4", "a/x.mp4", "/y.mp4"]
+
+
 def test_class_names_that_the_file_does_not_imply_are_kept_beside_it(tmp_path):
     manifest = Manifest((VideoRecord(tmp_path / "a.mp4", 1),), ("zumba", "abseiling", "\u00c4"))
     path = tmp_path / "val.csv"

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.loader import build_loader
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.numbered import numbered_picture, write_pictures

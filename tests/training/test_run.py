@@ -1,6 +1,7 @@
 """A training looks at everything before its first file, and has its folder to itself."""
 
 import shutil
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,17 @@ def test_a_model_that_came_while_the_data_was_read_is_not_overwritten(
     with pytest.raises(ConfigError, match="already holds a model"):
         run(class_folder_root, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_no_worker_is_started_twice(class_folder_root, tmp_path, monkeypatch):
+    started = []
+    start = BaseProcess.start
+    monkeypatch.setattr(BaseProcess, "start", lambda process: (started.append(1), start(process)))
+    settings = RunConfig(
+        model=ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
+        data=DataConfig(train=class_folder_root, val=class_folder_root, num_workers=2),
+        augmentation=AugmentationConfig(flip=0.0),
+        train=TrainConfig(devices="cpu", epochs=3, batch_size=3),
+    )
+    run_training(settings, tmp_path, console=Console(stderr=True), label="run")
+    assert len(started) == 2 + 2  # of the training and of the validation

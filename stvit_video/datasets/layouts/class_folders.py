@@ -1,9 +1,10 @@
 """Videos sorted into one folder per class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stvit_video.datasets.manifest import Manifest, VideoRecord
+from stvit_video.datasets.manifest import Manifest
+from stvit_video.datasets.records import Records, VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
 
 VIDEO_SUFFIXES = (
@@ -31,18 +32,8 @@ def find_class_folders(root: str | Path, *, class_names: Sequence[str] | None = 
     if class_names is None:
         class_names = [folder.name for folder in folders]
     index_of = {name: index for index, name in enumerate(class_names)}
-    records = []
-    for folder in folders:
-        if folder.name not in index_of:
-            raise DatasetError(
-                f"class folder {folder} is none of the {len(index_of)} classes"
-                f"{did_you_mean(folder.name, list(index_of))}"
-            )
-        paths = find_videos(folder)
-        if not paths:
-            raise DatasetError(_no_videos(folder))
-        records += [VideoRecord(path, index_of[folder.name]) for path in paths]
-    return Manifest(tuple(records), tuple(class_names))
+    records = Records.of(_records(folders, index_of), folder=root)
+    return Manifest(records, tuple(class_names))
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -53,6 +44,21 @@ def find_videos(folder: Path) -> list[Path]:
 def is_video_name(name: str) -> bool:
     """Whether a file of that name is taken for a video: by its suffix, and never a hidden one."""
     return Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
+
+
+def _records(folders: Sequence[Path], index_of: dict[str, int]) -> Iterator[VideoRecord]:
+    """Yield the videos of every class folder, by paths relative to the folder of folders."""
+    for folder in folders:
+        if folder.name not in index_of:
+            raise DatasetError(
+                f"class folder {folder} is none of the {len(index_of)} classes"
+                f"{did_you_mean(folder.name, list(index_of))}"
+            )
+        paths = find_videos(folder)
+        if not paths:
+            raise DatasetError(_no_videos(folder))
+        for path in paths:
+            yield VideoRecord(Path(folder.name, path.name), index_of[folder.name])
 
 
 def _no_videos(folder: Path) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from stvit_video.datasets.layouts.class_folders import find_class_folders
-from stvit_video.datasets.manifest import VideoRecord
+from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError
 
 

@@ -1,0 +1,26 @@
+"""Loaders take what the settings say."""
+
+from stvit_video.datasets.from_settings import (
+    build_evaluation_loader,
+    build_training_loader,
+    read_videos,
+)
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import ModelConfig, Preprocessing
+from stvit_video.settings.training import RunConfig
+from stvit_video.settings.views import ViewConfig
+
+SHAPE = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
+
+
+def test_workers_and_the_batches_they_hold_ready_are_settings(class_folder_root):
+    videos = read_videos(class_folder_root)
+    data = DataConfig(num_workers=1, prefetch_batches=5)
+    run = RunConfig(model=ModelConfig(name="demo_tiny"), data=data)
+    train = build_training_loader(videos, SHAPE, run)
+    val = build_evaluation_loader(
+        videos.records, SHAPE, data=data, views=ViewConfig(), batch_size=4
+    )
+    for loader in (train, val):
+        assert (loader.num_workers, loader.prefetch_factor) == (1, 5)
+        assert loader.dataset.videos.records is videos.records

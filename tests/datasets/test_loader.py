@@ -1,0 +1,93 @@
+"""Loaders whose workers die, and what they hold ready."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from stvit_video.datasets.clips import VideoDataset
+from stvit_video.datasets.loader import build_loader
+from stvit_video.datasets.records import VideoRecord
+from stvit_video.errors import StvitVideoError, WorkerDiedError
+from stvit_video.settings.model import Preprocessing
+from stvit_video.video.pixels.crops import build_transform
+from stvit_video.video.sampling.scheme import SamplingScheme
+
+
+@pytest.fixture
+def loader(counting_video):
+    """Twelve batches of one video, from two workers."""
+    shape = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
+    dataset = VideoDataset(
+        [VideoRecord(counting_video, 0)] * 12,
+        sample=SamplingScheme(num_frames=2, frame_stride=2),
+        transform=build_transform(shape, normalize=False),
+    )
+    return build_loader(dataset, batch_size=1, num_workers=2, shuffle=False, seed=0)
+
+
+def _kill_a_worker(how=signal.SIGKILL):
+    worker = min(multiprocessing.active_children(), key=lambda child: child.pid)
+    os.kill(worker.pid, how)
+    return worker.pid
+
+
+def test_a_killed_worker_is_one_error_where_a_batch_is_waited_for(loader):
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    next(batches)
+    pid = _kill_a_worker()
+    time.sleep(0.3)  # the signal comes here and must not raise
+    assert signal.getsignal(signal.SIGCHLD) is handler
+    with pytest.raises(WorkerDiedError) as error:
+        list(batches)
+    assert str(error.value) == (
+        f"a process that reads videos (pid {pid}) died (Killed); memory is the usual cause:"
+        " lower num_workers (2)"
+    )
+    assert error.value.__suppress_context__
+    assert isinstance(error.value, StvitVideoError)
+
+
+def test_a_worker_that_crashes_points_at_the_files(loader):
+    batches = iter(loader)
+    next(batches)
+    _kill_a_worker(signal.SIGSYS)
+    with pytest.raises(
+        WorkerDiedError, match=r"died \(Bad system call\); a file may bring its decoder"
+    ):
+        list(batches)
+
+
+def test_after_a_death_the_next_pass_starts_new_workers(loader):
+    batches = iter(loader)
+    next(batches)
+    pid = _kill_a_worker()
+    with pytest.raises(WorkerDiedError):
+        list(batches)
+    del batches
+    assert [int(batch.video_index) for batch in loader] == list(range(12))
+    assert pid not in {child.pid for child in multiprocessing.active_children()}
+
+
+def test_a_death_between_two_passes_is_told_by_the_second(loader):
+    list(loader)
+    _kill_a_worker()
+    time.sleep(0.3)
+    with pytest.raises(WorkerDiedError, match="memory is the usual cause"):
+        list(loader)
+
+
+def test_workers_hold_as_many_batches_ready_as_they_are_told(loader):
+    assert loader.prefetch_factor == 2
+    more = build_loader(
+        loader.dataset.videos,
+        batch_size=1,
+        num_workers=1,
+        shuffle=False,
+        seed=0,
+        prefetch_batches=5,
+    )
+    assert more.prefetch_factor == 5
