@@ -1,17 +1,19 @@
 """`stvit-video data prepare`: re-encode videos so that training reads them fast."""
 
 from stvit_video.files import OutputFile, OutputFolder, ResultFile
-from stvit_video.settings.bounds import Positive, Whole
-from stvit_video.settings.encode import EncodeSettings
+from stvit_video.settings.bounds import Count, Positive, Whole
+from stvit_video.settings.encode import EncodeSettings, Purpose
 from stvit_video.settings.paths import VideosPath
 
 _ENCODE = EncodeSettings()
 
 
-def data_prepare(
+def data_prepare(  # noqa: PLR0913 its options are the command line
     manifest: VideosPath,
     output_dir: OutputFolder,
     *,
+    for_: Purpose = "any",
+    stride: Count | None = None,
     output: OutputFile | None = None,
     encode: EncodeSettings = _ENCODE,
     num_workers: Whole = 0,
@@ -27,6 +29,9 @@ def data_prepare(
     Args:
         manifest: Manifest of the videos, or a folder of class folders.
         output_dir: Folder for the new videos.
+        for_: How training will read them: `dense` clips, one frame of each of many `segments`, or
+            `any` way. Whatever else is read from them is as right, only slower.
+        stride: Step between the frames of dense clips.
         output: Manifest of the new videos; by default manifest.csv in `output_dir`.
         encode: How they are encoded.
         num_workers: Processes that encode; 0 takes one for every core.
@@ -34,14 +39,17 @@ def data_prepare(
         fresh: Encode again what is there already.
         json: Write the summary as JSON; `-` is standard output.
     """
+    from stvit_video.datasets.upkeep.groups import plan_groups
     from stvit_video.datasets.upkeep.prepare_run import print_preparation, run_preparation
     from stvit_video.report.json_file import result_console, write_json
 
+    groups = plan_groups(for_, stride=stride, gop=encode.gop)
     summary = run_preparation(
         manifest,
         output_dir,
         output=output,
         encode=encode,
+        groups=groups,
         num_workers=num_workers,
         timeout_seconds=timeout_seconds,
         fresh=fresh,

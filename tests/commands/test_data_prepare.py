@@ -5,13 +5,16 @@ import pytest
 
 from stvit_video.cli import main
 from stvit_video.commands.data_prepare import data_prepare
+from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.manifest import read_manifest
+from stvit_video.datasets.sampler import ItemKey
 from stvit_video.datasets.upkeep import prepare_run as command
 from stvit_video.datasets.upkeep.prepared import prepared_paths
 from stvit_video.errors import DatasetError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.open import read_frames
 from stvit_video.video.numbered import read_number
+from stvit_video.video.sampling.scheme import SamplingScheme
 
 
 @pytest.fixture
@@ -156,3 +159,52 @@ def test_a_pyav_that_changes_colours_is_refused(root, tmp_path, monkeypatch, cap
         " pip install 'av>=17'\n"
     )
     assert not (tmp_path / "new").exists()
+
+
+def test_a_purpose_is_noted_in_the_manifest_and_another_encodes_again(root, tmp_path, capsys):
+    (root / "waving" / "words.mp4").unlink()
+    words = ["data", "prepare", str(root), str(tmp_path / "new"), "--num_workers", "2"]
+    made = {}
+    for purpose in ("--for any", "--for dense --stride 4", "--for segments", "--encode.gop 1"):
+        out = tmp_path / "out.json"
+        assert main([*words, *purpose.split(), "--json", str(out)]) == 0
+        records = read_manifest(tmp_path / "new" / "manifest.csv").records
+        assert {record.made_for for record in records} == {
+            json.loads(out.read_text())["groups"]["made_for"]
+        }
+        made[purpose] = (records[0].made_for, records[0].path.stat().st_mtime_ns)
+    assert [name for name, _ in made.values()] == ["any", "dense4", "segments", "any"]
+    times = [time for _, time in made.values()]
+    assert times[0] < times[1] < times[2]
+    assert times[2] == times[3]  # all intra either way
+    assert json.loads(out.read_text())["groups"] == {"made_for": "any", "gop": 1, "step": 1}
+
+
+def test_training_clips_of_a_dense_file_start_at_multiples_of_its_stride(root, tmp_path):
+    (root / "waving" / "words.mp4").unlink()
+    data_prepare(root, tmp_path / "new", for_="dense", stride=2, num_workers=2)
+    scheme = SamplingScheme(num_frames=3, frame_stride=2, random=True)
+    dataset = VideoDataset(
+        read_manifest(tmp_path / "new" / "manifest.csv").records,
+        sample=scheme,
+        transform=lambda frames, crop: frames,
+    )
+    starts = {
+        read_number(dataset[ItemKey(4, seed)].clip[0].numpy())  # 19 frames
+        for seed in range(60)
+    }
+    assert starts == {0, 2, 4, 6, 8, 10, 12, 14}
+
+
+def test_for_is_spelt_without_the_mark_that_python_needs(root, tmp_path, capsys):
+    words = ["data", "prepare", str(root), str(tmp_path / "new")]
+    assert main([*words, "--for", "perhaps"]) == 2
+    assert capsys.readouterr().err == (
+        "stvit-video data prepare: for (perhaps) must be one of dense, segments, any\n"
+    )
+    assert main([*words, "--for"]) == 2
+    assert capsys.readouterr().err == (
+        "stvit-video data prepare: for needs a value: one of dense, segments, any\n"
+    )
+    assert main(["data", "prepare", "--help"]) == 0
+    assert "--for {dense,segments,any}" in capsys.readouterr().out

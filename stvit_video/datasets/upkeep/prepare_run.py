@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from stvit_video.datasets.coverage import missing_path
 from stvit_video.datasets.manifest import Manifest, write_manifest
+from stvit_video.datasets.upkeep.groups import PictureGroups
 from stvit_video.datasets.upkeep.journal import Journal
 from stvit_video.datasets.upkeep.prepared import prepared_manifest, prepared_paths
 from stvit_video.datasets.upkeep.reencode import (
@@ -33,6 +34,8 @@ class PrepareSummary:
 
     manifest: Path
     """Lists the new videos."""
+    groups: PictureGroups
+    """Where their key frames and references stand."""
     source_mib: float
     """Size of the videos that were prepared."""
     prepared_mib: float
@@ -47,6 +50,7 @@ def run_preparation(
     *,
     output: Path | None = None,
     encode: EncodeSettings,
+    groups: PictureGroups,
     num_workers: int,
     timeout_seconds: float,
     fresh: bool,
@@ -64,7 +68,7 @@ def run_preparation(
         raise ConfigError(f"output ({prepared}) lists the sources; choose another file")
     sources = list(dict.fromkeys(record.path for record in videos.records))
     targets = prepared_paths(sources, target.parent, output_dir)
-    jobs = [ReencodeJob(source, path, encode) for source, path in targets.items()]
+    jobs = [ReencodeJob(source, path, encode, groups) for source, path in targets.items()]
     results = dict(
         _prepare(
             jobs,
@@ -77,7 +81,7 @@ def run_preparation(
     missing_path(prepared).unlink(missing_ok=True)
     if (missing := missing_path(target)).is_file():  # coverage counts them beside every accuracy
         write_file(missing_path(prepared), missing.read_text(encoding="utf-8"))
-    return _write(videos, targets, results, prepared)
+    return _write(videos, targets, results, groups, prepared)
 
 
 def _prepare(
@@ -90,7 +94,7 @@ def _prepare(
 ) -> Iterator[tuple[Path, ScanResult]]:
     if fresh:
         journal_path.unlink(missing_ok=True)
-    with Journal(journal_path, setting=str(jobs[0].settings)) as journal:
+    with Journal(journal_path, setting=_setting(jobs[0])) as journal:
         known = {job.source: found for job in jobs if (found := _known_result(journal, job))}
         yield from known.items()
         outcomes = run_killable(
@@ -117,6 +121,12 @@ def _prepare(
             yield job.source, result
 
 
+def _setting(job: ReencodeJob) -> str:
+    """What a journal says of how a file was encoded: no word of steps where there are none."""
+    step = f" step={job.groups.step}" if job.groups.step > 1 else ""
+    return f"{replace(job.settings, gop=job.groups.gop)}{step}"
+
+
 def _known_result(journal: Journal, job: ReencodeJob) -> ScanResult | None:
     """Result of an earlier run whose target still stands as it was written."""
     found = journal.find(job.source)
@@ -126,12 +136,17 @@ def _known_result(journal: Journal, job: ReencodeJob) -> ScanResult | None:
 
 
 def _write(
-    videos: Manifest, targets: dict[Path, Path], results: dict[Path, ScanResult], path: Path
+    videos: Manifest,
+    targets: dict[Path, Path],
+    results: dict[Path, ScanResult],
+    groups: PictureGroups,
+    path: Path,
 ) -> PrepareSummary:
-    write_manifest(prepared_manifest(videos, targets, results), path)
+    write_manifest(prepared_manifest(videos, targets, results, made_for=groups.made_for), path)
     done = [source for source, result in results.items() if result.is_ok]
     return PrepareSummary(
         manifest=path,
+        groups=groups,
         source_mib=round(sum(source.stat().st_size for source in done) / 2**20, 3),
         prepared_mib=round(sum(targets[source].stat().st_size for source in done) / 2**20, 3),
         videos=summarise_scan(results),

@@ -43,7 +43,11 @@ def prepared_paths(sources: Sequence[Path], base: Path, output_dir: Path) -> dic
 
 
 def prepared_manifest(
-    manifest: Manifest, targets: Mapping[Path, Path], results: Mapping[Path, ScanResult]
+    manifest: Manifest,
+    targets: Mapping[Path, Path],
+    results: Mapping[Path, ScanResult],
+    *,
+    made_for: str,
 ) -> Manifest:
     """List the prepared videos; one that could not be prepared stays as its source, with why."""
     records = []
@@ -51,6 +55,6 @@ def prepared_manifest(
         result = results.get(record.path, ScanResult(verdict=""))
         filled = scanned_record(record, result)
         if result.is_ok:
-            filled = filled._replace(path=targets[record.path])
+            filled = filled._replace(path=targets[record.path], made_for=made_for)
         records.append(VideoRecord(*filled))
     return Manifest(tuple(records), manifest.class_names)
