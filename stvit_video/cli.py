@@ -40,7 +40,8 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 2 for what the user can mend, 130 for ctrl-c."""
+    """Run one command; return its exit status: 2 for what the user can mend, 130 for ctrl-c,
+    143 where a command answers SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = ""
     try:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt as stop:
         print(f"{f'{PROGRAM} {name}'.strip()}: {str(stop) or 'stopped'}", file=sys.stderr)
-        return 130
+        return getattr(stop, "exit_status", 130)
 
 
 def load_command(name: str) -> Callable[..., Any]:
@@ -120,6 +121,7 @@ def _free_kept_words(parser: Any) -> None:
     for action in parser._actions:
         if action.dest.endswith("_"):
             action.option_strings = [f"--{_shown(action.dest)}"]
+            action.metavar = _shown(action.dest).upper()
             parser._option_string_actions[action.option_strings[0]] = action
 
 

@@ -8,8 +8,10 @@ from stvit_video.commands.data_prepare import data_prepare
 from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.sampler import ItemKey
-from stvit_video.datasets.upkeep import prepare_run as command
+from stvit_video.datasets.upkeep import file_run
 from stvit_video.datasets.upkeep.prepared import prepared_paths
+from stvit_video.datasets.upkeep.scan import ScanResult
+from stvit_video.datasets.upkeep.workers import Outcome
 from stvit_video.errors import DatasetError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.open import read_frames
@@ -56,9 +58,10 @@ def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monke
 
     def run_killable(function, jobs, **how):
         asked.append([job.source.name for job in jobs])
-        return iter(())
+        bad = ScanResult(verdict="corrupt")
+        return (Outcome(item=job, result=bad, failure="", seconds=0.0) for job in jobs)
 
-    monkeypatch.setattr(command, "run_killable", run_killable)
+    monkeypatch.setattr(file_run, "run_killable", run_killable)
     data_prepare(root, new)
     (new / "waving" / "video_14.mp4").write_bytes(b"cut short")
     data_prepare(root, new)
@@ -66,7 +69,8 @@ def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monke
     data_prepare(root, new)
     shutil.copy(root / "waving" / "video_19.mp4", root / "pushing left" / "video_11.mp4")
     data_prepare(root, new)
-    data_prepare(root, new, encode=EncodeSettings(crf=30))
+    with pytest.raises(DatasetError, match=r"^none of 5 videos is ok; .*video_11.mp4: corrupt$"):
+        data_prepare(root, new, encode=EncodeSettings(crf=30))
     assert asked[:3] == [[], ["video_14.mp4"], ["video_14.mp4"]]
     assert asked[3] == ["video_11.mp4", "video_14.mp4"]
     assert len(asked[4]) == 5
@@ -124,7 +128,7 @@ def test_the_list_of_missing_videos_goes_along(root, tmp_path):
     manifest.write_text("path,label\nvideos/waving/video_14.mp4,waving\n")
     (tmp_path / "val.missing.txt").write_text("videos/waving/gone.mp4\n")
     data_prepare(manifest, tmp_path / "new", num_workers=1)
-    listed = tmp_path / "new" / "manifest.missing.txt"
+    listed = tmp_path / "new" / "val.missing.txt"
     assert listed.read_text() == "videos/waving/gone.mp4\n"
     (tmp_path / "val.missing.txt").unlink()
     data_prepare(manifest, tmp_path / "new", num_workers=1)
@@ -207,4 +211,4 @@ def test_for_is_spelt_without_the_mark_that_python_needs(root, tmp_path, capsys)
         "stvit-video data prepare: for needs a value: one of dense, segments, any\n"
     )
     assert main(["data", "prepare", "--help"]) == 0
-    assert "--for {dense,segments,any}" in capsys.readouterr().out
+    assert "[--for FOR]" in capsys.readouterr().out

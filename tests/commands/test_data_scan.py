@@ -7,8 +7,10 @@ import pytest
 
 from stvit_video.commands.data_scan import data_scan
 from stvit_video.datasets.manifest import read_manifest
-from stvit_video.datasets.upkeep import scan_run as command
-from stvit_video.errors import ConfigError, MissingFileError
+from stvit_video.datasets.upkeep import file_run, scan_run
+from stvit_video.datasets.upkeep.scan import ScanResult
+from stvit_video.datasets.upkeep.workers import Outcome
+from stvit_video.errors import ConfigError, DatasetError, MissingFileError
 
 
 @pytest.fixture
@@ -47,24 +49,29 @@ def test_a_stopped_scan_goes_on_where_it_was(root, monkeypatch):
 
     def run_killable(function, items, **how):
         asked.extend(path.name for path in items)
-        return iter(())
+        bad = ScanResult(verdict="corrupt")
+        return (Outcome(item=path, result=bad, failure="", seconds=0.0) for path in items)
 
-    monkeypatch.setattr(command, "run_killable", run_killable)
+    monkeypatch.setattr(file_run, "run_killable", run_killable)
     data_scan(root / "manifest.csv")
     assert asked == []
     (root / "waving" / "words.mp4").write_text("other words " * 50)
     data_scan(root / "manifest.csv")
     assert asked == ["words.mp4"]
-    data_scan(root / "manifest.csv", fresh=True)
+    with pytest.raises(DatasetError, match=r"^none of 6 videos is ok; .*video_11.mp4: corrupt$"):
+        data_scan(root / "manifest.csv", fresh=True)
     assert len(asked) == 1 + 6
 
 
 def test_a_video_that_hangs_is_noted_and_tried_again_next_time(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a" / "pipe.mp4")
-    monkeypatch.setattr(command, "scan_video", Path.read_bytes)  # waits for ever on a pipe
+    monkeypatch.setattr(scan_run, "scan_video", Path.read_bytes)  # waits for ever on a pipe
     for _ in range(2):
-        data_scan(tmp_path, num_workers=1, timeout_seconds=0.2)
+        with pytest.raises(DatasetError) as caught:
+            data_scan(tmp_path, num_workers=1, timeout_seconds=0.2)
+        pipe = tmp_path / "a" / "pipe.mp4"
+        assert str(caught.value) == f"none of 1 videos is ok; {pipe}: time limit"
         record = read_manifest(tmp_path / "manifest.csv").records[0]
         assert (record.verdict, record.num_frames) == ("time limit", -1)
     assert len((tmp_path / "manifest.scan.jsonl").read_text().splitlines()) == 2

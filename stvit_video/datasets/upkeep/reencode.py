@@ -5,9 +5,11 @@ Legend: H W pixels, C colours.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from errno import EDQUOT, ENOSPC, EROFS
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import numpy as np
@@ -23,6 +25,8 @@ from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
 NOT_WRITTEN = "not written"
+NO_ROOM = "no room"
+"""The disk is full: no other video can be written either."""
 
 
 class ReencodeJob(NamedTuple):
@@ -50,12 +54,14 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     """Encode `source` anew, check every frame of the result, and only then give it its name.
 
     Returns the scan of the target; where there is none, why: what is wrong with the source, or
-    `not written`.
+    `not written`, or `no room`.
     """
     partial = partial_path(job.target)
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        num_frames = _encode(job, partial)
+        partial.unlink(missing_ok=True)
+        with partial.open("xb", buffering=0) as file:  # a new file: no link is followed
+            num_frames = _encode(job, file)
         result = scan_video(partial)
         if result.is_ok and result.num_frames == num_frames:
             partial.replace(job.target)
@@ -65,10 +71,11 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     except VideoDecodeError as error:
         return ScanResult(verdict=error.reason, detail=error.detail)
     except (FFmpegError, OSError) as error:
-        return ScanResult(verdict=NOT_WRITTEN, detail=error.strerror or str(error))
+        verdict = NO_ROOM if error.errno in (ENOSPC, EDQUOT, EROFS) else NOT_WRITTEN
+        return ScanResult(verdict=verdict, detail=error.strerror or str(error))
     finally:
-        if partial.exists():
-            partial.unlink()
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def partial_path(target: Path) -> Path:
@@ -83,14 +90,14 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return width, height
 
 
-def _encode(job: ReencodeJob, target: Path) -> int:
+def _encode(job: ReencodeJob, target: IO[bytes]) -> int:
     """Write the frames that the source shows; return how many."""
     source = job.source
     with PyavDecoder(source, backend="prepare") as decoder:
         info, rotation, num_shown = decoder.info, decoder.index.rotation, decoder.num_frames
     width, height = scaled_size(info.width, info.height, job.settings.short_side)
     num_frames = 0
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
         for frame, time in _timed_frames(source, rotation, info.fps):
             if stream is None:
