@@ -9,7 +9,7 @@ from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.datasets.upkeep import file_run
-from stvit_video.datasets.upkeep.prepared import prepared_paths
+from stvit_video.datasets.upkeep.groups import PictureGroups
 from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.datasets.upkeep.workers import Outcome
 from stvit_video.errors import DatasetError
@@ -83,19 +83,6 @@ def test_the_summary_is_written_as_json(root, tmp_path):
     assert summary["videos"]["verdicts"] == {"ok": 5, "not a video": 1}
     sizes = [path.stat().st_size for path in (tmp_path / "new").rglob("*.mp4")]
     assert summary["prepared_mib"] == round(sum(sizes) / 2**20, 3)
-
-
-def test_sources_that_differ_in_their_suffix_keep_it(tmp_path):
-    sources = [tmp_path / "x" / name for name in ("a.avi", "a.mp4", "b.mkv")]
-    targets = prepared_paths(sources, tmp_path, tmp_path / "new")
-    places = [str(target.relative_to(tmp_path / "new")) for target in targets.values()]
-    assert places == ["x/a.avi.mp4", "x/a.mp4.mp4", "x/b.mp4"]
-
-
-def test_sources_outside_the_folder_of_the_manifest_share_another_one(tmp_path):
-    sources = [tmp_path / "disk" / "x" / "a.mp4", tmp_path / "disk" / "y" / "a.mp4"]
-    targets = prepared_paths(sources, tmp_path / "lists", tmp_path / "new")
-    assert list(targets.values()) == [tmp_path / "new/x/a.mp4", tmp_path / "new/y/a.mp4"]
 
 
 def test_a_source_is_never_overwritten(root):
@@ -212,3 +199,65 @@ def test_for_is_spelt_without_the_mark_that_python_needs(root, tmp_path, capsys)
     )
     assert main(["data", "prepare", "--help"]) == 0
     assert "[--for FOR]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "words", "groups"),
+    [
+        ("{}", "{name: demo_tiny}", "", ("any", 16, 1)),  # stride 1
+        ("{}", "{name: demo_tiny, frame_stride: 2}", "", ("dense2", 32, 2)),
+        ("{}", "{name: videomae_base_patch16_224}", "", ("dense4", 32, 4)),
+        ("{}", "{name: videomae_base_patch16_224}", "--stride 2", ("dense2", 32, 2)),
+        ("{}", "{name: videomae_base_patch16_224}", "--for segments", ("segments", 1, 1)),
+        ("{sampling: segments}", "{name: demo_tiny}", "", ("segments", 1, 1)),
+        ("{sampling: segments}", "{name: demo_tiny}", "--for any", ("any", 16, 1)),
+        ("{sampling: uniform}", "{name: demo_tiny}", "", ("segments", 1, 1)),
+        ("{target_fps: 30}", "{name: videomae_base_patch16_224}", "", ("any", 16, 1)),
+    ],
+)
+def test_a_recipe_says_what_its_training_needs(tmp_path, monkeypatch, data, model, words, groups):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"model: {model}\ndata: {data}\n")
+    asked = []
+
+    def run(*paths, **how):
+        asked.append(how["groups"])
+        raise DatasetError("seen")
+
+    monkeypatch.setattr("stvit_video.datasets.upkeep.prepare_run.run_preparation", run)
+    (tmp_path / "videos").mkdir()
+    place = [str(tmp_path / "videos"), str(tmp_path / "new")]
+    assert main(["data", "prepare", *place, "--recipe", str(recipe), *words.split()]) == 2
+    assert asked == [PictureGroups(*groups)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("model: [", "recipe {} is no YAML"),
+        ("just words", "recipe {} must hold settings such as model: ..."),
+        ("data: {}", "recipe {} is none of a training: 'model'"),
+        ("model: {name: demo_tiny}\ndata: {sampling: dens}", "data.sampling (dens) must be one of"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path, capsys, text, line):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    words = ["data", "prepare", str(tmp_path), str(tmp_path / "new"), "--recipe", str(recipe)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"stvit-video data prepare: {line.format(recipe)}")
+
+
+def test_recipes_of_the_package_are_known_by_their_names(tmp_path, capsys):
+    words = ["data", "prepare", str(tmp_path), str(tmp_path / "new"), "--recipe", "kinetics400/x"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith(
+        "stvit-video data prepare: recipe (kinetics400/x) is none of the 9"
+    )
+    words[-1] = "something_something_v2/videomae_base_16x4_224"
+    assert main([*words, "--encode.gop", "8"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "stvit-video data prepare: encode.gop (8) must be 1 for segments; leave it out\n"
+    )

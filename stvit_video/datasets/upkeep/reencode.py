@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 
 from stvit_video.datasets.upkeep.groups import PictureGroups
+from stvit_video.datasets.upkeep.new_file import new_file
 from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
@@ -59,8 +60,7 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     partial = partial_path(job.target)
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        with partial.open("xb", buffering=0) as file:  # a new file: no link is followed
+        with new_file(partial) as file:
             num_frames = _encode(job, file)
         result = scan_video(partial)
         if result.is_ok and result.num_frames == num_frames:
