@@ -40,7 +40,8 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 2 for what the user can mend, 130 for ctrl-c."""
+    """Run one command; return its exit status: 2 for what the user can mend, 130 for ctrl-c,
+    143 where a command answers SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = ""
     try:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt as stop:
         print(f"{f'{PROGRAM} {name}'.strip()}: {str(stop) or 'stopped'}", file=sys.stderr)
-        return 130
+        return getattr(stop, "exit_status", 130)
 
 
 def load_command(name: str) -> Callable[..., Any]:
@@ -111,7 +112,21 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
         skipped = options | lists | optional
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     parser.add_function_arguments(function, as_group=False, skip=positions)
+    _free_kept_words(parser)
     return parser
+
+
+def _free_kept_words(parser: Any) -> None:
+    """Show a parameter such as `for_`, a word that Python keeps for itself, as `--for`."""
+    for action in parser._actions:
+        if action.dest.endswith("_"):
+            action.option_strings = [f"--{_shown(action.dest)}"]
+            action.metavar = _shown(action.dest).upper()
+            parser._option_string_actions[action.option_strings[0]] = action
+
+
+def _shown(name: str) -> str:
+    return name.removesuffix("_")
 
 
 def _help_formatter() -> type[Any]:
@@ -161,9 +176,9 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
     except ArgumentError as error:
         raise ConfigError(explain(str(error), kinds)) from error
     return {
-        name: fit_value(name, value, kinds[name]) if name in kinds else value
+        name: fit_value(shown, value, kinds[shown]) if shown in kinds else value
         for name, value in vars(values).items()
-        if name != "config"
+        if (shown := _shown(name)) != "config"
     }
 
 
@@ -178,14 +193,14 @@ def _run(name: str, arguments: list[str]) -> int:
         return int(request.code or 0)
     kinds = _kinds(parser)
     for setting, value in values.items():
-        check_files(setting, value, kinds.get(setting))
+        check_files(setting, value, kinds.get(_shown(setting)))
     status = function(**values)
     return status if isinstance(status, int) else 0
 
 
 def _kinds(parser: Any) -> dict[str, Any]:
     """Return what there is to set: dotted name -> annotation."""
-    kinds = {action.dest: _kind(action) for action in parser._actions}
+    kinds = {_shown(action.dest): _kind(action) for action in parser._actions}
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
 

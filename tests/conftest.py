@@ -1,6 +1,8 @@
 """Fixtures shared by every test folder: small videos whose pictures tell their number."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,15 @@ def class_folder_root(
         for length in lengths:
             write_numbered(root / name / f"video_{length}.mp4", length)
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own that takes 1 MiB; skips where nothing can be mounted."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    how = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(how, capture_output=True).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -28,6 +28,7 @@ from stvit_video.datasets.coverage import open_videos
 from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, read_manifest
+from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
 from stvit_video.files import write_file
 from stvit_video.settings.encode import EncodeSettings
@@ -82,6 +83,7 @@ def measure_all(options: argparse.Namespace) -> dict[str, Any]:
             sources,
             folder / "prepared",
             encode=EncodeSettings(),
+            groups=plan_groups("any", stride=None, gop=None),
             num_workers=1,
             timeout_seconds=600,
             fresh=False,

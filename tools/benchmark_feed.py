@@ -30,6 +30,7 @@ from stvit_video.datasets.clips import VideoDataset
 from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.manifest import VideoRecord, read_manifest
+from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
 from stvit_video.files import write_file
 from stvit_video.report.tables import Column, make_table, markdown_text
@@ -80,6 +81,7 @@ def write_files(
         sources,
         folder / "prepared",
         encode=EncodeSettings(),
+        groups=plan_groups("any", stride=None, gop=None),
         num_workers=num_workers,
         timeout_seconds=600,
         fresh=False,

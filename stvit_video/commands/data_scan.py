@@ -27,7 +27,7 @@ def data_scan(
         fresh: Forget earlier results and scan every video again.
         json: Write the summary as JSON; `-` is standard output.
     """
-    from stvit_video.datasets.upkeep.scan_run import print_scan, run_scan
+    from stvit_video.datasets.upkeep.scan_run import check_faults, print_scan, run_scan
     from stvit_video.report.json_file import result_console, write_json
 
     summary, target = run_scan(
@@ -39,3 +39,4 @@ def data_scan(
     )
     print_scan(summary, target, result_console(json))
     write_json(summary, json)
+    check_faults(summary)

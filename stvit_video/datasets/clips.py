@@ -27,9 +27,14 @@ class ClipSampler(Protocol):
     """Chooses the frames of the clips of a video; `SamplingScheme` is the usual one."""
 
     def __call__(
-        self, video_length: int, *, fps: float, generator: Generator | None = None
+        self,
+        video_length: int,
+        *,
+        fps: float,
+        generator: Generator | None = None,
+        start_step: int = 1,
     ) -> Tensor:
-        """Frame indices int64 (V, T)."""
+        """Frame indices int64 (V, T); random starts at multiples of `start_step` read fastest."""
 
 
 class Sample(NamedTuple):
@@ -128,7 +133,12 @@ class VideoDataset(Dataset[Item]):
         clip_indices = sorted({view // self.num_crops for view in views})
         with open_video(record.path, backend=self._backend(record)) as decoder:
             info = decoder.info
-            clips = self.sample(info.num_frames, fps=info.fps, generator=torch.default_generator)
+            clips = self.sample(
+                info.num_frames,
+                fps=info.fps,
+                generator=torch.default_generator,
+                start_step=record.start_step,
+            )
             if len(clips) != self.num_clips:
                 raise ValueError(
                     f"sampler makes {len(clips)} clips, not num_clips={self.num_clips}"

@@ -53,7 +53,7 @@ def build_training_loader(
         on_decode_error="report",
     )
     batch_size = max(run.train.batch_size // clips, 1)
-    return build_loader(
+    loader = build_loader(
         dataset,
         batch_size=batch_size,
         num_workers=run.data.num_workers,
@@ -61,8 +61,8 @@ def build_training_loader(
         shuffle=True,
         seed=run.train.seed,
         drop_last=len(dataset) > batch_size,
-        device=device,
     )
+    return loader.on(device)
 
 
 def build_evaluation_loader(
@@ -93,15 +93,15 @@ def build_evaluation_loader(
         backend=data.backend,
         on_decode_error="report",
     )
-    return build_loader(
+    loader = build_loader(
         dataset,
         batch_size=max(batch_size // views.num_views, 1),
         num_workers=data.num_workers,
         prefetch_batches=data.prefetch_batches,
         shuffle=False,
         seed=0,
-        device=device,
     )
+    return loader.on(device)
 
 
 def sampling_scheme(

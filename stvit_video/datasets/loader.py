@@ -6,7 +6,7 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils.data import Dataset
@@ -38,6 +38,11 @@ class VideoLoader(StatefulDataLoader):
         """Return the place in the epoch; before the first iteration this starts the workers."""
         with noticing_dead_workers(self.num_workers):
             return super().state_dict()
+
+    def on(self, device: torch.device | None) -> Self:
+        """Serve batches on a device, which finishes clips that workers left as planes."""
+        self.delivery = Delivery(device or torch.device("cpu"))
+        return self
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a place in an epoch.
@@ -97,15 +102,13 @@ def build_loader(
     drop_last: bool = False,
     prefetch_batches: int = 2,
     start_method: str | None = None,
-    device: torch.device | None = None,
 ) -> VideoLoader:
     """Return a loader of `Batch`es; `batch_size` counts items of the data set.
 
     Under torch.distributed each process gets its own share (see `EpochSampler`), so no other
     sampler must be put in its place. Workers use one thread each, prepare `prefetch_batches`
     batches ahead each, and live as long as the loader, from pass to pass; `start_method` is that of
-    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default). Batches come on
-    `device`; without one, in main memory.
+    multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default).
     """
     if batch_size < 1:
         raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
@@ -128,9 +131,8 @@ def build_loader(
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
         )
-    loader.delivery = Delivery(device or torch.device("cpu"))
     loader.raises = dataset.on_decode_error == "raise"
-    return loader
+    return loader.on(None)
 
 
 class _Reader(Dataset[Item]):

@@ -124,6 +124,6 @@ _ANSWERS: dict[str, Callable[..., str]] = {
         f"config file must hold settings such as {next(iter(kinds))}: ...; it holds {rest!r}"
     ),
     r'Parser key "(\S+)": Unable to load config [\'"](.*?)[\'"] - ': _wrong_group,
-    r'Parser key "(\S+)": (.+)': _wrong_value,
+    r'Parser key "(\S+?)_?": (.+)': _wrong_value,
 }
 """What the parser says -> the function that says it in our words, given its parts and `kinds`."""

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 from stvit_video.settings.bounds import Range, check_settings
 
+Purpose = Literal["dense", "segments", "any"]
+"""How the new videos will be read; `DataConfig.sampling` says more of the first two."""
+
 Preset = Literal[
     "ultrafast",
     "superfast",
@@ -28,8 +31,9 @@ class EncodeSettings:
 
     short_side: Annotated[int, Range(least=16, most=8192)] = 256
     """Pixels of the shorter side; smaller videos keep their size."""
-    gop: Annotated[int, Range(least=1, most=1000)] = 16
-    """Frames from one key frame to the next: the most that are decoded to reach any frame."""
+    gop: Annotated[int, Range(least=1, most=1000)] | None = None
+    """Frames from one key frame to the next; None takes what suits the purpose: 16 for any, 1 for
+    segments, about 32 for dense."""
     crf: Annotated[int, Range(least=0, most=51)] = 20
     """Quality, from 0 (lossless) to 51; a lower number makes larger files."""
     preset: Preset = "fast"

@@ -187,3 +187,10 @@ def test_text_is_taken_wherever_paths_are(tmp_path):
     (tmp_path / "data" / "waving").mkdir(parents=True)
     (tmp_path / "data" / "waving" / "a.mp4").touch()
     assert find_class_folders(str(tmp_path / "data")) == find_class_folders(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("made_for", "step"), [("", 1), ("any", 1), ("segments", 1), ("dense4", 4), ("dense16", 16)]
+)
+def test_a_record_says_at_which_step_clips_start_fastest(made_for, step):
+    assert VideoRecord(Path("a.mp4"), 0, made_for=made_for).start_step == step

@@ -1,5 +1,6 @@
 """Videos sorted into one folder per class."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"),
-    *(".flv", ".wmv", ".3gp", ".ogv"),
+    *(".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".qt", ".vob", ".mxf", ".divx"),
+    *(".m1v", ".m2v", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc", ".gif"),
 )
 
 
@@ -39,6 +41,19 @@ def find_class_folders(root: str | Path, *, class_names: Sequence[str] | None = 
 def find_videos(folder: Path) -> list[Path]:
     """List the videos directly in `folder`, sorted."""
     return sorted(path for path in folder.iterdir() if is_video_name(path.name))
+
+
+def count_left_out(root: Path) -> dict[str, int]:
+    """Count the files in class folders that are not taken for videos, by suffix."""
+    folders = (path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    others = (path for folder in folders for path in folder.iterdir() if path.name[0] != ".")
+    return dict(
+        Counter(
+            path.suffix.lower() or "no suffix"
+            for path in others
+            if not is_video_name(path.name) and path.is_file()
+        ).most_common()
+    )
 
 
 def is_video_name(name: str) -> bool:

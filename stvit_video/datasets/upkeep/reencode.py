@@ -5,15 +5,19 @@ Legend: H W pixels, C colours.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from errno import EDQUOT, ENOSPC, EROFS
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType
 
+from stvit_video.datasets.upkeep.groups import PictureGroups
+from stvit_video.datasets.upkeep.new_file import new_file
 from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
@@ -22,6 +26,8 @@ from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
 NOT_WRITTEN = "not written"
+NO_ROOM = "no room"
+"""The disk is full: no other video can be written either."""
 
 
 class ReencodeJob(NamedTuple):
@@ -30,6 +36,7 @@ class ReencodeJob(NamedTuple):
     source: Path
     target: Path
     settings: EncodeSettings
+    groups: PictureGroups
 
 
 def check_pyav() -> None:
@@ -48,12 +55,13 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     """Encode `source` anew, check every frame of the result, and only then give it its name.
 
     Returns the scan of the target; where there is none, why: what is wrong with the source, or
-    `not written`.
+    `not written`, or `no room`.
     """
     partial = partial_path(job.target)
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        num_frames = _encode(job.source, partial, job.settings)
+        with new_file(partial) as file:
+            num_frames = _encode(job, file)
         result = scan_video(partial)
         if result.is_ok and result.num_frames == num_frames:
             partial.replace(job.target)
@@ -63,10 +71,11 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     except VideoDecodeError as error:
         return ScanResult(verdict=error.reason, detail=error.detail)
     except (FFmpegError, OSError) as error:
-        return ScanResult(verdict=NOT_WRITTEN, detail=error.strerror or str(error))
+        verdict = NO_ROOM if error.errno in (ENOSPC, EDQUOT, EROFS) else NOT_WRITTEN
+        return ScanResult(verdict=verdict, detail=error.strerror or str(error))
     finally:
-        if partial.exists():
-            partial.unlink()
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def partial_path(target: Path) -> Path:
@@ -81,17 +90,18 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return width, height
 
 
-def _encode(source: Path, target: Path, settings: EncodeSettings) -> int:
-    """Write the frames that `source` shows; return how many."""
+def _encode(job: ReencodeJob, target: IO[bytes]) -> int:
+    """Write the frames that the source shows; return how many."""
+    source = job.source
     with PyavDecoder(source, backend="prepare") as decoder:
         info, rotation, num_shown = decoder.info, decoder.index.rotation, decoder.num_frames
-    width, height = scaled_size(info.width, info.height, settings.short_side)
+    width, height = scaled_size(info.width, info.height, job.settings.short_side)
     num_frames = 0
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
         for frame, time in _timed_frames(source, rotation, info.fps):
             if stream is None:
-                stream = _add_stream(container, settings, info.fps, frame)
+                stream = _add_stream(container, job, info.fps, frame)
                 stream.width, stream.height = width, height
             scaled = convert(frame, "yuv420p", width=width, height=height, interpolation="AREA")
             scaled.pts, scaled.time_base = time, Fraction(1, _TICKS)
@@ -114,7 +124,8 @@ _TICKS = 90_000
 """Ticks of a second in the files that are written."""
 
 
-def _add_stream(container: Any, settings: EncodeSettings, fps: float, frame: Any) -> Any:
+def _add_stream(container: Any, job: ReencodeJob, fps: float, frame: Any) -> Any:
+    settings, groups = job.settings, job.groups
     stream = container.add_stream(
         "libx264",
         rate=Fraction(fps).limit_denominator(1001) if fps else 25,
@@ -122,11 +133,11 @@ def _add_stream(container: Any, settings: EncodeSettings, fps: float, frame: Any
             "preset": settings.preset,
             "tune": settings.tune,
             "crf": str(settings.crf),
-            "g": str(settings.gop),
-            "keyint_min": str(settings.gop),
+            "g": str(groups.gop),
+            "keyint_min": str(groups.gop),
             "sc_threshold": "0",
-            "bf": "0",
-            "x264-params": "log=-1",
+            "bf": str(groups.step - 1),
+            "x264-params": "b-adapt=0:b-pyramid=none:open-gop=0:log=-1",
         },
     )
     stream.pix_fmt = "yuv420p"

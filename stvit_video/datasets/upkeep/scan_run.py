@@ -1,6 +1,5 @@
 """The work of `stvit-video data scan`."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -8,18 +7,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.class_folders import count_left_out, find_class_folders
 from stvit_video.datasets.manifest import Manifest, read_manifest, write_manifest
+from stvit_video.datasets.upkeep.file_run import TRY_AGAIN, FileRun, WorkerError
+from stvit_video.datasets.upkeep.file_states import read_states
 from stvit_video.datasets.upkeep.journal import Journal
 from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.datasets.upkeep.scanned import ScanSummary, scanned_manifest, summarise_scan
-from stvit_video.datasets.upkeep.workers import run_killable
-from stvit_video.errors import ConfigError
+from stvit_video.datasets.upkeep.stopping import stoppable
+from stvit_video.errors import DatasetError
 from stvit_video.files import write_file
-from stvit_video.report.progress import track_files
 
 _NUM_BAD_SHOWN = 20
-_TRY_AGAIN = ("time limit", "crash")
 
 
 def run_scan(
@@ -30,16 +29,23 @@ def run_scan(
     timeout_seconds: float,
     fresh: bool,
 ) -> tuple[ScanSummary, Path]:
-    """Scan the videos of a manifest or folder; return the summary and the manifest written."""
-    check_workers(num_workers, timeout_seconds)
+    """Scan the videos of a manifest or folder; return the summary and the manifest written.
+
+    Raises:
+        StvitVideoError: a setting is out of range, no such manifest, or a disk that is full.
+        WorkerError: nothing was found out, by a fault that is none of the videos.
+    """
+    run = FileRun(
+        scan_video, title="scan", num_workers=num_workers, timeout_seconds=timeout_seconds
+    )
     videos, target = open_videos(manifest)
     target = output or target
-    results = dict(
-        _scan(videos, target, num_workers=num_workers, timeout_seconds=timeout_seconds, fresh=fresh)
-    )
-    write_manifest(scanned_manifest(videos, results), target)
-    summary = summarise_scan(results)
-    _write_bad_list(summary, target.with_suffix(".bad.txt"))
+    with stoppable("stopped; the same command goes on where it was"):
+        results = dict(_scan(run, videos, target.with_suffix(".scan.jsonl"), fresh=fresh))
+        write_manifest(scanned_manifest(videos, results), target)
+        left_out = count_left_out(manifest) if manifest.is_dir() else {}
+        summary = summarise_scan(results, left_out=left_out, error=run.traceback)
+        _write_bad_list(summary, target.with_suffix(".bad.txt"))
     return summary, target
 
 
@@ -50,52 +56,24 @@ def open_videos(manifest: Path) -> tuple[Manifest, Path]:
     return read_manifest(manifest), manifest
 
 
-def check_workers(num_workers: int, timeout_seconds: float) -> None:
-    """Refuse settings of the worker processes that cannot work.
-
-    Raises:
-        ConfigError: one of the two is out of range.
-    """
-    if num_workers < 0:
-        raise ConfigError(f"num_workers ({num_workers}) must be at least 0; 0 takes every core")
-    if timeout_seconds <= 0:
-        raise ConfigError(f"timeout_seconds ({timeout_seconds}) must be more than 0")
-
-
 def _scan(
-    videos: Manifest, target: Path, *, num_workers: int, timeout_seconds: float, fresh: bool
+    run: FileRun, videos: Manifest, journal_path: Path, *, fresh: bool
 ) -> Iterator[tuple[Path, ScanResult]]:
-    journal_path = target.with_suffix(".scan.jsonl")
     if fresh:
         journal_path.unlink(missing_ok=True)
     paths = list(dict.fromkeys(record.path for record in videos.records))
+    states = dict(zip(paths, read_states(paths, title="look for videos"), strict=True))
     with Journal(journal_path) as journal:
-        found = {path: journal.find(path) for path in paths}
-        known = {
-            path: ScanResult(**result)
-            for path, result in found.items()
-            if result is not None and result["verdict"] not in _TRY_AGAIN
-        }
+        known = {}
+        for path in paths:
+            found = journal.find(path, states[path])
+            if found is not None and found["verdict"] not in TRY_AGAIN:
+                known[path] = ScanResult(**found)
         yield from known.items()
-        outcomes = run_killable(
-            scan_video,
-            [path for path in paths if path not in known],
-            num_workers=num_workers or os.cpu_count() or 1,
-            timeout_seconds=timeout_seconds,
-        )
-        for outcome in track_files(
-            outcomes,
-            title="scan",
-            total=len(paths),
-            is_bad=lambda outcome: outcome.result is None or not outcome.result.is_ok,
-            num_done=len(known),
-            num_bad=sum(not result.is_ok for result in known.values()),
-        ):
-            result = outcome.result or ScanResult(
-                verdict=outcome.failure, detail=f"after {outcome.seconds:.1f} s"
-            )
-            journal.note(outcome.item, asdict(result))
-            yield outcome.item, result
+        waiting = [path for path in paths if path not in known]
+        for path, result in run.results(waiting, known=list(known.values())):
+            journal.note(path, states[path], asdict(result))
+            yield path, result
 
 
 def _write_bad_list(summary: ScanSummary, path: Path) -> None:
@@ -114,7 +92,7 @@ def print_scan(summary: ScanSummary, target: Path, console: Console) -> None:
         detail = ", ".join(f"{number} for {name}" for name, number in parts.items())
         table.add_row(verdict, str(count), detail)
     console.print(table)
-    print_bad_videos(summary, console)
+    print_faults(summary, console)
     console.print(
         f"{summary.num_ok} of {summary.num_videos} videos are ok: {summary.num_frames} frames,"
         f" {summary.duration_seconds / 3600:.2f} hours; written to {target}",
@@ -123,10 +101,29 @@ def print_scan(summary: ScanSummary, target: Path, console: Console) -> None:
     )
 
 
-def print_bad_videos(summary: ScanSummary, console: Console) -> None:
-    """Print the first bad videos, a line each, and how many more there are."""
+def print_faults(summary: ScanSummary, console: Console) -> None:
+    """Print the first bad videos, a line each, how many more there are, and what was left out."""
     for bad in summary.bad_videos[:_NUM_BAD_SHOWN]:
         detail = f": {bad.detail}" if bad.detail else ""
         console.print(f"{bad.path}: {bad.verdict}{detail}", markup=False, soft_wrap=True)
     if len(summary.bad_videos) > _NUM_BAD_SHOWN:
         console.print(f"... {len(summary.bad_videos) - _NUM_BAD_SHOWN} more bad videos")
+    if summary.left_out:
+        counts = ", ".join(f"{suffix} {count}" for suffix, count in summary.left_out.items())
+        console.print(f"files left out by their suffix: {counts}", markup=False, soft_wrap=True)
+
+
+def check_faults(summary: ScanSummary) -> None:
+    """Refuse a result of which nothing can be used, or in which an error of ours has a part.
+
+    Raises:
+        WorkerError: some file met an error of Python.
+        DatasetError: no video is ok.
+    """
+    if summary.error:
+        raise WorkerError(f"perhaps no fault of the video:\n{summary.error}")
+    if not summary.num_ok:
+        first = summary.bad_videos[0]
+        raise DatasetError(
+            f"none of {summary.num_videos} videos is ok; {first.path}: {first.verdict}"
+        )

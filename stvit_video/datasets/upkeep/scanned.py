@@ -34,6 +34,10 @@ class ScanSummary:
     """Videos that are ok by the decoder that `auto` takes for them."""
     codecs: dict[str, int]
     bad_videos: list[BadVideo]
+    left_out: dict[str, int]
+    """Files in class folders whose suffix is that of no video, by suffix."""
+    error: str
+    """Traceback of the first error of Python that a file met; empty for none."""
 
 
 def scanned_manifest(manifest: Manifest, results: Mapping[Path, ScanResult]) -> Manifest:
@@ -59,7 +63,9 @@ def scanned_record(record: VideoRecord, result: ScanResult) -> VideoRecord:
     )
 
 
-def summarise_scan(results: Mapping[Path, ScanResult]) -> ScanSummary:
+def summarise_scan(
+    results: Mapping[Path, ScanResult], *, left_out: dict[str, int], error: str
+) -> ScanSummary:
     """Count the videos by verdict and list the bad ones by path."""
     good = [result for result in results.values() if result.is_ok]
     return ScanSummary(
@@ -75,6 +81,8 @@ def summarise_scan(results: Mapping[Path, ScanResult]) -> ScanSummary:
             for path, result in sorted(results.items())
             if not result.is_ok
         ],
+        left_out=left_out,
+        error=error,
     )
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -22,8 +23,11 @@ class Outcome(Generic[Item, Result]):
     item: Item
     result: Result | None
     """What the function returned; None where it did not come to an end."""
-    failure: Literal["", "time limit", "crash"]
+    failure: Literal["", "time limit", "crash", "error"]
+    """Why not; an `error` is one of Python."""
     seconds: float
+    traceback: str = ""
+    """Of the error."""
 
 
 class _Worker:
@@ -56,12 +60,13 @@ def run_killable(
     *,
     num_workers: int,
     timeout_seconds: float,
+    after_kill: Callable[[Item], object] = lambda item: None,
 ) -> Iterator[Outcome[Item, Result]]:
     """Apply `function` to every item, in any order; yield each outcome as it comes.
 
-    `function` is importable by its name, and neither raises nor returns what cannot be pickled. A
-    worker that takes longer than `timeout_seconds` over one item is killed and replaced. Closing
-    the iterator ends the workers.
+    `function` is importable by its name and returns what can be pickled. A worker that takes longer
+    than `timeout_seconds` over one item is killed and replaced. Closing the iterator ends the
+    workers. `after_kill` gets each item whose process came to its end before it had answered.
     """
     context = _clean_context(function)
     waiting = iter(items)
@@ -73,10 +78,15 @@ def run_killable(
             if len(workers) == num_workers:
                 break
         while any(worker.is_busy for worker in workers):
-            yield from _collect(workers, waiting, timeout_seconds, context, function)
+            for outcome in _collect(workers, waiting, timeout_seconds, context, function):
+                if outcome.failure:
+                    after_kill(outcome.item)
+                yield outcome
     finally:
         for worker in workers:
             worker.stop()
+            if worker.is_busy:
+                after_kill(worker.item)
 
 
 def _collect(
@@ -113,21 +123,33 @@ def _collect(
 
 def _receive(connection: Connection, item: Any, seconds: float) -> Outcome[Any, Any]:
     try:
-        result = connection.recv()
+        result, text = connection.recv()
     except (EOFError, ConnectionResetError):  # the process died without an answer
         return Outcome(item=item, result=None, failure="crash", seconds=seconds)
-    return Outcome(item=item, result=result, failure="", seconds=seconds)
+    failure: Literal["", "error"] = "error" if text else ""
+    return Outcome(item=item, result=result, failure=failure, seconds=seconds, traceback=text)
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-c is the parent's to answer
-    connection.send(None)
-    while True:
-        try:
-            item = connection.recv()
-        except EOFError:
-            return
-        connection.send(function(item))
+    """Answer items until the parent goes away; ctrl-c and SIGTERM are the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        connection.send(None)
+        while True:
+            _answer(connection, function)
+    except (EOFError, ConnectionResetError, BrokenPipeError):
+        return
+
+
+def _answer(connection: Connection, function: Callable[[Any], Any]) -> None:
+    item = connection.recv()
+    try:
+        result = function(item)
+    except BaseException as error:
+        connection.send((None, traceback.format_exc()))
+        raise SystemExit(1) from error  # the parent says what happened, once
+    connection.send((result, ""))
 
 
 def _clean_context(function: Callable[[Any], Any]) -> Any:

@@ -57,11 +57,15 @@ def random_dense_clip(
     frame_stride: int | Fraction,
     generator: Generator | None,
     short_video: ShortVideo = "repeat_last",
+    start_step: int = 1,
 ) -> Tensor:
-    """Frame indices of one clip whose start is drawn evenly over the video, as int64 (1, T)."""
+    """Frame indices of one clip whose start is drawn evenly over the video, as int64 (1, T).
+
+    The start is a multiple of `start_step`.
+    """
     _check_counts(video_length, num_frames=num_frames, num_clips=1)
     last_start = max(video_length - clip_span(num_frames, frame_stride), 0)
-    start = int(torch.randint(last_start + 1, (), generator=generator))
+    start = start_step * int(torch.randint(last_start // start_step + 1, (), generator=generator))
     return _dense_clips([start], video_length, num_frames, frame_stride, short_video)
 
 

@@ -51,11 +51,17 @@ class SamplingScheme:
                 )
 
     def __call__(
-        self, video_length: int, *, fps: float, generator: Generator | None = None
+        self,
+        video_length: int,
+        *,
+        fps: float,
+        generator: Generator | None = None,
+        start_step: int = 1,
     ) -> Tensor:
         """Frame indices of the clips of a video of `video_length` frames, as int64 (V, T).
 
         `fps` is read only with a `target_fps`; `generator` only if `random`, and needed then.
+        Random dense clips start at multiples of `start_step` where their stride is one too.
         """
         if self.random and generator is None:
             raise ValueError("a random sampling scheme needs a generator")
@@ -85,6 +91,7 @@ class SamplingScheme:
                 frame_stride=stride,
                 generator=generator,
                 short_video=self.short_video,
+                start_step=start_step if stride % start_step == 0 else 1,
             )
             for _ in range(self.num_clips)
         ]

@@ -2,9 +2,11 @@
 
 import pytest
 
-from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.class_folders import count_left_out, find_class_folders
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError
+from stvit_video.video.decoding.open import read_frames
+from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 
 def _touch(root, *names):
@@ -76,3 +78,36 @@ def test_a_missing_or_empty_root_is_named(tmp_path):
     assert _error(tmp_path) == (
         f"data folder {tmp_path} holds no class folders: one folder per class"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("a.gif", "gif", "rgb8"),
+        ("a.asf", "msmpeg4v2", "yuv420p"),
+        ("a.h264", "libx264", "yuv420p"),
+        ("a.mjpeg", "mjpeg", "yuvj420p"),
+        ("a.VOB", "mpeg2video", "yuv420p"),
+        ("a.f4v", "libx264", "yuv420p"),
+        ("a.mxf", "mpeg2video", "yuv420p"),
+    ],
+)
+def test_videos_of_rarer_suffixes_are_found_and_read(tmp_path, name, codec, pix_fmt):
+    (tmp_path / "waving").mkdir()
+    path = tmp_path / "waving" / name
+    pictures = (numbered_picture(i, width=96, height=64) for i in range(12))
+    write_pictures(path, pictures, codec=codec, pix_fmt=pix_fmt)
+    (record,) = find_class_folders(tmp_path).records
+    assert record.path == path
+    pictures = read_frames(path, [0, 7, 11])
+    assert [read_number(picture.numpy()) for picture in pictures] == [0, 7, 11]
+
+
+def test_what_is_left_out_is_counted_by_its_suffix(tmp_path):
+    for folder in ("waving", "pushing", ".hidden"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.mp4", "b.TXT", "README", ".c.txt"):
+            (tmp_path / folder / name).touch()
+    (tmp_path / "pushing" / "d.txt").touch()
+    (tmp_path / "pushing" / "more.d").mkdir()
+    assert count_left_out(tmp_path) == {".txt": 3, "no suffix": 2}

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.reencode import ReencodeJob, reencode_video, scaled_size
 from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.errors import ConfigError
@@ -11,8 +12,10 @@ from stvit_video.video.decoding.open import probe_video, read_frames
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 
-def _reencode(source, target, **settings):
-    return reencode_video(ReencodeJob(source, target, EncodeSettings(**settings)))
+def _reencode(source, target, *, purpose="any", stride=None, **settings):
+    encode = EncodeSettings(**settings)
+    groups = plan_groups(purpose, stride=stride, gop=encode.gop)
+    return reencode_video(ReencodeJob(source, target, encode, groups))
 
 
 def _packets(path):
@@ -129,3 +132,55 @@ def test_a_setting_out_of_range_is_named(setting, value, allowed):
     with pytest.raises(ConfigError) as caught:
         EncodeSettings(**{setting: value})
     assert str(caught.value) == f"encode.{setting} ({value}) must be in {allowed}"
+
+
+def _needed_pictures(path):
+    """List frame numbers: key frames, and pictures that some other may need."""
+    with av.open(str(path)) as container:
+        packets = sorted((p for p in container.demux(video=0) if p.size), key=lambda p: p.pts)
+    entries = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+    return entries, [number for number, p in enumerate(packets) if _is_reference(bytes(p))]
+
+
+def _is_reference(packet):
+    """Whether nal_ref_idc of the picture says so; units of a packet begin with their length."""
+    while packet[4] & 31 not in (1, 5):
+        packet = packet[4 + int.from_bytes(packet[:4]) :]
+    return packet[4] >> 5 & 3 > 0
+
+
+def _decoded(path, skip_frame):
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.skip_frame = skip_frame
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize(("stride", "step", "gop"), [(4, 4, 32), (3, 3, 30), (32, 16, 32)])
+def test_a_file_for_dense_clips_needs_only_multiples_of_the_step(
+    tmp_path, write_numbered, stride, step, gop
+):
+    source = write_numbered(tmp_path / "a.mp4", 77)
+    result = _reencode(source, tmp_path / "b.mp4", purpose="dense", stride=stride)
+    assert (result.verdict, result.num_frames, result.gop) == ("ok", 77, "closed")
+    entries, needed = _needed_pictures(tmp_path / "b.mp4")
+    assert entries == list(range(0, 77, gop))
+    last_of_groups = [end - 1 for end in (*entries[1:], 77)]  # x264 ends a closed group so
+    assert set(range(0, 77, step)) <= set(needed)
+    assert set(needed) <= {*range(0, 77, step), *last_of_groups}
+    wanted = [5, 76, 31, 32, 0, 4, 8, 63, 64]
+    pictures = read_frames(tmp_path / "b.mp4", wanted)
+    assert [read_number(p.numpy()) for p in pictures] == wanted
+
+
+def test_a_dense_clip_is_read_from_the_references_alone(tmp_path, write_numbered):
+    source = write_numbered(tmp_path / "a.mp4", 77)
+    assert _reencode(source, tmp_path / "b.mp4", purpose="dense", stride=4).is_ok
+    whole, references = (_decoded(tmp_path / "b.mp4", skip) for skip in ("DEFAULT", "NONREF"))
+    needed = [*range(0, 32, 4), 31, *range(32, 64, 4), 63, *range(64, 77, 4)]
+    assert (len(whole), len(references)) == (77, len(needed))
+    assert np.array_equal(np.stack(references), np.stack(whole)[needed])
+
+
+def test_a_file_for_segments_is_all_key_frames(tmp_path, numbered_video):
+    assert _reencode(numbered_video, tmp_path / "a.mp4", purpose="segments").is_ok
+    assert all(is_key for _, _, is_key in _packets(tmp_path / "a.mp4"))

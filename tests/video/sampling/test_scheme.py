@@ -69,3 +69,31 @@ def test_a_wrong_setting_is_named(setting, message):
     with pytest.raises(ConfigError) as error:
         SamplingScheme(**setting)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("how", "multiples"),
+    [
+        ({"frame_stride": 4}, 4),
+        ({"frame_stride": 8}, 4),
+        ({"frame_stride": 2}, 1),
+        ({"frame_stride": 4, "target_fps": 25.0}, 4),
+        ({"frame_stride": 4, "target_fps": 30.0}, 1),
+    ],
+)
+def test_random_clips_start_at_multiples_where_their_stride_is_one(how, multiples):
+    scheme = SamplingScheme(num_frames=3, num_clips=400, random=True, **how)
+    clips = scheme(60, fps=25.0, generator=_generator(3), start_step=4)
+    last_start = 59 - int(clips[0, 2] - clips[0, 0])
+    assert sorted(set(clips[:, 0].tolist())) == list(range(0, last_start + 1, multiples))
+
+
+def test_a_video_shorter_than_its_clip_starts_at_its_first_frame_whatever_the_step():
+    scheme = SamplingScheme(num_frames=3, frame_stride=4, random=True)
+    clips = scheme(7, fps=25.0, generator=_generator(3), start_step=4)
+    assert clips.tolist() == [[0, 4, 4]]
+
+
+def test_evaluation_reads_the_same_frames_whatever_the_step():
+    scheme = SamplingScheme(num_frames=3, frame_stride=4, num_clips=5)
+    assert scheme(60, fps=25.0, start_step=4).equal(scheme(60, fps=25.0))
