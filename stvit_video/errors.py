@@ -37,6 +37,7 @@ DecodeReason = Literal[
     "no frames",
     "truncated",
     "corrupt",
+    "wrong backend",
 ]
 
 

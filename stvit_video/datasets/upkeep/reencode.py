@@ -18,6 +18,7 @@ from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.conversion import PYAV_VERSION, convert
+from stvit_video.video.decoding.display import Display
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
@@ -84,12 +85,12 @@ def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 def _encode(source: Path, target: Path, settings: EncodeSettings) -> int:
     """Write the frames that `source` shows; return how many."""
     with PyavDecoder(source, backend="prepare") as decoder:
-        info, rotation, num_shown = decoder.info, decoder.index.rotation, decoder.num_frames
+        info, display, num_shown = decoder.info, decoder.index.display, decoder.num_frames
     width, height = scaled_size(info.width, info.height, settings.short_side)
     num_frames = 0
     with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
-        for frame, time in _timed_frames(source, rotation, info.fps):
+        for frame, time in _timed_frames(source, display, info.fps):
             if stream is None:
                 stream = _add_stream(container, settings, info.fps, frame)
                 stream.width, stream.height = width, height
@@ -138,7 +139,7 @@ def _add_stream(container: Any, settings: EncodeSettings, fps: float, frame: Any
     return stream
 
 
-def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any, int]]:
+def _timed_frames(source: Path, display: Display, fps: float) -> Iterator[tuple[Any, int]]:
     """Frames, set upright, with their times in ticks from the first one, which always grow."""
     first, last = None, -1
     for number, frame in enumerate(_frames(source)):
@@ -148,10 +149,10 @@ def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any
             first = seconds if first is None else first
             time = round((seconds - first) * _TICKS)
         last = max(time, last + 1)
-        if rotation:
-            picture = convert(frame, "rgb24", width=frame.width, height=frame.height).to_ndarray()
-            turned = np.rot90(picture, k=rotation // 90)  # (H, W, C)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="rgb24")
+        if not display.is_as_stored:
+            stored = convert(frame, "rgb24", width=display.width, height=display.height)
+            shown = display.show(stored.to_ndarray())  # (H, W, C)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shown), format="rgb24")
         yield frame, last
 
 

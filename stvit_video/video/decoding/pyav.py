@@ -16,7 +16,13 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
-from stvit_video.video.decoding.decoder import FramePlanes, VideoInfo, arrange_frames, check_process, order_indices
+from stvit_video.video.decoding.decoder import (
+    FramePlanes,
+    VideoInfo,
+    arrange_frames,
+    check_process,
+    order_indices,
+)
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import (
     count_pictures,
@@ -75,9 +81,7 @@ class PyavDecoder:
         check_process(self.path, self._process)
         if not has_planes(self.index):
             return None
-        unique, inverse = order_indices(
-            self.path, self.num_frames, indices, backend=self._backend
-        )
+        unique, inverse = order_indices(self.path, self.num_frames, indices, backend=self._backend)
         frames = self._decode_targets(unique.tolist())
         return planes_of([frames[i] for i in inverse], self.index.stored_size)
 
@@ -136,8 +140,7 @@ class PyavDecoder:
         width, height = self.index.stored_size  # a later change of size is scaled back
         for number, frame in enumerate(frames):
             picture = convert(frame, "rgb24", width=width, height=height).to_ndarray()  # (H, W, C)
-            if frame.rotation:
-                picture = np.rot90(picture, k=frame.rotation // 90)
+            picture = self.index.display.show(picture)
             if pictures is None:
                 pictures = np.empty((len(frames), *picture.shape), dtype=np.uint8)
             pictures[number] = picture
@@ -177,6 +180,8 @@ class PyavDecoder:
         skipped = table.droppable - wanted
         expected = iter(sorted(table.shown_times(sent, least=entry.pts) - skipped))
         for frame in self._decode_packets(entry, int(table.times[sent.stop - 1]), skipped):
+            if frame.is_corrupt:
+                raise _TableMismatchError  # what conceals the damage may lie before the entry
             if frame.pts is not None and frame.pts < entry.pts:
                 continue  # shown before the entry point: what it refers to was not decoded
             if frame.pts != next(expected, None):
