@@ -23,7 +23,7 @@ from stvit_video.video.decoding.decoder import (
     has_backend,
 )
 from stvit_video.video.decoding.display import turn
-from stvit_video.video.decoding.faults import check_file, open_fault, refuse_shared_times
+from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.decoding.pyav import PyavDecoder
@@ -45,7 +45,11 @@ class DecordDecoder:
         self._process = os.getpid()
         self._decord = _load_decord()
         self._index = index or index_video(path, backend="decord")
-        refuse_shared_times(self._index, backend="decord")
+        table = self._index.table
+        if table.has_shared_times:
+            raise self._refusal("pictures share a time")
+        if table.has_false_list:
+            raise self._refusal("its table calls pictures key frames that are none")
         try:
             self._reader: Any = self._decord.VideoReader(str(path), num_threads=1)
         except (self._decord.DECORDError, RuntimeError) as error:
@@ -82,12 +86,11 @@ class DecordDecoder:
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
             pictures = self._reader.get_batch(targets)
+            self._reader.seek(0)  # ends the reading ahead, which fills the memory
         except (self._decord.DECORDError, RuntimeError) as error:
             raise VideoDecodeError(
                 self.path, backend="decord", stage="decode", reason="corrupt"
             ) from error
-        finally:
-            self._reader.seek(0)  # ends the reading ahead, which fills the memory
         if not isinstance(pictures, Tensor):  # else another package set the bridge
             pictures = from_dlpack(pictures.to_dlpack())
         return self._upright(pictures)
@@ -98,10 +101,7 @@ class DecordDecoder:
         turns = display.naive_turns if self._index.table.format_name == "mov" else 0
         stored = turn(pictures, -turns)
         if stored.shape[1:3] != (display.height, display.width):
-            detail = f"pictures of {stored.shape[2]}x{stored.shape[1]}; use auto or pyav"
-            raise VideoDecodeError(
-                self.path, backend="decord", stage="decode", reason="wrong backend", detail=detail
-            )
+            raise self._refusal(f"it gives pictures of {stored.shape[2]}x{stored.shape[1]}")
         return display.show(stored)
 
     def _check_stream(self) -> None:
@@ -110,10 +110,10 @@ class DecordDecoder:
             expected = decoder.frames([0])
         difference = float((self._read([0]).float() - expected).abs().mean())
         if self.num_frames != self._index.info.num_frames or difference > _LIKENESS:
-            detail = f"it does not read stream {self._index.stream}; use auto or pyav"
-            raise VideoDecodeError(
-                self.path, backend="decord", stage="open", reason="wrong backend", detail=detail
-            )
+            raise self._refusal(f"it does not read stream {self._index.stream}")
+
+    def _refusal(self, detail: str) -> VideoDecodeError:
+        return wrong_backend(self.path, detail, backend="decord")
 
 
 def _load_decord() -> Any:

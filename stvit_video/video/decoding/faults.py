@@ -6,7 +6,6 @@ from pathlib import Path
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
 from stvit_video.video.decoding.container import Extent, read_extent
-from stvit_video.video.decoding.index import VideoIndex
 
 
 def check_file(path: Path, *, backend: str) -> Extent:
@@ -36,17 +35,15 @@ def open_fault(path: Path, extent: Extent, *, backend: str) -> VideoDecodeError:
     return VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
 
 
-def refuse_shared_times(index: VideoIndex, *, backend: str) -> None:
-    """Refuse a video for a decoder that finds pictures by their times alone.
-
-    Raises:
-        VideoDecodeError: reason `wrong backend`.
-    """
-    if index.table.has_shared_times:
-        detail = "pictures share a time; use auto or pyav"
-        raise VideoDecodeError(
-            index.info.path, backend=backend, stage="open", reason="wrong backend", detail=detail
-        )
+def wrong_backend(path: Path, detail: str, *, backend: str) -> VideoDecodeError:
+    """Explain a sound file of which a decoder is known to serve wrong pictures."""
+    return VideoDecodeError(
+        path,
+        backend=backend,
+        stage="open",
+        reason="wrong backend",
+        detail=f"{detail}; use auto or pyav",
+    )
 
 
 def _path_fault(path: Path) -> tuple[DecodeReason | None, str]:

@@ -42,6 +42,8 @@ class Mark(IntFlag):
     """The container calls it damaged."""
     UNSOUND = 32
     """Its bytes, or the container, say that it is damaged."""
+    LISTED = 64
+    """The container's table lists it among the key frames; FFmpeg may see that it is none."""
 
 
 class EntryPoint(NamedTuple):
@@ -118,7 +120,13 @@ class PacketTable:
     @property
     def num_false_keys(self) -> int:
         """Pictures that the container calls key frames, but which need earlier pictures."""
-        return int((self._has(Mark.KEY) & ~self._has(Mark.ENTRY)).sum())
+        is_key = self._has(Mark.KEY) | self._has(Mark.LISTED)
+        return int((is_key & ~self._has(Mark.ENTRY)).sum())
+
+    @property
+    def has_false_list(self) -> bool:
+        """The container's table of key frames lists pictures that are none."""
+        return bool((self._has(Mark.LISTED) & ~self._has(Mark.KEY)).any())
 
     @property
     def num_leading(self) -> int:
@@ -222,10 +230,10 @@ def read_packet_table(packets: Iterable[Any], container: Any, stream: Any) -> Pa
         if facts.is_entry and pts is not None:
             entry_dts.append(pts if dts is None else dts)
     format_name = container.format.name.split(",")[0]
-    if format_name == "mov":  # its table of key frames, which FFmpeg corrects where it sees more
+    if format_name == "mov":
         listed = {entry.pos for entry in getattr(stream, "index_entries", ()) if entry.is_keyframe}
         marks = [
-            mark | Mark.KEY.value if place in listed else mark
+            mark | Mark.LISTED.value if place in listed else mark
             for mark, place in zip(marks, places, strict=True)
         ]
     table = PacketTable(

@@ -1,6 +1,7 @@
 """Open the video stream of a file with PyAV."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tu
     """Open a container and find its video stream. Decodes on one thread.
 
     It is the one that FFmpeg calls best: the default one, of more pictures, of more bits. A cover
-    picture is none. Where the `extent` of the file is known, a fault is told without another look.
+    is none, nor is a single picture beside a video. Where the `extent` of the file is known, a
+    fault is told without another look.
 
     Raises:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
@@ -33,8 +35,7 @@ def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tu
         raise open_fault(path, extent, backend=backend) from error
     videos = video_streams(container)
     if videos:
-        best = container.streams.best("video")
-        stream = best if best in videos else videos[0]
+        stream = videos[0] if len(videos) == 1 else _best_of(path, container, videos)
         stream.codec_context.thread_count = 1
         return container, stream
     container.close()
@@ -48,6 +49,30 @@ def video_streams(container: Any) -> list[Any]:
         for stream in container.streams.video
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None
     ]
+
+
+def _best_of(path: Path, container: Any, videos: list[Any]) -> Any:
+    best = container.streams.best("video")
+    if best in videos and not _is_still(path, best):
+        return best
+    moving = [stream for stream in videos if not _is_still(path, stream)] or videos
+    return max(
+        moving,
+        key=lambda stream: (
+            bool(stream.disposition & Disposition.default),
+            stream.frames,
+            stream.codec_context.bit_rate or 0,
+        ),
+    )
+
+
+def _is_still(path: Path, stream: Any) -> bool:
+    """Whether a stream holds one picture, as a thumbnail does."""
+    if stream.frames:
+        return int(stream.frames) == 1
+    with av.open(str(path), **_LENIENT) as container:
+        packets = container.demux(container.streams[stream.index])
+        return len(list(islice((packet for packet in packets if packet.size), 2))) == 1
 
 
 def decode_all(container: Any, stream: Any) -> Iterator[Any]:

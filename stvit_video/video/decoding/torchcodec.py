@@ -23,7 +23,7 @@ from stvit_video.video.decoding.decoder import (
     has_backend,
 )
 from stvit_video.video.decoding.display import turn
-from stvit_video.video.decoding.faults import check_file, open_fault, refuse_shared_times
+from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
 from stvit_video.video.decoding.indexing import index_video
 
 
@@ -36,7 +36,8 @@ class TorchcodecDecoder:
         self._process = os.getpid()
         decoders = _load_decoders()
         self._index = index_video(path, backend="torchcodec")
-        refuse_shared_times(self._index, backend="torchcodec")
+        if self._index.table.has_shared_times:
+            raise wrong_backend(path, "pictures share a time", backend="torchcodec")
         try:
             self._decoder: Any = decoders.VideoDecoder(
                 str(path),
