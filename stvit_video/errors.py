@@ -41,6 +41,7 @@ DecodeReason = Literal[
     "no frames",
     "truncated",
     "corrupt",
+    "wrong backend",
 ]
 
 

@@ -1,8 +1,10 @@
-"""Damage videos in many ways and read each one: nothing may hang, crash or fail without a reason.
+"""Damage videos in many ways and read each one: nothing may hang, crash or fail without a reason,
+and what is served must be what FFmpeg gives when it decodes the whole file from the start.
 
-    python tools/fuzz_decoders.py --num_files 1000 --output docs/results/decoder_fuzz.md
+    python tools/fuzz_decoders.py --num_files 10000 --output docs/results/decoder_fuzz.md
 
-Exits with 1 where a file hung, crashed its process, or raised anything but `VideoDecodeError`.
+Exits with 1 where a file hung, crashed its process, raised anything but `VideoDecodeError`, or was
+served in silence with other pictures.
 """
 
 import argparse
@@ -13,23 +15,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import torch
+from av.error import FFmpegError
 
 from stvit_video.datasets.upkeep.scan import scan_video
 from stvit_video.datasets.upkeep.workers import run_killable
 from stvit_video.errors import VideoDecodeError
+from stvit_video.video.decoding.conversion import convert
 from stvit_video.video.decoding.open import open_video
+from stvit_video.video.decoding.stream import decode_all, open_stream
 from stvit_video.video.numbered import numbered_picture, write_pictures
 
 NUM_PICTURES = 90
 WIDTH, HEIGHT = 128, 96
+WRONG = "WRONG"
 SOURCES: dict[str, dict[str, object]] = {
     "h264.mp4": {"options": {"g": "24", "bf": "2", "x264-params": "log=-1"}},
     "h264.mkv": {"options": {"g": "24", "bf": "2", "x264-params": "log=-1"}},
@@ -47,30 +54,55 @@ class Case(NamedTuple):
     path: Path
     container: str
     damage: str
+    backend: str
 
 
 class Reading(NamedTuple):
     """What came of it."""
 
     outcome: str
-    """`unchanged`, `changed`, or the reason of the error."""
+    """The reason of the error; else, of the pictures that FFmpeg gives, `unchanged` or `changed`
+    ones, or `WRONG` where it gives others."""
     verdict: str
     """What a scan says."""
 
 
 def read_case(case: Case) -> Reading:
-    """Read 16 frames at stride 4 and the last frame with `auto`, then scan the file."""
+    """Read 16 frames at stride 4 and the last frame, as at the first open and at a later one."""
     expected = torch.load(case.path.with_name(f"{case.container}.pt"))
+    outcomes = [_read(case, expected) for _ in range(2)]
+    outcome = outcomes[0] if outcomes[0] == outcomes[1] else WRONG
+    return Reading(outcome, scan_video(case.path).verdict)
+
+
+def _read(case: Case, expected: torch.Tensor) -> str:
     try:
-        with open_video(case.path) as decoder:
+        with open_video(case.path, backend=case.backend) as decoder:
             last = decoder.num_frames - 1
             indices = [min(i, last) for i in [*range(9, 73, 4), NUM_PICTURES - 1]]
             frames = decoder.frames(indices)
-        is_same = frames.shape == expected.shape and torch.equal(frames, expected)
-        outcome = "unchanged" if is_same else "changed"
     except VideoDecodeError as error:
-        outcome = error.reason
-    return Reading(outcome, scan_video(case.path).verdict)
+        return error.reason
+    if not torch.equal(frames, decode_from_start(case.path, indices)):
+        return WRONG
+    return "unchanged" if torch.equal(frames, expected) else "changed"
+
+
+def decode_from_start(path: Path, indices: Sequence[int]) -> torch.Tensor:
+    """Return the pictures at `indices` of all that come out of the file, (T, H, W, C)."""
+    pictures: list[Any] = []
+    container, stream = open_stream(path, backend="reference")
+    with container, suppress(FFmpegError):
+        pictures += decode_all(container, stream)
+    if max(indices) >= len(pictures):
+        return torch.empty(0)
+    width, height = pictures[0].width, pictures[0].height
+    return torch.stack(
+        [
+            torch.from_numpy(convert(pictures[i], "rgb24", width=width, height=height).to_ndarray())
+            for i in indices
+        ]
+    )
 
 
 def flip_bits(data: bytearray, randomness: random.Random, *, count: int, end: int = 0) -> None:
@@ -124,7 +156,7 @@ def write_sources(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in SOURCES}
 
 
-def damaged_cases(folder: Path, num_files: int, seed: int) -> Iterator[Case]:
+def damaged_cases(folder: Path, num_files: int, seed: int, backend: str) -> Iterator[Case]:
     """Write damaged copies one by one, over all containers and damages in turn."""
     sources = write_sources(folder)
     randomness = random.Random(seed)
@@ -135,7 +167,7 @@ def damaged_cases(folder: Path, num_files: int, seed: int) -> Iterator[Case]:
         DAMAGES[damage](data, randomness)
         path = folder / f"{number:05}{Path(name).suffix}"
         path.write_bytes(data)
-        yield Case(path, name, damage)
+        yield Case(path, name, damage, backend)
 
 
 def report(results: list[tuple[Case, Reading]], seconds: float, seed: int) -> str:
@@ -179,6 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num_files", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--num_workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timeout_seconds", type=float, default=20.0)
     parser.add_argument("--output", type=Path)
@@ -188,7 +221,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         outcomes = run_killable(
             read_case,
-            damaged_cases(Path(folder), options.num_files, options.seed),
+            damaged_cases(Path(folder), options.num_files, options.seed, options.backend),
             num_workers=options.num_workers,
             timeout_seconds=options.timeout_seconds,
         )
@@ -199,9 +232,12 @@ def main() -> int:
                 print(f"{outcome.failure}: {failures[-1]}", file=sys.stderr)
             else:
                 results.append((case, outcome.result))
+                if outcome.result.outcome == WRONG:
+                    failures.append(f"{case.container}, {case.damage}, {case.path.stem}")
+                    print(f"wrong pictures: {failures[-1]}", file=sys.stderr)
             case.path.unlink()
     text = report(results, time.monotonic() - start, options.seed)
-    text += f"\n{len(failures)} hung, crashed, or raised another error.\n"
+    text += f"\n{len(failures)} hung, crashed, raised another error, or were served wrong.\n"
     print(text)
     if options.output is not None:
         options.output.write_text(text)

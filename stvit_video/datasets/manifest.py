@@ -25,12 +25,6 @@ from stvit_video.datasets.records import VideoRecord as VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
 from stvit_video.files import replacing, write_file
 
-    @property
-    def start_step(self) -> int:
-        """Clips whose start and stride are multiples of it read only the pictures they need."""
-        step = self.made_for.removeprefix("dense")
-        return (step.isdecimal() and int(step)) or 1
-
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

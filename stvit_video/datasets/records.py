@@ -47,6 +47,12 @@ class VideoRecord(NamedTuple):
     """How `data prepare` wrote the file: `any`, `segments`, or `dense4` for clips of stride 4 that
     start at multiples of 4; empty for a file that it did not write."""
 
+    @property
+    def start_step(self) -> int:
+        """Clips whose start and stride are multiples of it read only the pictures they need."""
+        step = self.made_for.removeprefix("dense")
+        return (step.isdecimal() and int(step)) or 1
+
 
 class Records(Sequence[VideoRecord]):
     """Records in columns; each is made when it is asked for, and a slice shares the columns.

@@ -22,6 +22,7 @@ from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.conversion import PYAV_VERSION, convert
+from stvit_video.video.decoding.display import Display
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
@@ -94,12 +95,12 @@ def _encode(job: ReencodeJob, target: IO[bytes]) -> int:
     """Write the frames that the source shows; return how many."""
     source = job.source
     with PyavDecoder(source, backend="prepare") as decoder:
-        info, rotation, num_shown = decoder.info, decoder.index.rotation, decoder.num_frames
+        info, display, num_shown = decoder.info, decoder.index.display, decoder.num_frames
     width, height = scaled_size(info.width, info.height, job.settings.short_side)
     num_frames = 0
     with av.open(target, "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
-        for frame, time in _timed_frames(source, rotation, info.fps):
+        for frame, time in _timed_frames(source, display, info.fps):
             if stream is None:
                 stream = _add_stream(container, job, info.fps, frame)
                 stream.width, stream.height = width, height
@@ -149,7 +150,7 @@ def _add_stream(container: Any, job: ReencodeJob, fps: float, frame: Any) -> Any
     return stream
 
 
-def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any, int]]:
+def _timed_frames(source: Path, display: Display, fps: float) -> Iterator[tuple[Any, int]]:
     """Frames, set upright, with their times in ticks from the first one, which always grow."""
     first, last = None, -1
     for number, frame in enumerate(_frames(source)):
@@ -159,10 +160,10 @@ def _timed_frames(source: Path, rotation: int, fps: float) -> Iterator[tuple[Any
             first = seconds if first is None else first
             time = round((seconds - first) * _TICKS)
         last = max(time, last + 1)
-        if rotation:
-            picture = convert(frame, "rgb24", width=frame.width, height=frame.height).to_ndarray()
-            turned = np.rot90(picture, k=rotation // 90)  # (H, W, C)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="rgb24")
+        if not display.is_as_stored:
+            stored = convert(frame, "rgb24", width=display.width, height=display.height)
+            shown = display.show(stored.to_ndarray())  # (H, W, C)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shown), format="rgb24")
         yield frame, last
 
 

@@ -1,13 +1,15 @@
-"""What the outermost bytes of a video file say, read without a decoder: how long the file should
-be, and how far its pictures are turned.
+"""What the header of a video file says, read without a decoder: how long the file should be, and
+what a player cuts away from its pictures.
 """
 
-import math
 import os
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from stvit_video.video.decoding.display import Crop
 
 _MP4_BOXES = frozenset(
     {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"uuid"}
@@ -16,7 +18,15 @@ _MP4_NEEDED = frozenset({b"moov", b"mdat", b"moof"})
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _CLUSTER = b"\x1f\x43\xb6\x75"
-_POSE_ROLL_PATH = (_SEGMENT, b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\x76\x70", b"\x76\x75")
+_TRACKS = b"\x16\x54\xae\x6b"
+_TRACK = b"\xae"
+_TRACK_KIND = b"\x83"
+_TRACK_KINDS = (1, 2, 17, 33)
+"""Video, audio, subtitles, metadata: the tracks that FFmpeg counts as streams."""
+_VIDEO = b"\xe0"
+_CROPS = (b"\x54\xcc", b"\x54\xbb", b"\x54\xdd", b"\x54\xaa")  # left, top, right, bottom
+_SAMPLE_ENTRY_BYTES = 78
+"""Of an mp4 track of pictures, ahead of the boxes inside."""
 
 
 class Extent(NamedTuple):
@@ -56,39 +66,62 @@ def read_extent(path: Path) -> Extent:
     return Extent(False, num_bytes, 0)
 
 
-def read_rotation(path: Path) -> int:
-    """Return the quarter turns, counterclockwise in degrees, that set the pictures upright.
+def read_crop(path: Path, *, stream_index: int, track_id: int) -> Crop:
+    """Return what a clean aperture (mp4, mov) or the crop of a track (mkv, webm) cuts away.
 
-    Known for mp4, mov, mkv and webm; other containers, and turns that are no multiple of 90
-    degrees, give 0.
+    FFmpeg knows a track of mp4 by its own `track_id`, one of Matroska by its place alone.
     """
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         head = file.read(64)
         if head[4:8] in _MP4_BOXES:
-            return _mp4_rotation(file, end)
+            return _mp4_crop(file, end, track_id)
         if head.startswith(_EBML):
-            return _matroska_rotation(file, end)
-    return 0
+            return _matroska_crop(file, end, stream_index)
+    return Crop()
 
 
-def _mp4_rotation(file: BinaryIO, end: int) -> int:
+def _mp4_crop(file: BinaryIO, end: int, track_id: int) -> Crop:
     for track in _find_boxes(file, 0, end, (b"moov", b"trak")):
-        handlers = list(_find_boxes(file, track.start, track.end, (b"mdia", b"hdlr")))
-        headers = list(_find_boxes(file, track.start, track.end, (b"tkhd",)))
-        if handlers and headers and _read_at(file, handlers[0].start + 8, 4) == b"vide":
-            return _matrix_rotation(file, headers[0])
-    return 0
+        header = next(_find_boxes(file, track.start, track.end, (b"tkhd",)), None)
+        if header is None:
+            continue
+        version = _read_at(file, header.start, 1)
+        id_at = header.start + (20 if version == b"\1" else 12)
+        if int.from_bytes(_read_at(file, id_at, 4), "big") != track_id:
+            continue
+        kinds = (b"mdia", b"minf", b"stbl", b"stsd")
+        for table in _find_boxes(file, track.start, track.end, kinds):
+            entry = next(_boxes(file, table.start + 8, table.end), None)
+            if entry is not None:
+                return _aperture(file, entry)
+    return Crop()
 
 
-def _matrix_rotation(file: BinaryIO, header: _Box) -> int:
-    version = _read_at(file, header.start, 1)
-    data = _read_at(file, header.start + (52 if version == b"\1" else 40), 36)
-    if len(data) < 36:
-        return 0
-    a, b = struct.unpack(">ii", data[:8])
-    degrees = -math.degrees(math.atan2(b, a))
-    return round(degrees) % 360 if round(degrees) % 90 == 0 else 0
+def _aperture(file: BinaryIO, entry: _Box) -> Crop:
+    """Turn a clean aperture, centred but for an offset, into what lies around it."""
+    size = struct.unpack(">2H", _read_at(file, entry.start + 24, 4).ljust(4, b"\0"))
+    inside = entry.start + _SAMPLE_ENTRY_BYTES
+    box = next(_find_boxes(file, inside, entry.end, (b"clap",)), None)
+    data = _read_at(file, box.start, 32) if box else b""
+    if len(data) < 32:
+        return Crop()
+    width, height, right, down = struct.unpack(">4Q", data)
+    before_after: list[int] = []
+    for full, kept, offset in ((size[0], width, right), (size[1], height, down)):
+        kept_pixels, shift = _rational(kept), _rational(offset)
+        if kept_pixels is None or shift is None:
+            return Crop()
+        before = int(Fraction(full, 2) + shift - kept_pixels / 2)
+        before_after += [before, full - int(Fraction(full, 2) + shift + kept_pixels / 2)]
+    left, right, top, bottom = before_after
+    return Crop(left, top, right, bottom) if min(before_after) >= 0 else Crop()
+
+
+def _rational(number: int) -> Fraction | None:
+    """Read a numerator and a denominator of 4 bytes each, with their signs."""
+    numerator, denominator = struct.unpack(">2i", number.to_bytes(8, "big"))
+    return Fraction(numerator, denominator) if denominator > 0 else None
 
 
 def _find_boxes(file: BinaryIO, start: int, end: int, kinds: tuple[bytes, ...]) -> Iterator[_Box]:
@@ -122,18 +155,32 @@ def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _matroska_rotation(file: BinaryIO, end: int) -> int:
-    """Follow Segment, Tracks, TrackEntry, Video, Projection to ProjectionPoseRoll."""
-    start = 0
-    for wanted in _POSE_ROLL_PATH:
-        found = next((e for e in _elements(file, start, end) if e.kind == wanted), None)
+def _matroska_crop(file: BinaryIO, end: int, stream_index: int) -> Crop:
+    """Follow Segment, Tracks, TrackEntry, Video to the four PixelCrop elements."""
+    tracks = _Box(b"", 0, end)
+    for wanted in (_SEGMENT, _TRACKS):
+        inside = _elements(file, tracks.start, min(tracks.end, end))
+        found = next((element for element in inside if element.kind == wanted), None)
         if found is None:
-            return 0
-        start, end = found.start, min(found.end, end)
-    data = _read_at(file, start, end - start)
-    layout = {4: ">f", 8: ">d"}.get(len(data))
-    degrees = struct.unpack(layout, data)[0] if layout else 0.0
-    return round(degrees) % 360 if degrees % 90 == 0 else 0
+            return Crop()
+        tracks = found
+    streams = []
+    for track in _elements(file, tracks.start, tracks.end):
+        parts = {part.kind: part for part in _elements(file, track.start, track.end)}
+        if track.kind == _TRACK and _number(file, parts.get(_TRACK_KIND)) in _TRACK_KINDS:
+            streams.append(parts)
+    if stream_index >= len(streams) or _VIDEO not in streams[stream_index]:
+        return Crop()
+    video = streams[stream_index][_VIDEO]
+    parts = {part.kind: part for part in _elements(file, video.start, video.end)}
+    return Crop(*(_number(file, parts.get(kind)) for kind in _CROPS))
+
+
+def _number(file: BinaryIO, element: _Box | None) -> int:
+    """Read an unsigned number; 0 where there is none."""
+    if element is None:
+        return 0
+    return int.from_bytes(_read_at(file, element.start, min(element.end - element.start, 8)), "big")
 
 
 def _elements(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:

@@ -21,34 +21,48 @@ from stvit_video.video.decoding.decoder import (
     check_process,
     has_backend,
 )
-from stvit_video.video.decoding.faults import check_file, open_fault
+from stvit_video.video.decoding.display import turn
+from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
+from stvit_video.video.decoding.index import VideoIndex
+from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.decoding.pyav import PyavDecoder
-from stvit_video.video.decoding.stream import read_header
 from stvit_video.video.frame_planes import FramePlanes
+
+_LIKENESS = 16
+"""Grey levels in the mean by which the same picture may differ between two decoders."""
 
 
 class DecordDecoder:
-    """Fast and exact on closed groups of pictures; `auto` uses it only there."""
+    """Exact on closed groups of pictures; `auto` uses it only there.
 
-    def __init__(self, path: Path, *, info: VideoInfo | None = None) -> None:
-        """Open with one thread. `info` spares a second look where `auto` has probed the file."""
+    The packets of a file that nothing is known of are read first: they tell which stream of
+    several decord should have taken, and what sets its pictures upright.
+    """
+
+    def __init__(self, path: Path, *, index: VideoIndex | None = None) -> None:
+        """Open with one thread. An `index` of this file spares the pass over its packets."""
         self.path = path
         self._process = os.getpid()
         self._decord = _load_decord()
-        extent = check_file(path, backend="decord")
-        if info is None and extent.is_cut:
-            PyavDecoder(path, backend="decord").close()  # says how many frames are left
-        self._header = info or read_header(path, backend="decord")
+        self._index = index or index_video(path, backend="decord")
+        table = self._index.table
+        if table.has_shared_times:
+            raise self._refusal("pictures share a time")
+        if table.has_false_list:
+            raise self._refusal("its table calls pictures key frames that are none")
         try:
             self._reader: Any = self._decord.VideoReader(str(path), num_threads=1)
         except (self._decord.DECORDError, RuntimeError) as error:
+            extent = check_file(path, backend="decord")
             raise open_fault(path, extent, backend="decord") from error
         self.num_frames = len(self._reader)
+        if self._index.num_videos > 1:
+            self._check_stream()
 
     @cached_property
     def info(self) -> VideoInfo:
-        """What the video is by its header, with the number of frames that decord sees."""
-        return replace(self._header, num_frames=self.num_frames)
+        """What the video is, with the number of frames that decord sees."""
+        return replace(self._index.info, num_frames=self.num_frames, backend="decord")
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
@@ -72,13 +86,34 @@ class DecordDecoder:
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
             pictures = self._reader.get_batch(targets)
+            self._reader.seek(0)  # ends the reading ahead, which fills the memory
         except (self._decord.DECORDError, RuntimeError) as error:
             raise VideoDecodeError(
                 self.path, backend="decord", stage="decode", reason="corrupt"
             ) from error
-        if isinstance(pictures, Tensor):  # another package, such as PyTorchVideo, set the bridge
-            return pictures
-        return from_dlpack(pictures.to_dlpack())
+        if not isinstance(pictures, Tensor):  # else another package set the bridge
+            pictures = from_dlpack(pictures.to_dlpack())
+        return self._upright(pictures)
+
+    def _upright(self, pictures: Tensor) -> Tensor:
+        """Show pictures as a player does: decord has turned them where it could, no more."""
+        display = self._index.display
+        turns = display.naive_turns if self._index.table.format_name == "mov" else 0
+        stored = turn(pictures, -turns)
+        if stored.shape[1:3] != (display.height, display.width):
+            raise self._refusal(f"it gives pictures of {stored.shape[2]}x{stored.shape[1]}")
+        return display.show(stored)
+
+    def _check_stream(self) -> None:
+        """Refuse a file of which decord reads another stream; it cannot be told which."""
+        with PyavDecoder(self.path, backend="decord", index=self._index) as decoder:
+            expected = decoder.frames([0])
+        difference = float((self._read([0]).float() - expected).abs().mean())
+        if self.num_frames != self._index.info.num_frames or difference > _LIKENESS:
+            raise self._refusal(f"it does not read stream {self._index.stream}")
+
+    def _refusal(self, detail: str) -> VideoDecodeError:
+        return wrong_backend(self.path, detail, backend="decord")
 
 
 def _load_decord() -> Any:

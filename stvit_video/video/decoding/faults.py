@@ -35,6 +35,17 @@ def open_fault(path: Path, extent: Extent, *, backend: str) -> VideoDecodeError:
     return VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
 
 
+def wrong_backend(path: Path, detail: str, *, backend: str) -> VideoDecodeError:
+    """Explain a sound file of which a decoder is known to serve wrong pictures."""
+    return VideoDecodeError(
+        path,
+        backend=backend,
+        stage="open",
+        reason="wrong backend",
+        detail=f"{detail}; use auto or pyav",
+    )
+
+
 def _path_fault(path: Path) -> tuple[DecodeReason | None, str]:
     try:
         status = os.stat(path)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stvit_video.video.decoding.decoder import VideoInfo
+from stvit_video.video.decoding.display import Crop, Display
 from stvit_video.video.decoding.packets import PacketTable
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +29,25 @@ class VideoIndex:
     info: VideoInfo
     """What the video is; its path is that of the file that was indexed."""
     table: PacketTable
-    stored_size: tuple[int, int]
-    """Width and height of the pictures as they are stored, in pixels."""
-    rotation: int
-    """Degrees, counterclockwise, that set the stored pictures upright."""
+    stream: int
+    """Place of the video among all streams of the file."""
+    num_videos: int
+    """Streams of moving pictures in the file, of which this is one."""
+    display: Display
+    """Size of the stored pictures, and what sets them upright: as of the first one."""
     pix_fmt: str
-    """Layout of the stored pixels, as FFmpeg calls it; empty where the header is silent."""
+    """Layout of the stored pixels, as FFmpeg calls it."""
     has_declared_duration: bool
     """The header says how long the video is; one written live does not."""
     is_cut: bool
     """The file ends before its headers say, though after its last frame."""
     is_sequential: bool = False
     """Pictures are counted from the start: the packets do not tell which are shown."""
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of the pictures as they are stored, in pixels."""
+        return self.display.width, self.display.height
 
     def at(self, path: Path) -> Self:
         """Return the index as that of a file at `path`."""
@@ -50,8 +58,9 @@ class VideoIndex:
         facts = {
             "version": _VERSION,
             "num_bytes": self.num_bytes,
-            "stored_size": self.stored_size,
-            "rotation": self.rotation,
+            "stream": self.stream,
+            "num_videos": self.num_videos,
+            "display": self.display,
             "pix_fmt": self.pix_fmt,
             "has_declared_duration": self.has_declared_duration,
             "is_cut": self.is_cut,
@@ -93,12 +102,14 @@ class VideoIndex:
             entry_dts=np.cumsum(np.frombuffer(raw, np.int64, num_entries, marks_at + num_packets)),
             last_duration=last_duration,
         )
+        width, height, crop, is_mirrored, quarter_turns = facts["display"]
         return cls(
             num_bytes=facts["num_bytes"],
             info=VideoInfo(path=path, **dict(zip(_INFO_FIELDS, facts["info"], strict=True))),
             table=table,
-            stored_size=tuple(facts["stored_size"]),
-            rotation=facts["rotation"],
+            stream=facts["stream"],
+            num_videos=facts["num_videos"],
+            display=Display(width, height, Crop(*crop), is_mirrored, quarter_turns),
             pix_fmt=facts["pix_fmt"],
             has_declared_duration=facts["has_declared_duration"],
             is_cut=facts["is_cut"],

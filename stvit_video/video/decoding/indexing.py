@@ -1,5 +1,7 @@
 """Find out what a video file holds: one pass over its packets, of pictures only where those lie."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,18 +9,23 @@ from typing import Any
 from av.error import FFmpegError
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
-from stvit_video.video.decoding.container import Extent, read_rotation
+from stvit_video.video.decoding.container import Extent, read_crop
 from stvit_video.video.decoding.decoder import VideoInfo
+from stvit_video.video.decoding.display import display_of
 from stvit_video.video.decoding.faults import check_file
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.known_files import KnownFiles
-from stvit_video.video.decoding.packets import PacketTable, read_packet_table
+from stvit_video.video.decoding.packets import TIMED_FORMATS, PacketTable, read_packet_table
 from stvit_video.video.decoding.stream import (
     average_rate,
     decode_all,
     lack_of_frames,
     open_stream,
+    video_streams,
 )
+
+_MOST_LOST = 0.1
+"""Share of its pictures that a damaged video may lack; a whole one may lack half of them."""
 
 _known: KnownFiles[bytes] = KnownFiles()
 """Indexes that this process has made."""
@@ -28,6 +35,19 @@ def known_index(path: Path) -> VideoIndex | None:
     """Return the index that this process made of the file as it is now."""
     packed = _known.recall(path)
     return None if packed is None else VideoIndex.from_bytes(packed, path)
+
+
+def index_video(path: Path, *, backend: str) -> VideoIndex:
+    """Return what this process knows of a file, or finds out now.
+
+    Raises:
+        VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
+    """
+    index = known_index(path)
+    if index is None:
+        container, _, index = open_and_index(path, backend=backend)
+        container.close()
+    return index
 
 
 def open_and_index(path: Path, *, backend: str) -> tuple[Any, Any, VideoIndex]:
@@ -42,8 +62,8 @@ def open_and_index(path: Path, *, backend: str) -> tuple[Any, Any, VideoIndex]:
     extent = check_file(path, backend=backend)
     container, stream = open_stream(path, backend=backend, extent=extent)
     try:
-        table = _read_table(path, container, stream, extent, backend)
-        index = _make_index(path, container, stream, extent, table)
+        table, first = _read_table(path, container, stream, extent, backend)
+        index = _make_index(path, container, stream, extent, table, first)
     except BaseException:
         container.close()
         raise
@@ -64,14 +84,23 @@ def count_pictures(index: VideoIndex, *, backend: str) -> VideoIndex:
     path, table = index.info.path, index.table
     container, stream = open_stream(path, backend=backend)
     with container:
-        times = [frame.pts for frame in decode_all(container, stream)]
-        if not times:
-            raise _fault(path, backend, "decode", "corrupt", "none of its pictures decode")
-        fps = average_rate(stream, len(times), index.info.duration_seconds)
+        found = [(frame.pts, frame.key_frame) for frame in decode_all(container, stream)]
+        fps = average_rate(stream, len(found), index.info.duration_seconds)
+    most_lost = (_MOST_LOST if table.num_damaged else 0.5) * len(table.pts)
+    if table.format_name in TIMED_FORMATS and len(table.pts) - len(found) > most_lost:
+        detail = f"header says {len(table.pts)} frames, {len(found)} decodable"
+        raise _fault(path, backend, "decode", "corrupt", detail)
+    table = table.with_entries_at(
+        [time for time, is_intra in found if is_intra and time is not None]
+    )
     return replace(
         index,
-        info=replace(index.info, num_frames=len(times), fps=fps),
-        is_sequential=times != table.pts.tolist(),
+        info=replace(index.info, num_frames=len(found), fps=fps),
+        table=table,
+        is_sequential=[time for time, _ in found] != table.pts.tolist()
+        or table.has_shared_times
+        or table.num_damaged > 0  # what conceals the damage may lie before an entry
+        or not len(table.entries),
     )
 
 
@@ -82,9 +111,12 @@ def note_index(index: VideoIndex) -> None:
 
 def _read_table(
     path: Path, container: Any, stream: Any, extent: Extent, backend: str
-) -> PacketTable:
+) -> tuple[PacketTable, Any]:
+    """Read the packets and the first picture that decodes."""
+    first: list[Any] = []
     try:
-        table = read_packet_table(container, stream)
+        packets = _until_a_picture(container.demux(stream), first)
+        table = read_packet_table(packets, container, stream)
     except FFmpegError as error:
         raise _fault(path, backend, "index", "corrupt", "its packets cannot be read") from error
     lack = lack_of_frames(container, stream, extent, table.num_whole)
@@ -92,22 +124,31 @@ def _read_table(
         raise _fault(path, backend, "open", "truncated", lack)
     if not len(table.times):
         raise _fault(path, backend, "open", "no frames")
-    return table
+    if not first:
+        raise _fault(path, backend, "decode", "corrupt", "none of its pictures decode")
+    return table, first[0]
+
+
+def _until_a_picture(packets: Iterable[Any], found: list[Any]) -> Iterator[Any]:
+    """Pass packets on, and decode them as long as nothing was `found`."""
+    for packet in packets:
+        if not found and (packet.size or packet.dts is None):
+            with suppress(FFmpegError):
+                found += packet.decode()
+        yield packet
 
 
 def _make_index(
-    path: Path, container: Any, stream: Any, extent: Extent, table: PacketTable
+    path: Path, container: Any, stream: Any, extent: Extent, table: PacketTable, first: Any
 ) -> VideoIndex:
-    context = stream.codec_context
-    rotation = read_rotation(path)
+    crop = read_crop(path, stream_index=stream.index, track_id=stream.id)
+    display = display_of(first, crop)
     num_frames = len(table.pts)
     duration = 0.0
     if num_frames:
         ticks = int(table.pts[-1] - table.pts[0]) + table.last_duration
         duration = float(ticks * stream.time_base)
-    width, height = context.width, context.height
-    if rotation % 180:
-        width, height = height, width
+    width, height = display.shown_size
     return VideoIndex(
         num_bytes=extent.num_bytes,
         info=VideoInfo(
@@ -121,9 +162,10 @@ def _make_index(
             backend="pyav",
         ),
         table=table,
-        stored_size=(context.width, context.height),
-        rotation=rotation,
-        pix_fmt=str(context.pix_fmt or ""),
+        stream=stream.index,
+        num_videos=len(video_streams(container)),
+        display=display,
+        pix_fmt=first.format.name,
         has_declared_duration=container.duration is not None,
         is_cut=extent.is_cut,
     )

@@ -6,7 +6,6 @@ Legend: V clips of a video, T H W frames and pixels, C colours.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +96,7 @@ def _open_auto(path: Path) -> Decoder:
     if not has_backend("decord") or doubt_of_decord(decoder.index):
         return decoder
     try:
-        candidate = DecordDecoder(path, info=replace(decoder.info, backend="decord"))
+        candidate = DecordDecoder(path, index=decoder.index)
     except VideoDecodeError:
         return decoder
     if candidate.num_frames != decoder.num_frames:

@@ -2,10 +2,11 @@
 decoding may start. Made from one pass over the packets; nothing is decoded.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class Mark(IntFlag):
     """The container calls it damaged."""
     UNSOUND = 32
     """Its bytes, or the container, say that it is damaged."""
+    LISTED = 64
+    """The container's table lists it among the key frames; FFmpeg may see that it is none."""
 
 
 class EntryPoint(NamedTuple):
@@ -95,6 +98,16 @@ class PacketTable:
         return {time: place for place, time in enumerate(self.times.tolist())}
 
     @property
+    def has_shared_times(self) -> bool:
+        """Pictures cannot be told apart by their times: the container counts in too long ticks."""
+        return bool((np.diff(self.pts) == 0).any())
+
+    @property
+    def num_damaged(self) -> int:
+        """Packets that are damaged, as their bytes or the container say."""
+        return int(self._has(Mark.UNSOUND).sum())
+
+    @property
     def num_whole(self) -> int:
         """Packets that are not marked as damaged by the container."""
         return int((~self._has(Mark.CORRUPT)).sum())
@@ -107,7 +120,13 @@ class PacketTable:
     @property
     def num_false_keys(self) -> int:
         """Pictures that the container calls key frames, but which need earlier pictures."""
-        return int((self._has(Mark.KEY) & ~self._has(Mark.ENTRY)).sum())
+        is_key = self._has(Mark.KEY) | self._has(Mark.LISTED)
+        return int((is_key & ~self._has(Mark.ENTRY)).sum())
+
+    @property
+    def has_false_list(self) -> bool:
+        """The container's table of key frames lists pictures that are none."""
+        return bool((self._has(Mark.LISTED) & ~self._has(Mark.KEY)).any())
 
     @property
     def num_leading(self) -> int:
@@ -122,15 +141,14 @@ class PacketTable:
     @cached_property
     def doubt(self) -> str:
         """Why the table may not tell which pictures are shown; empty where it does."""
-        num_unsound = int(self._has(Mark.UNSOUND).sum())
         if self.format_name not in TIMED_FORMATS:
             return f"container {self.format_name}"
         if self.codec not in TIMED_CODECS:
             return f"codec {self.codec}"
-        if (self.times == NO_TIME).any() or (np.diff(self.pts) == 0).any():
+        if (self.times == NO_TIME).any() or self.has_shared_times:
             return "pictures without a time of their own"
-        if num_unsound:
-            return f"damaged packets: {num_unsound}"
+        if self.num_damaged:
+            return f"damaged packets: {self.num_damaged}"
         if not self._starts_with_entry():
             return "does not start with a key frame"
         return ""
@@ -160,6 +178,13 @@ class PacketTable:
         position = int(self.entries[number])
         return EntryPoint(position, int(self.times[position]), int(self.entry_dts[number]))
 
+    def with_entries_at(self, times: Collection[int]) -> Self:
+        """Return the table with no other entries than those of its own at some `times`."""
+        is_kept = np.isin(self.times[self.entries], list(times))
+        marks = self.marks.copy()
+        marks[self.entries[~is_kept]] &= np.uint8(0xFF ^ Mark.ENTRY)
+        return replace(self, marks=marks, entry_dts=self.entry_dts[is_kept])
+
     def shown_times(self, places: slice, *, least: int) -> set[int]:
         """Timestamps, from `least` on, of the pictures that some packets of the file show."""
         times = self.times[places]
@@ -175,15 +200,16 @@ class PacketTable:
         return bool(self.times[0] != NO_TIME and self.times[0] <= self.pts[0])
 
 
-def read_packet_table(container: Any, stream: Any) -> PacketTable:
-    """Read every packet of an open PyAV `stream` and leave the container at its end."""
+def read_packet_table(packets: Iterable[Any], container: Any, stream: Any) -> PacketTable:
+    """Read all `packets` of an open PyAV `stream`."""
     codec = stream.codec_context.codec.canonical_name
     read_facts = packet_reader(codec, stream.codec_context.extradata)
     times: list[int] = []
     marks: list[int] = []
     durations: list[int] = []
     entry_dts: list[int] = []
-    for packet in container.demux(stream):
+    places: list[int | None] = []
+    for packet in packets:
         pts, dts, size = packet.pts, packet.dts, packet.size
         if pts is None and dts is None and not size:
             continue  # the end mark
@@ -200,10 +226,18 @@ def read_packet_table(container: Any, stream: Any) -> PacketTable:
         )
         times.append(NO_TIME if pts is None else pts)
         durations.append(packet.duration or 0)
+        places.append(packet.pos)
         if facts.is_entry and pts is not None:
             entry_dts.append(pts if dts is None else dts)
+    format_name = container.format.name.split(",")[0]
+    if format_name == "mov":
+        listed = {entry.pos for entry in getattr(stream, "index_entries", ()) if entry.is_keyframe}
+        marks = [
+            mark | Mark.LISTED.value if place in listed else mark
+            for mark, place in zip(marks, places, strict=True)
+        ]
     table = PacketTable(
-        format_name=container.format.name.split(",")[0],
+        format_name=format_name,
         codec=codec,
         times=np.array(times, dtype=np.int64),
         marks=np.array(marks, dtype=np.uint8),

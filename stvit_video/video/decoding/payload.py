@@ -21,6 +21,9 @@ class PacketFacts(NamedTuple):
     """Other pictures may be predicted from it; where not, it can be left out at no harm."""
 
 
+_H264_EXTRAS = frozenset({6, 7, 8, 9, 10, 11, 12, 13, 15})
+"""Kinds of NAL units without a picture: messages, parameter sets, delimiters, filling."""
+_HEVC_EXTRAS = frozenset(range(32, 41))
 _BROKEN_NAL = memoryview(b"\xff")
 _DAMAGED = PacketFacts(shows_picture=True, is_entry=False, is_sound=False)
 
@@ -37,7 +40,7 @@ def packet_reader(codec: str, extradata: bytes | None) -> Callable[[Payload, boo
         return lambda payload, is_key: _h264_facts(payload, is_key, length_size, parameter_sets)
     if codec == "hevc":
         return lambda payload, is_key: _hevc_facts(payload, is_key, length_size)
-    return {"vp8": _vp8_facts, "vp9": _vp9_facts}.get(codec, _plain_facts)
+    return {"vp8": _vp8_facts, "vp9": _vp9_facts, "av1": _av1_facts}.get(codec, _plain_facts)
 
 
 def _plain_facts(payload: Payload, is_key: bool) -> PacketFacts:
@@ -53,12 +56,13 @@ def _h264_facts(
     of which the encoder says that all is well from here on. `parameter_sets` grows by those that
     stand among the pictures; empty means that all may exist.
     """
-    is_recovery_point = False
+    is_recovery_point = has_extras = False
     nals = _nals(payload, length_size)
     for nal in nals:
         if nal[0] & 0x80:
             return _DAMAGED
         kind = nal[0] & 0x1F
+        has_extras = has_extras or kind in _H264_EXTRAS
         is_recovery_point = is_recovery_point or (kind == 6 and _is_recovery_point(nal))
         if kind == 8 and parameter_sets:
             parameter_sets.update(_golomb_values(nal[1:6], 1))
@@ -75,6 +79,13 @@ def _h264_facts(
                 is_sound=True,
                 is_reference=bool(nal[0] & 0x60) or any(other[0] & 0x60 for other in nals),
             )
+    return _without_picture(has_extras, is_key)
+
+
+def _without_picture(has_extras: bool, is_key: bool) -> PacketFacts:
+    """Judge a packet without a slice: what holds nothing else either lost its picture."""
+    if not has_extras:
+        return _DAMAGED
     return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
 
 
@@ -82,14 +93,13 @@ def _is_recovery_point(nal: memoryview) -> bool:
     """Find, among the messages of a NAL unit, one that says: exact from this picture on."""
     start = 1
     while start + 2 < len(nal):
-        numbers = [
-            0,
-            0,
-        ]  # kind and size: each the sum of its bytes, of which only the last is < 255
+        numbers = [0, 0]  # kind and size: the sum of bytes, of which only the last is < 255
         for i in range(2):
-            while start < len(nal) - 1 and nal[start] == 255:
+            while start < len(nal) and nal[start] == 255:
                 numbers[i] += 255
                 start += 1
+            if start == len(nal):
+                return False
             numbers[i] += nal[start]
             start += 1
         if numbers[0] == 6:
@@ -113,8 +123,10 @@ def _h264_parameter_sets(extradata: bytes) -> set[int]:
 
 
 def _hevc_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts:
+    has_extras = False
     for nal in _nals(payload, length_size):
         kind = nal[0] >> 1 & 0x3F
+        has_extras = has_extras or kind in _HEVC_EXTRAS
         if nal[0] & 0x80:
             return _DAMAGED
         if kind < 32:
@@ -124,7 +136,7 @@ def _hevc_facts(payload: Payload, is_key: bool, length_size: int) -> PacketFacts
             return PacketFacts(
                 shows_picture=True, is_entry=is_key and 16 <= kind <= 23, is_sound=True
             )
-    return PacketFacts(shows_picture=False, is_entry=False, is_sound=not is_key)
+    return _without_picture(has_extras, is_key)
 
 
 def _vp8_facts(payload: Payload, is_key: bool) -> PacketFacts:
@@ -137,16 +149,52 @@ def _vp8_facts(payload: Payload, is_key: bool) -> PacketFacts:
 def _vp9_facts(payload: Payload, is_key: bool) -> PacketFacts:
     if not len(payload) or payload[0] >> 6 != 0b10:
         return _DAMAGED
-    if payload[-1] & 0xE0 == 0xC0:  # a superframe: hidden frames and the one that is shown
-        return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=True)
     profile = payload[0] >> 5 & 1 | payload[0] >> 3 & 2
     bits = payload[0] << (1 if profile == 3 else 0)
     shows_existing, is_inter, is_shown = bits >> 3 & 1, bits >> 2 & 1, bits >> 1 & 1
+    if payload[-1] & 0xE0 == 0xC0:  # a superframe: hidden frames and the one that is shown
+        is_sound = bool(shows_existing) or bool(is_inter) != is_key
+        return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=is_sound)
     if shows_existing:
         return PacketFacts(shows_picture=True, is_entry=False, is_sound=not is_key)
     return PacketFacts(
         shows_picture=bool(is_shown), is_entry=is_key, is_sound=bool(is_inter) != is_key
     )
+
+
+def _av1_facts(payload: Payload, is_key: bool) -> PacketFacts:
+    """Judge by the first frame header, after delimiters, sequence headers and metadata.
+
+    A sequence of still pictures has none of these bits: it consists of key frames.
+    """
+    start, is_still = 0, False
+    while start < len(payload):
+        head = payload[start]
+        kind = head >> 3 & 15
+        start += 2 if head & 4 else 1
+        length = len(payload) - start
+        if head & 2:
+            length, start = _leb128(payload, start)
+        if head & 0x80 or start + length > len(payload):
+            return _DAMAGED
+        if kind == 1 and length:
+            is_still = bool(payload[start] & 8)
+        if kind in (3, 6) and length:
+            shows_existing, frame_kind = payload[start] >> 7, payload[start] >> 5 & 3
+            is_intra = is_still or (not shows_existing and frame_kind == 0)
+            return PacketFacts(True, is_key and is_intra, True)
+        start += length
+    return _DAMAGED
+
+
+def _leb128(payload: Payload, start: int) -> tuple[int, int]:
+    """Read a number of 7 bits a byte, lowest first; return it and where it ends."""
+    value = 0
+    for place, byte in enumerate(payload[start : start + 8]):
+        value |= (byte & 127) << 7 * place
+        if not byte & 128:
+            return value, start + place + 1
+    return len(payload), start
 
 
 def _nal_length_size(codec: str, extradata: bytes | None) -> int:

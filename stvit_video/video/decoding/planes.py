@@ -22,7 +22,9 @@ _USUAL_WEIGHTS = (0.299, 0.114)
 def has_planes(index: VideoIndex) -> bool:
     """Whether the pictures are stored upright in 4:2:0 with 8 bits and of even size."""
     width, height = index.stored_size
-    return index.pix_fmt in _LAYOUTS and not (index.rotation or width % 2 or height % 2)
+    return (
+        index.pix_fmt in _LAYOUTS and index.display.is_as_stored and not (width % 2 or height % 2)
+    )
 
 
 def planes_of(frames: Sequence[Any], size: tuple[int, int]) -> FramePlanes:

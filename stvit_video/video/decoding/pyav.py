@@ -140,8 +140,7 @@ class PyavDecoder:
         width, height = self.index.stored_size  # a later change of size is scaled back
         for number, frame in enumerate(frames):
             picture = convert(frame, "rgb24", width=width, height=height).to_ndarray()  # (H, W, C)
-            if frame.rotation:
-                picture = np.rot90(picture, k=frame.rotation // 90)
+            picture = self.index.display.show(picture)
             if pictures is None:
                 pictures = np.empty((len(frames), *picture.shape), dtype=np.uint8)
             pictures[number] = picture
@@ -181,6 +180,8 @@ class PyavDecoder:
         skipped = table.droppable - wanted
         expected = iter(sorted(table.shown_times(sent, least=entry.pts) - skipped))
         for frame in self._decode_packets(entry, int(table.times[sent.stop - 1]), skipped):
+            if frame.is_corrupt:
+                raise _TableMismatchError  # what conceals the damage may lie before the entry
             if frame.pts is not None and frame.pts < entry.pts:
                 continue  # shown before the entry point: what it refers to was not decoded
             if frame.pts != next(expected, None):

@@ -1,6 +1,7 @@
-"""Open the video stream of a file with PyAV and read its header."""
+"""Open the video stream of a file with PyAV."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from stvit_video.errors import VideoDecodeError
-from stvit_video.video.decoding.container import Extent, read_rotation
+from stvit_video.video.decoding.container import Extent
 from stvit_video.video.decoding.conversion import PYAV_VERSION
-from stvit_video.video.decoding.decoder import VideoInfo
 from stvit_video.video.decoding.faults import check_file, open_fault
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
@@ -19,9 +19,11 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 e
 
 
 def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tuple[Any, Any]:
-    """Open a container and find its video stream; a cover picture is none. Decodes on one thread.
+    """Open a container and find its video stream. Decodes on one thread.
 
-    Where the `extent` of the file is known, a fault is told without another look at it.
+    It is the one that FFmpeg calls best: the default one, of more pictures, of more bits. A cover
+    is none, nor is a single picture beside a video. Where the `extent` of the file is known, a
+    fault is told without another look.
 
     Raises:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
@@ -31,39 +33,46 @@ def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tu
     except (FFmpegError, ValueError) as error:
         extent = extent or check_file(path, backend=backend)
         raise open_fault(path, extent, backend=backend) from error
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            stream.codec_context.thread_count = 1
-            return container, stream
+    videos = video_streams(container)
+    if videos:
+        stream = videos[0] if len(videos) == 1 else _best_of(path, container, videos)
+        stream.codec_context.thread_count = 1
+        return container, stream
     container.close()
     raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
 
 
-def read_header(path: Path, *, backend: str) -> VideoInfo:
-    """Say what a video is by its header alone; a header that counts no frames gives 0.
+def video_streams(container: Any) -> list[Any]:
+    """Streams of pictures that can be decoded, without covers."""
+    return [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None
+    ]
 
-    Raises:
-        VideoDecodeError: the file cannot be opened, or holds no pictures.
-    """
-    extent = check_file(path, backend=backend)
-    container, stream = open_stream(path, backend=backend, extent=extent)
-    with container:
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if read_rotation(path) % 180:
-            width, height = height, width
-        duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if not duration and container.duration:
-            duration = container.duration / av.time_base
-        return VideoInfo(
-            path=path,
-            num_frames=stream.frames,
-            fps=float(stream.average_rate or 0.0),
-            duration_seconds=duration,
-            width=width,
-            height=height,
-            codec=stream.codec_context.codec.canonical_name,
-            backend=backend,
-        )
+
+def _best_of(path: Path, container: Any, videos: list[Any]) -> Any:
+    best = container.streams.best("video")
+    if best in videos and not _is_still(path, best):
+        return best
+    moving = [stream for stream in videos if not _is_still(path, stream)] or videos
+    return max(
+        moving,
+        key=lambda stream: (
+            bool(stream.disposition & Disposition.default),
+            stream.frames,
+            stream.codec_context.bit_rate or 0,
+        ),
+    )
+
+
+def _is_still(path: Path, stream: Any) -> bool:
+    """Whether a stream holds one picture, as a thumbnail does."""
+    if stream.frames:
+        return int(stream.frames) == 1
+    with av.open(str(path), **_LENIENT) as container:
+        packets = container.demux(container.streams[stream.index])
+        return len(list(islice((packet for packet in packets if packet.size), 2))) == 1
 
 
 def decode_all(container: Any, stream: Any) -> Iterator[Any]:

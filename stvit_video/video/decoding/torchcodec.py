@@ -21,8 +21,9 @@ from stvit_video.video.decoding.decoder import (
     check_process,
     has_backend,
 )
-from stvit_video.video.decoding.faults import check_file, open_fault
-from stvit_video.video.decoding.pyav import PyavDecoder
+from stvit_video.video.decoding.display import turn
+from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
+from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.frame_planes import FramePlanes
 
 
@@ -34,21 +35,28 @@ class TorchcodecDecoder:
         self.path = path
         self._process = os.getpid()
         decoders = _load_decoders()
-        extent = check_file(path, backend="torchcodec")
-        with PyavDecoder(path, backend="torchcodec") as probe:
-            self._probed_info = probe.info
+        self._index = index_video(path, backend="torchcodec")
+        if self._index.table.has_shared_times:
+            raise wrong_backend(path, "pictures share a time", backend="torchcodec")
         try:
             self._decoder: Any = decoders.VideoDecoder(
-                str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+                str(path),
+                stream_index=self._index.stream,
+                dimension_order="NHWC",
+                num_ffmpeg_threads=1,
+                seek_mode="exact",
             )
         except (RuntimeError, ValueError, OSError) as error:
+            extent = check_file(path, backend="torchcodec")
             raise open_fault(path, extent, backend="torchcodec") from error
-        self.num_frames = int(self._decoder.metadata.num_frames or 0)
+        metadata = self._decoder.metadata
+        self.num_frames = int(metadata.num_frames or 0)
+        self._turns = round((getattr(metadata, "rotation", None) or 0) / 90)
 
     @cached_property
     def info(self) -> VideoInfo:
         """What the video is, with the number of frames that torchcodec sees."""
-        return replace(self._probed_info, num_frames=self.num_frames, backend="torchcodec")
+        return replace(self._index.info, num_frames=self.num_frames, backend="torchcodec")
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
@@ -71,11 +79,12 @@ class TorchcodecDecoder:
 
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
-            return self._decoder.get_frames_at(list(targets)).data
+            pictures = self._decoder.get_frames_at(list(targets)).data
         except (RuntimeError, IndexError) as error:
             raise VideoDecodeError(
                 self.path, backend="torchcodec", stage="decode", reason="corrupt"
             ) from error
+        return self._index.display.show(turn(pictures, -self._turns))
 
 
 def _load_decoders() -> Any:

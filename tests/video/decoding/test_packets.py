@@ -11,6 +11,7 @@ class _Packet(bytes):
     def __new__(cls, pts, *, key=False, discard=False, corrupt=False, payload=b"x"):
         packet = super().__new__(cls, payload)
         packet.pts, packet.dts, packet.duration, packet.size = pts, pts, 10, len(payload)
+        packet.pos = None
         packet.is_keyframe, packet.is_discard, packet.is_corrupt = key, discard, corrupt
         return packet
 
@@ -19,10 +20,8 @@ def _table(*packets, format_name="matroska,webm", codec="ffv1"):
     stream = SimpleNamespace(
         codec_context=SimpleNamespace(codec=SimpleNamespace(canonical_name=codec), extradata=None)
     )
-    container = SimpleNamespace(
-        demux=lambda stream: iter(packets), format=SimpleNamespace(name=format_name)
-    )
-    return read_packet_table(container, stream)
+    container = SimpleNamespace(format=SimpleNamespace(name=format_name))
+    return read_packet_table(packets, container, stream)
 
 
 def _open_gop():
