@@ -40,15 +40,15 @@ def test_a_file_reads_as_python_reads_it(tmp_path, text):
         assert words[name].read(rows) == [row[name] or "" for row in expected]
 
 
-def test_words_are_in_the_order_of_their_first_row_in_a_large_file_too(tmp_path):
+def test_a_large_file_keeps_broken_lines_whole_and_words_in_the_order_of_their_first_row(tmp_path):
     path = tmp_path / "m.csv"
     labels = [f"class {i // 3000 * 7919 % 1000}" for i in range(90_000)]
-    rows = (f"{i:040d}.mp4,{label}\n" for i, label in enumerate(labels))
+    rows = (f'"{i:040d}\n.mp4",{label}\n' for i, label in enumerate(labels))
     path.write_text("path,label\n" + "".join(rows))
     texts, words = read_columns(path, texts="path", words=["label"])
     assert list(words["label"].words) == list(dict.fromkeys(labels))
     assert words["label"].read(torch.arange(90_000)) == labels
-    assert texts.read(torch.tensor([89_999])) == [f"{89_999:040d}.mp4"]
+    assert texts.read(torch.tensor([89_999])) == [f"{89_999:040d}\n.mp4"]
 
 
 def test_a_fault_names_the_line_on_which_its_row_begins(tmp_path):
