@@ -18,31 +18,45 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from data_peers import BareDecord, labeled_videos, write_sources
+from data_peers import (
+    BareDecord,
+    BareTorchcodec,
+    has_torchcodec,
+    labeled_videos,
+    write_sources,
+)
 from torch.utils.data import DataLoader
 
 from stvit_video.datasets.clips import VideoDataset
-from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.index_store import IndexStore
 from stvit_video.datasets.loader import build_loader
-from stvit_video.datasets.manifest import VideoRecord, read_manifest
+from stvit_video.datasets.manifest import read_manifest
+from stvit_video.datasets.records import Records, VideoRecord
 from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
+from stvit_video.datasets.upkeep.scan_run import run_scan
 from stvit_video.files import write_file
 from stvit_video.report.tables import Column, make_table, markdown_text
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.pixels.crops import build_transform
+from stvit_video.video.pixels.transform import ClipTransform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 BATCH_SIZE = 8
 PREPROCESSING = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
-DENSE = SamplingScheme(num_frames=16, frame_stride=4, random=True)
+WAYS = {
+    "dense": SamplingScheme(num_frames=16, frame_stride=4, random=True),
+    "segments": SamplingScheme(kind="segments", num_frames=16, random=True),
+}
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 Pass = Callable[[], Iterator[int]]
 """Starts one pass; yields the clips of each batch."""
@@ -59,69 +73,107 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder), options.videos, options.workers)
-        contenders = {
-            f"{kind}: {name}": run
-            for kind, records in files.items()
-            for name, run in all_contenders(records * options.passes, options.workers).items()
-        }
-        result = {
-            "conditions": conditions(options, files),
-            "clips_per_second": take_turns(contenders, options.rounds, options.workers),
-        }
+        contenders = all_contenders(files, passes=options.passes, num_workers=options.workers)
+        result: dict[str, Any] = {"conditions": conditions(options, files)}
+        speeds = take_turns(contenders, options.rounds, options.workers)
+        result["clips_per_second"] = [[*name, figures] for name, figures in speeds.items()]
     write_file(options.output / "feed.json", json.dumps(result, indent=1) + "\n")
     write_file(options.output / "feed.md", render(result))
 
 
-def write_files(
-    folder: Path, num_videos: int, num_workers: int
-) -> dict[str, tuple[VideoRecord, ...]]:
-    """Write 10 s of 340x256 per video, as x264 does by default and as `data prepare` does."""
+def write_files(folder: Path, num_videos: int, num_workers: int) -> dict[str, Records]:
+    """Write 10 s of 340x256 per video: as x264 does by default, and prepared for both readings."""
     sources = write_sources(folder / "source", num_videos=num_videos, width=340, height=256)
-    run_preparation(
-        sources,
-        folder / "prepared",
-        encode=EncodeSettings(),
-        groups=plan_groups("any", stride=None, gop=None),
-        num_workers=num_workers,
-        timeout_seconds=600,
-        fresh=False,
-    )
-    prepared = read_manifest(folder / "prepared" / "manifest.csv").records
-    return {"source": find_class_folders(sources).records, "prepared": prepared}
-
-
-def all_contenders(records: tuple[VideoRecord, ...], num_workers: int) -> dict[str, Pass]:
-    """Name everything that is timed on one kind of file."""
-    transform = build_transform(PREPROCESSING, normalize=False)
-    quarter = records[: len(records) // 4]
-    decord = BareDecord(records, DENSE, transform)
+    settings = {"num_workers": num_workers, "timeout_seconds": 600, "fresh": False}
+    run_scan(sources, folder / "source.csv", **settings)
+    for purpose, stride in (("dense", 4), ("segments", None)):
+        run_preparation(
+            sources,
+            folder / purpose,
+            encode=EncodeSettings(),
+            groups=plan_groups(purpose, stride=stride, gop=None),
+            **settings,
+        )
     return {
-        "bare decoding": lambda: decode_alone(records, num_workers),
-        "ours, auto": lambda: ours(records, num_workers),
-        "ours, pyav": lambda: ours(records, num_workers, backend="pyav"),
-        "ours, 4 clips a video": lambda: ours(quarter, num_workers, clips=4),
-        "decord in the worker": lambda: batches(decord, num_workers),
-        "PyTorchVideo": lambda: batches(
-            labeled_videos(known(records), DENSE, transform, decoder="pyav"), num_workers
-        ),
+        "source": _records(folder / "source.csv"),
+        "dense": _records(folder / "dense" / "manifest.csv"),
+        "segments": _records(folder / "segments" / "manifest.csv"),
     }
 
 
+def _records(manifest: Path) -> Records:
+    records = read_manifest(manifest).records
+    assert isinstance(records, Records)
+    return records
+
+
+def all_contenders(
+    files: dict[str, Records], *, passes: int, num_workers: int
+) -> dict[tuple[str, str, str], Pass]:
+    """Name everything that is timed: by files, reading and what reads."""
+    transform = build_transform(PREPROCESSING, normalize=False)
+    contenders: dict[tuple[str, str, str], Pass] = {}
+    for kind, way in (
+        ("source", "dense"),
+        ("source", "segments"),
+        ("dense", "dense"),
+        ("segments", "segments"),
+    ):
+        known, scheme = files[kind], WAYS[way]
+        records = known * passes
+        store = known.indexes
+        some = partial(ours, store=store, scheme=scheme, num_workers=num_workers)
+        found = {
+            "bare decoding": partial(decode_alone, records, store, scheme, num_workers),
+            "ours": partial(some, records),
+            "ours, RGB in the worker": partial(some, records, in_worker=True),
+            "ours by decord": partial(some, records, in_worker=True, backend="decord"),
+        }
+        if way == "dense":
+            found["ours, 4 clips a video"] = partial(some, records[: len(records) // 4], clips=4)
+        for name, dataset in peers(known, passes, scheme, transform).items():
+            found[name] = partial(batches, dataset, num_workers)
+        contenders |= {(kind, way, name): run for name, run in found.items()}
+    return contenders
+
+
+def peers(
+    known: Records, passes: int, scheme: SamplingScheme, transform: ClipTransform
+) -> dict[str, Any]:
+    """Return the loaders people use today, on the same files and clips."""
+    records = known * passes
+    found = {"VideoMAE: decord in the worker": BareDecord(records, scheme, transform)}
+    if scheme.kind == "dense":
+        found["PyTorchVideo"] = labeled_videos(records, scheme, transform, decoder="pyav")
+    if has_torchcodec():
+        found["torchcodec's decoder in the worker"] = BareTorchcodec(records, scheme, transform)
+    return found
+
+
 def ours(
-    records: Sequence[VideoRecord], num_workers: int, *, backend: str = "auto", clips: int = 1
+    records: Sequence[VideoRecord],
+    *,
+    store: IndexStore | None,
+    scheme: SamplingScheme,
+    num_workers: int,
+    in_worker: bool = False,
+    backend: str = "auto",
+    clips: int = 1,
 ) -> Iterator[int]:
-    """Read by our loader, opened once for all clips of a video."""
+    """Read by our loader, opened once for all clips of a video; on the GPU where there is one."""
+    on_gpu = torch.cuda.is_available() and not in_worker
     dataset = VideoDataset(
         records,
-        sample=SamplingScheme(num_frames=16, frame_stride=4, random=True, num_clips=clips),
-        transform=build_transform(PREPROCESSING, normalize=False),
+        sample=replace(scheme, num_clips=clips),
+        transform=build_transform(PREPROCESSING, normalize=False, ship_planes=not in_worker),
         num_clips=clips,
         whole_videos=clips > 1,
         backend=backend,
     )
+    dataset.indexes = store
     loader = build_loader(
         dataset, batch_size=BATCH_SIZE // clips, num_workers=num_workers, shuffle=True, seed=0
-    )
+    ).on(torch.device("cuda" if on_gpu else "cpu"))
     for batch in loader:
         yield len(batch.label)
 
@@ -138,36 +190,58 @@ def batches(dataset: Any, num_workers: int) -> Iterator[int]:
         yield len(batch["video"] if isinstance(batch, dict) else batch[0])
 
 
-def decode_alone(records: Sequence[VideoRecord], num_workers: int) -> Iterator[int]:
-    """Open and decode in processes; no crop, no batch, nothing handed over but a count."""
-    paths = [record.path for record in records]
+def decode_alone(
+    records: Sequence[VideoRecord],
+    store: IndexStore | None,
+    scheme: SamplingScheme,
+    num_workers: int,
+) -> Iterator[int]:
+    """Open and decode to RGB in processes; no crop, no batch, nothing handed over but a count."""
     with ProcessPoolExecutor(num_workers) as pool:
-        yield from pool.map(_decode, paths, range(len(paths)), chunksize=BATCH_SIZE)
+        decode = partial(_decode, store=store, scheme=scheme)
+        yield from pool.map(decode, records, range(len(records)), chunksize=BATCH_SIZE)
 
 
-def _decode(path: Path, seed: int) -> int:
+def _decode(
+    record: VideoRecord, seed: int, *, store: IndexStore | None, scheme: SamplingScheme
+) -> int:
     torch.set_num_threads(1)
-    with open_video(path, backend="pyav") as decoder:
+    index = store.find(record.path) if store else None
+    with open_video(record.path, index=index) as decoder:
         generator = torch.Generator().manual_seed(seed)
-        decoder.frames(DENSE(decoder.num_frames, fps=30.0, generator=generator)[0])
+        clips = scheme(
+            decoder.num_frames, fps=30.0, generator=generator, start_step=record.start_step
+        )
+        decoder.frames(clips[0])
     return 1
 
 
-def known(records: Sequence[VideoRecord]) -> list[VideoRecord]:
-    """Fill in the frames and rate that PyTorchVideo's clips need; all files are 10 s at 30 fps."""
-    counts: dict[Path, int] = {}
-    for record in records:
-        if record.path not in counts:
-            with open_video(record.path) as decoder:
-                counts[record.path] = decoder.num_frames
-    return [record._replace(num_frames=counts[record.path], fps=30.0) for record in records]
+def bytes_per_clip(files: dict[str, Records]) -> dict[str, dict[str, float]]:
+    """Share of its file that one clip reads, and opens of it, one clip a file."""
+    shares = {}
+    for kind, records in files.items():
+        scheme = WAYS["segments" if kind == "segments" else "dense"]
+        num_read = num_bytes = 0
+        for seed, record in enumerate(records):
+            before = _bytes_read()
+            _decode(record, seed, store=records.indexes, scheme=scheme)
+            num_read += _bytes_read() - before
+            num_bytes += record.path.stat().st_size
+        shares[kind] = round(num_read / num_bytes, 3)
+    return shares
+
+
+def _bytes_read() -> int:
+    """Bytes that this process has asked the system to read."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(lines[0].removeprefix("rchar: "))
 
 
 def take_turns(
-    contenders: dict[str, Pass], num_rounds: int, num_workers: int
-) -> dict[str, list[float]]:
+    contenders: dict[tuple[str, str, str], Pass], num_rounds: int, num_workers: int
+) -> dict[tuple[str, str, str], list[float]]:
     """Clips per second of each contender in each round, after two batches of each worker."""
-    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    speeds: dict[tuple[str, str, str], list[float]] = {name: [] for name in contenders}
     for _ in range(num_rounds):
         for name, begin in contenders.items():
             start, clips = 0.0, 0
@@ -181,48 +255,51 @@ def take_turns(
     return speeds
 
 
-def conditions(
-    options: argparse.Namespace, files: dict[str, tuple[VideoRecord, ...]]
-) -> dict[str, Any]:
+def conditions(options: argparse.Namespace, files: dict[str, Records]) -> dict[str, Any]:
     """Say what it was measured on."""
     sizes = {
         kind: round(sum(r.path.stat().st_size for r in records) / len(records) / 1e3)
         for kind, records in files.items()
     }
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return {
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "processor": f"{os.cpu_count()} cores, {platform.machine()}",
+        "processor": f"{os.cpu_count()} cores, {platform.machine()}, {device}",
         "workers": options.workers,
         "rounds": options.rounds,
         "clips_per_round": options.videos * options.passes,
         "kilobytes_per_video": sizes,
+        "bytes_per_clip": bytes_per_clip(files),
         "versions": {name: version(name) for name in ("torch", "av", "decord", "torchdata")},
     }
 
 
 def render(result: dict[str, Any]) -> str:
     """Write the table as Markdown."""
-    told, speeds = result["conditions"], result["clips_per_second"]
+    told = result["conditions"]
+    medians = {tuple(row[:3]): statistics.median(row[3]) for row in result["clips_per_second"]}
     rows = []
-    for name, figures in speeds.items():
-        kind, _, contender = name.partition(": ")
-        bare = statistics.median(speeds[f"{kind}: bare decoding"])
-        median = statistics.median(figures)
-        rows.append([kind, contender, median, min(figures), max(figures), median / bare])
+    for kind, way, name, figures in result["clips_per_second"]:
+        median = medians[kind, way, name]
+        ratio = median / medians[kind, way, "bare decoding"]
+        rows.append([kind, way, name, median, min(figures), max(figures), ratio])
     number = Column(title="clips/s", format=".0f")
     columns: list[Column | str] = [
-        *("files", "what reads", number),
+        *("files", "read", "what reads", number),
         Column(title="least", format=".0f"),
         Column(title="most", format=".0f"),
         Column(title="of bare decoding", format=".2f"),
     ]
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
     sizes = ", ".join(f"{kind} {size} kB" for kind, size in told["kilobytes_per_video"].items())
+    shares = ", ".join(f"{kind} {share}" for kind, share in told["bytes_per_clip"].items())
     note = (
         f"{told['date']}, {told['processor']}, {told['workers']} workers, medians of"
         f" {told['rounds']} rounds in turns, {told['clips_per_round']} clips a round, batches of"
-        f" {BATCH_SIZE}. 10 s of 340x256 at 30 fps: {sizes} a video, in the file cache. {versions}."
-        " PyTorchVideo cannot decode fewer frames than a clip spans."
+        f" {BATCH_SIZE}, 16 frames at stride 4 (dense) or of 16 parts (segments). 10 s of 340x256"
+        f" at 30 fps: {sizes} a video, in the file cache; prepared for the reading. Bytes that a"
+        f" clip reads, as a share of its file: {shares}. {versions}. PyTorchVideo cannot decode"
+        " fewer frames than a clip spans."
     )
     table = make_table("Clips per second from files", columns, rows, note=note)
     return (

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from torch.utils.dlpack import from_dlpack
 
 from stvit_video.datasets.records import VideoRecord
+from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import write_pictures
 from stvit_video.video.pixels.crops import ClipTransform, resize_short_side
@@ -48,6 +49,44 @@ class BareDecord(Dataset[tuple[Tensor, int]]):
         if not isinstance(frames, Tensor):  # PyTorchVideo has not set decord's bridge yet
             frames = from_dlpack(frames.to_dlpack())
         return self.transform(frames, 0), record.label
+
+
+class BareTorchcodec(Dataset[tuple[Tensor, int]]):
+    """The same by torchcodec's decoder, one thread, as its documentation advises for workers."""
+
+    def __init__(
+        self, records: Sequence[VideoRecord], scheme: SamplingScheme, transform: ClipTransform
+    ) -> None:
+        self.records = records
+        self.scheme = scheme
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from torchcodec.decoders import VideoDecoder
+
+        record = self.records[index]
+        decoder = VideoDecoder(
+            str(record.path),
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="approximate",
+        )
+        indices = _frame_indices(self.scheme, index, len(decoder))
+        return self.transform(decoder.get_frames_at(indices).data, 0), record.label
+
+
+def has_torchcodec() -> bool:
+    """Whether torchcodec is installed and finds FFmpeg's libraries."""
+    try:
+        open_video(Path(), backend="torchcodec")
+    except ConfigError:
+        return False
+    except VideoDecodeError:
+        return True
+    return True
 
 
 class _GivenClips(ClipSampler):

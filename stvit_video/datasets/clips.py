@@ -11,10 +11,10 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from stvit_video.datasets.records import VideoRecord
+from stvit_video.datasets.records import Records, VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
-from stvit_video.video.decoding.decoder import Decoder, has_backend
+from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.pixels.planes import ClipPlanes, PlaneTransform
 from stvit_video.video.pixels.transform import ClipTransform
@@ -96,6 +96,7 @@ class VideoDataset(Dataset[Item]):
         self.whole_videos = whole_videos
         self.backend = backend
         self.on_decode_error = on_decode_error
+        self.indexes = records.indexes if isinstance(records, Records) else None
 
     @property
     def num_views(self) -> int:
@@ -131,7 +132,8 @@ class VideoDataset(Dataset[Item]):
     def _read_views(self, video_index: int, views: range) -> list[Sample]:
         record = self.records[video_index]
         clip_indices = sorted({view // self.num_crops for view in views})
-        with open_video(record.path, backend=self._backend(record)) as decoder:
+        index = self.indexes.find(record.path) if self.indexes else None
+        with open_video(record.path, backend=self.backend, index=index) as decoder:
             info = decoder.info
             clips = self.sample(
                 info.num_frames,
@@ -164,9 +166,3 @@ class VideoDataset(Dataset[Item]):
                 return partial(transform.cut_planes, planes)
         frames = decoder.frames(indices)
         return lambda picks, crop_index: transform(frames[picks], crop_index)
-
-    def _backend(self, record: VideoRecord) -> str:
-        """Return the backend that a scan found exact for the file, where `auto` would ask."""
-        if self.backend == "auto" and record.backend and has_backend(record.backend):
-            return record.backend
-        return self.backend

@@ -19,6 +19,7 @@ import torch
 
 from stvit_video.datasets.columns import Column, Numbers, Texts, Words, narrow, repeat_value
 from stvit_video.datasets.csv_columns import line_of, read_columns, read_header
+from stvit_video.datasets.index_store import IndexStore, index_path
 from stvit_video.datasets.records import UNKNOWN_LABEL as UNKNOWN_LABEL
 from stvit_video.datasets.records import Records, labels_of
 from stvit_video.datasets.records import VideoRecord as VideoRecord
@@ -71,7 +72,8 @@ def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None)
     if faults:
         row, text = min(faults, key=itemgetter(0))
         raise DatasetError(f"{path} line {line_of(path, row)}: {text}")
-    return Manifest(Records(columns, folder=path.parent), tuple(class_names))
+    indexes = IndexStore(index_path(path)) if index_path(path).is_file() else None
+    return Manifest(Records(columns, folder=path.parent, indexes=indexes), tuple(class_names))
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> None:

@@ -16,6 +16,7 @@ from stvit_video.datasets.columns import (
     GrowingWords,
     Numbers,
 )
+from stvit_video.datasets.index_store import IndexStore
 
 UNKNOWN_LABEL = -1
 _AT_ONCE = 4096
@@ -61,12 +62,19 @@ class Records(Sequence[VideoRecord]):
     """
 
     def __init__(
-        self, columns: Sequence[Column], *, folder: Path, rows: range | None = None
+        self,
+        columns: Sequence[Column],
+        *,
+        folder: Path,
+        rows: range | None = None,
+        indexes: IndexStore | None = None,
     ) -> None:
         """Take one column per field of `VideoRecord`; paths are relative to `folder`.
 
-        `rows` are those of the columns that count, by default all.
+        `rows` are those of the columns that count, by default all. `indexes` are what is known of
+        the packets of the videos.
         """
+        self.indexes = indexes
         self.columns = columns
         self.folder = folder
         self.rows = range(len(self._labels.values)) if rows is None else rows
@@ -101,7 +109,8 @@ class Records(Sequence[VideoRecord]):
 
     def __getitem__(self, index: int | slice) -> "VideoRecord | Records":
         if isinstance(index, slice):
-            return Records(self.columns, folder=self.folder, rows=self.rows[index])
+            rows = self.rows[index]
+            return Records(self.columns, folder=self.folder, rows=rows, indexes=self.indexes)
         try:
             row = self.rows[index]
         except IndexError as error:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from stvit_video.datasets.coverage import missing_path
+from stvit_video.datasets.index_store import index_path, write_indexes
 from stvit_video.datasets.layouts.class_folders import count_left_out
 from stvit_video.datasets.manifest import write_manifest
 from stvit_video.datasets.upkeep.file_run import FileRun
@@ -25,7 +26,7 @@ from stvit_video.datasets.upkeep.reencode import (
     partial_path,
     reencode_video,
 )
-from stvit_video.datasets.upkeep.scan import ScanResult
+from stvit_video.datasets.upkeep.scan import ScanResult, packed_indexes
 from stvit_video.datasets.upkeep.scan_run import check_faults, open_videos, print_faults
 from stvit_video.datasets.upkeep.scanned import ScanSummary, summarise_scan
 from stvit_video.datasets.upkeep.stopping import stoppable
@@ -99,6 +100,8 @@ def run_preparation(
             targets = {path: plan.targets[it] for path, it in plan.original_of.items()}
             listed = prepared_manifest(videos, targets, results, made_for=groups.made_for)
             write_manifest(listed, prepared)
+            new = {targets[path]: result for path, result in results.items() if result.is_ok}
+            write_indexes(index_path(prepared), packed_indexes(new))
             _copy_missing(listing, prepared)
         if fault:
             raise WriteError(

@@ -1,5 +1,7 @@
 """Decode a whole video once and say what it is, whether it is whole, and what reads it exactly."""
 
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +39,18 @@ class ScanResult:
     """`closed`, `open` or `unknown`."""
     backend: str = ""
     """The fastest decoder that is exact for this file."""
+    index: str = ""
+    """The packed `VideoIndex` in base 64; empty where the video is not ok."""
 
     @property
     def is_ok(self) -> bool:
         """Every picture that the container shows decodes without a fault."""
         return self.verdict == OK
+
+
+def packed_indexes(results: Mapping[Path, ScanResult]) -> list[tuple[Path, bytes]]:
+    """Return path and packed index of each video that is ok."""
+    return [(path, b64decode(result.index)) for path, result in results.items() if result.index]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +66,7 @@ def scan_video(path: Path) -> ScanResult:
     """Decode every picture of `path`, with the decoder told to report every fault it notices."""
     try:
         with PyavDecoder(path, backend="scan") as decoder:
-            info, table = decoder.info, decoder.index.table
+            info, index, table = decoder.info, decoder.index, decoder.index.table
             doubt = doubt_of_decord(decoder.index)
         strict = _decode_all(path, is_strict=True)
         lenient = _decode_all(path, is_strict=False) if strict.num_faults else strict
@@ -79,6 +88,7 @@ def scan_video(path: Path) -> ScanResult:
         codec=info.codec,
         gop=table.gop,
         backend=backend,
+        index=b64encode(index.to_bytes()).decode() if verdict == OK else "",
     )
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from stvit_video.datasets.index_store import index_path, write_indexes
 from stvit_video.datasets.layouts.class_folders import count_left_out, find_class_folders
 from stvit_video.datasets.manifest import Manifest, read_manifest, write_manifest
 from stvit_video.datasets.upkeep.file_run import TRY_AGAIN, FileRun, WorkerError
 from stvit_video.datasets.upkeep.file_states import read_states
 from stvit_video.datasets.upkeep.journal import Journal
-from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
+from stvit_video.datasets.upkeep.scan import ScanResult, packed_indexes, scan_video
 from stvit_video.datasets.upkeep.scanned import ScanSummary, scanned_manifest, summarise_scan
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import DatasetError
@@ -43,6 +44,7 @@ def run_scan(
     with stoppable("stopped; the same command goes on where it was"):
         results = dict(_scan(run, videos, target.with_suffix(".scan.jsonl"), fresh=fresh))
         write_manifest(scanned_manifest(videos, results), target)
+        write_indexes(index_path(target), packed_indexes(results))
         left_out = count_left_out(manifest) if manifest.is_dir() else {}
         summary = summarise_scan(results, left_out=left_out, error=run.traceback)
         _write_bad_list(summary, target.with_suffix(".bad.txt"))

@@ -12,19 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stvit_video.errors import ConfigError, VideoDecodeError, did_you_mean
-from stvit_video.video.decoding.decoder import Decoder, VideoInfo, has_backend
+from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.video.decoding.decoder import Decoder, VideoInfo
 from stvit_video.video.decoding.decord import DecordDecoder
-from stvit_video.video.decoding.exactness import doubt_of_decord
+from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.torchcodec import TorchcodecDecoder
 
 
-def open_video(path: str | Path, *, backend: str = "auto") -> Decoder:
+def open_video(
+    path: str | Path, *, backend: str = "auto", index: VideoIndex | None = None
+) -> Decoder:
     """Open a video for reading by frame number.
 
-    `auto` takes the fastest installed backend that is frame-exact for this file, judged by its
-    packets: decord for closed groups of pictures in mp4, mkv and webm, PyAV for the rest.
+    `auto` takes the backend that was measured fastest among those that are frame-exact: PyAV, for
+    every file and way of reading (docs/results/decoders.md). An `index` of the file, made earlier,
+    spares the pass over its packets.
 
     Raises:
         VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
@@ -36,7 +39,7 @@ def open_video(path: str | Path, *, backend: str = "auto") -> Decoder:
             f"decoder backend ({backend}) must be one of {', '.join(known)}"
             f"{did_you_mean(backend, known)}"
         )
-    return BACKENDS[backend](Path(path))
+    return BACKENDS[backend](Path(path), index)
 
 
 def read_frames(
@@ -91,25 +94,11 @@ def _clip_rows(indices: Sequence[Sequence[int]] | Tensor) -> Tensor:
 _CLIP_ROWS = "indices must be one row of frames for each clip, all of one length"
 
 
-def _open_auto(path: Path) -> Decoder:
-    decoder = PyavDecoder(path, backend="auto")
-    if not has_backend("decord") or doubt_of_decord(decoder.index):
-        return decoder
-    try:
-        candidate = DecordDecoder(path, index=decoder.index)
-    except VideoDecodeError:
-        return decoder
-    if candidate.num_frames != decoder.num_frames:
-        candidate.close()
-        return decoder
-    decoder.close()
-    return candidate
-
-
-BACKENDS: Mapping[str, Callable[[Path], Decoder]] = {
-    "auto": _open_auto,
-    "decord": DecordDecoder,
-    "pyav": PyavDecoder,
-    "torchcodec": TorchcodecDecoder,
+BACKENDS: Mapping[str, Callable[[Path, VideoIndex | None], Decoder]] = {
+    "auto": lambda path, index: PyavDecoder(path, backend="auto", index=index),
+    "decord": lambda path, index: DecordDecoder(path, index=index),
+    "pyav": lambda path, index: PyavDecoder(path, index=index),
+    "torchcodec": lambda path, index: TorchcodecDecoder(path, index=index),
 }
-"""Name -> what opens a path. A new decoder is one file, one row here and its name in `Backend`."""
+"""Name -> what opens a path, perhaps with an index of it. A new decoder is one file, one row here
+and its name in `Backend`."""

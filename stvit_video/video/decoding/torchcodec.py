@@ -23,6 +23,7 @@ from stvit_video.video.decoding.decoder import (
 )
 from stvit_video.video.decoding.display import turn
 from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
+from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.frame_planes import FramePlanes
 
@@ -30,12 +31,12 @@ from stvit_video.video.frame_planes import FramePlanes
 class TorchcodecDecoder:
     """Exact on open and closed groups of pictures; not on avi, mpeg-ts and mpeg-ps."""
 
-    def __init__(self, path: Path) -> None:
-        """Open with one thread, after PyAV has found the file whole."""
+    def __init__(self, path: Path, *, index: VideoIndex | None = None) -> None:
+        """Open with one thread, after PyAV has found the file whole, now or for the `index`."""
         self.path = path
         self._process = os.getpid()
         decoders = _load_decoders()
-        self._index = index_video(path, backend="torchcodec")
+        self._index = index or index_video(path, backend="torchcodec")
         if self._index.table.has_shared_times:
             raise wrong_backend(path, "pictures share a time", backend="torchcodec")
         try:
