@@ -235,8 +235,16 @@ def test_a_recipe_says_what_its_training_needs(tmp_path, monkeypatch, data, mode
     ("text", "line"),
     [
         ("model: [", "recipe {} is no YAML"),
-        ("just words", "recipe {} must hold settings such as model: ..."),
-        ("data: {}", "recipe {} is none of a training: 'model'"),
+        (
+            "just words",
+            "recipe {} must hold the settings of a training, such as model.name\n",
+        ),
+        ("data: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
+        ("model: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
+        (
+            "model: {name: demo_tiny}\ndata: {smapling: dense}",
+            "recipe {} has an unknown setting data.smapling; did you mean 'sampling'?\n",
+        ),
         ("model: {name: demo_tiny}\ndata: {sampling: dens}", "data.sampling (dens) must be one of"),
     ],
 )
