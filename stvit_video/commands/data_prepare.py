@@ -1,6 +1,5 @@
 """`stvit-video data prepare`: re-encode videos so that training reads them fast."""
 
-from stvit_video.errors import ConfigError
 from stvit_video.files import OutputFile, OutputFolder, ResultFile
 from stvit_video.settings.bounds import Count, Positive, Whole
 from stvit_video.settings.encode import EncodeSettings, Purpose
@@ -74,16 +73,10 @@ def _wanted_by(
     word: str, purpose: Purpose | None, stride: int | None
 ) -> tuple[Purpose, int | None]:
     """Complete purpose and stride by what the training of a recipe reads."""
+    from stvit_video.datasets.upkeep.recipe import read_recipe
     from stvit_video.models.registry import find_variant
-    from stvit_video.settings.data import DataConfig
-    from stvit_video.settings.model import ModelConfig
-    from stvit_video.settings.recipes import read_recipe
 
-    settings = read_recipe(word)
-    try:
-        data, model = DataConfig(**settings.get("data", {})), ModelConfig(**settings["model"])
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"recipe {word} is none of a training: {error}") from error
+    data, model = read_recipe(word)
     if purpose is None:
         is_dense = data.sampling == "dense"
         purpose = "any" if is_dense and data.target_fps else "dense" if is_dense else "segments"

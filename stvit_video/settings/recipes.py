@@ -1,7 +1,7 @@
 """The recipes that come with the package: complete settings of `stvit-video train`."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.files import write_file
@@ -47,27 +47,6 @@ def find_name(name: str, known: list[str]) -> str:
             " (stvit-video recipes lists all)"
         )
     return plain
-
-
-def read_recipe(word: str) -> dict[str, Any]:
-    """Read the settings of a recipe by its name, or of any file such as `train --config` takes.
-
-    Raises:
-        ConfigError: there is none, or it holds no settings.
-    """
-    import yaml
-
-    path = Path(word)
-    if not path.is_file():
-        found = find_recipes(recipe_folder())
-        path = found[find_name(word, list(found))].path
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path} is no YAML") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"recipe {path} must hold settings such as model: ...")
-    return settings
 
 
 def copy_recipe(recipe: Recipe, output: Path) -> Path:

@@ -156,7 +156,8 @@ def test_a_purpose_is_noted_in_the_manifest_and_another_encodes_again(root, tmp_
     (root / "waving" / "words.mp4").unlink()
     words = ["data", "prepare", str(root), str(tmp_path / "new"), "--num_workers", "2"]
     made = {}
-    for purpose in ("--for any", "--for dense --stride 4", "--for segments", "--encode.gop 1"):
+    dense = ["--for dense --stride 4", "--for dense --stride 2"]  # with equal gops
+    for purpose in ("--for any", *dense, "--for segments", "--encode.gop 1"):
         out = tmp_path / "out.json"
         assert main([*words, *purpose.split(), "--json", str(out)]) == 0
         records = read_manifest(tmp_path / "new" / "manifest.csv").records
@@ -164,10 +165,10 @@ def test_a_purpose_is_noted_in_the_manifest_and_another_encodes_again(root, tmp_
             json.loads(out.read_text())["groups"]["made_for"]
         }
         made[purpose] = (records[0].made_for, records[0].path.stat().st_mtime_ns)
-    assert [name for name, _ in made.values()] == ["any", "dense4", "segments", "any"]
+    assert [name for name, _ in made.values()] == ["any", "dense4", "dense2", "segments", "any"]
     times = [time for _, time in made.values()]
-    assert times[0] < times[1] < times[2]
-    assert times[2] == times[3]  # all intra either way
+    assert times[0] < times[1] < times[2] < times[3]
+    assert times[3] == times[4]  # all intra either way
     assert json.loads(out.read_text())["groups"] == {"made_for": "any", "gop": 1, "step": 1}
 
 
@@ -235,8 +236,16 @@ def test_a_recipe_says_what_its_training_needs(tmp_path, monkeypatch, data, mode
     ("text", "line"),
     [
         ("model: [", "recipe {} is no YAML"),
-        ("just words", "recipe {} must hold settings such as model: ..."),
-        ("data: {}", "recipe {} is none of a training: 'model'"),
+        (
+            "just words",
+            "recipe {} must hold the settings of a training, such as model.name\n",
+        ),
+        ("data: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
+        ("model: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
+        (
+            "model: {name: demo_tiny}\ndata: {smapling: dense}",
+            "recipe {} has an unknown setting data.smapling; did you mean 'sampling'?\n",
+        ),
         ("model: {name: demo_tiny}\ndata: {sampling: dens}", "data.sampling (dens) must be one of"),
     ],
 )

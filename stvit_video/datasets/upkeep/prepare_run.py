@@ -11,7 +11,7 @@ from rich.console import Console
 from stvit_video.datasets.coverage import missing_path
 from stvit_video.datasets.index_store import index_path, write_indexes
 from stvit_video.datasets.layouts.class_folders import count_left_out
-from stvit_video.datasets.manifest import write_manifest
+from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.upkeep.file_run import FileRun
 from stvit_video.datasets.upkeep.groups import PictureGroups
 from stvit_video.datasets.upkeep.journal import Journal
@@ -94,13 +94,9 @@ def run_preparation(
         plan.check_sources()
         check_output(prepared, [*plan.original_of, *plan.targets.values()])
         done, fault = _prepare(run, plan, replace(encode, gop=groups.gop), groups, fresh=fresh)
-        results = {path: done[it].result for path, it in plan.original_of.items() if it in done}
-        left_out = count_left_out(manifest) if manifest.is_dir() else {}
-        if results:
-            targets = {path: plan.targets[it] for path, it in plan.original_of.items()}
-            listed = prepared_manifest(videos, targets, results, made_for=groups.made_for)
-            write_manifest(listed, prepared)
-            new = {targets[path]: result for path, result in results.items() if result.is_ok}
+        if done:
+            write_manifest(_listed(videos, plan, done, groups), prepared)
+            new = {plan.targets[source]: it.result for source, it in done.items()}
             write_indexes(index_path(prepared), packed_indexes(new))
             _copy_missing(listing, prepared)
         if fault:
@@ -117,7 +113,7 @@ def run_preparation(
             reading=measure_reading([(source, plan.targets[source]) for source in whole], groups),
             videos=summarise_scan(
                 {source: it.result for source, it in done.items()},
-                left_out=left_out,
+                left_out=count_left_out(manifest) if manifest.is_dir() else {},
                 error=run.traceback,
             ),
         )
@@ -147,6 +143,15 @@ def _prepare(
                     noted = {"size": size, "target": target, "result": asdict(result)}
                     journal.note(job.source, plan.source_states[job.source], noted)
     return done, ""
+
+
+def _listed(
+    videos: Manifest, plan: PreparePlan, done: dict[Path, _Done], groups: PictureGroups
+) -> Manifest:
+    originals = {path: it for path, it in plan.original_of.items() if it in done}
+    targets = {path: plan.targets[it] for path, it in originals.items()}
+    results = {path: done[it].result for path, it in originals.items()}
+    return prepared_manifest(videos, targets, results, made_for=groups.made_for)
 
 
 def _copy_missing(listing: Path, prepared: Path) -> None:

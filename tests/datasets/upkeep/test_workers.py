@@ -51,3 +51,8 @@ def test_leaving_early_ends_the_workers():
 
 def test_nothing_to_do_starts_no_worker():
     assert _outcomes([]) == {}
+
+
+def test_sigterm_for_the_whole_group_is_left_to_the_parent():
+    hit = "__import__('os').kill(__import__('os').getpid(), 15) or 7"
+    assert _outcomes([hit, "2 + 3"], num_workers=1) == {hit: (7, ""), "2 + 3": (5, "")}
