@@ -74,7 +74,7 @@ def write_kinds(folder: Path) -> dict[str, list[Path]]:
     kinds = {
         "h264 340x256": sorted(small.glob("*/*")),
         "h264 1280x720": sorted(large.glob("*/*")),
-        "vp9 340x256": [_as_vp9(path, folder / "vp9") for path in sorted(small.glob("*/*"))],
+        "vp9 340x256": _as_vp9(sorted(small.glob("*/*")), folder / "vp9"),
     }
     for purpose in ("any", "dense", "segments"):
         target = folder / purpose
@@ -92,13 +92,18 @@ def write_kinds(folder: Path) -> dict[str, list[Path]]:
     return kinds
 
 
-def _as_vp9(source: Path, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{source.stem}.webm"
+def _as_vp9(sources: list[Path], folder: Path) -> list[Path]:
+    folder.mkdir()
+    targets = [folder / f"{source.stem}.webm" for source in sources]
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(_write_vp9, sources, targets))
+    return targets
+
+
+def _write_vp9(source: Path, target: Path) -> None:
     frames = read_frames(source, range(300)).numpy()
-    options = {"g": "128", "deadline": "realtime", "cpu-used": "8"}
+    options = {"g": "128", "cpu-used": "8"}
     write_pictures(target, frames, codec="libvpx-vp9", fps=30, options=options)
-    return target
 
 
 def read_for(seconds: float, paths: list[Path], backend: str, way: str, worker: int) -> float:

