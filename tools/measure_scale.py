@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--most_grouped", type=int, default=650_000, help="rows of several ranks")
     parser.add_argument("--items", type=int, default=20_000, help="that each worker serves")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--remark", default="", help="sentence to add to the conditions")
     parser.add_argument("--rank", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank:
@@ -234,6 +235,7 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "processor": f"{os.cpu_count()} cores, {platform.machine()}",
         "items": options.items,
+        "remark": options.remark,
         "versions": {name: version(name) for name in ("torch", "torchdata", "pyarrow")},
     }
 
@@ -274,7 +276,8 @@ def render(raw: dict[str, Any]) -> str:
         " or workers together, and no video is decoded: the ranks before they read (Python, torch,"
         " this package), what the reading added, what the workers add to both at their first batch"
         f" and at the end, when each has served {told['items']:,} items; `alone` is what one"
-        " of them then shares with nobody. All of it was measured, nothing is extrapolated."
+        " of them then shares with nobody. All of it was measured, once; nothing is extrapolated."
+        f" {told['remark']}"
     )
     return (
         "# Large data sets\n\nWritten by `tools/measure_scale.py`; do not edit.\n\n"

@@ -28,8 +28,8 @@ def loader(counting_video):
     return build_loader(dataset, batch_size=1, num_workers=2, shuffle=False, seed=0)
 
 
-def _kill_a_worker(how=signal.SIGKILL):
-    worker = min(multiprocessing.active_children(), key=lambda child: child.pid)
+def _kill_a_worker(loader, how=signal.SIGKILL):
+    worker = loader._iterator._workers[0]
     os.kill(worker.pid, how)
     return worker.pid
 
@@ -38,7 +38,7 @@ def test_a_killed_worker_is_one_error_where_a_batch_is_waited_for(loader):
     handler = signal.getsignal(signal.SIGCHLD)
     batches = iter(loader)
     next(batches)
-    pid = _kill_a_worker()
+    pid = _kill_a_worker(loader)
     time.sleep(0.3)  # the signal comes here and must not raise
     assert signal.getsignal(signal.SIGCHLD) is handler
     with pytest.raises(WorkerDiedError) as error:
@@ -54,7 +54,7 @@ def test_a_killed_worker_is_one_error_where_a_batch_is_waited_for(loader):
 def test_a_worker_that_crashes_points_at_the_files(loader):
     batches = iter(loader)
     next(batches)
-    _kill_a_worker(signal.SIGSYS)
+    _kill_a_worker(loader, signal.SIGSYS)
     with pytest.raises(
         WorkerDiedError, match=r"died \(Bad system call\); a file may bring its decoder"
     ):
@@ -64,7 +64,7 @@ def test_a_worker_that_crashes_points_at_the_files(loader):
 def test_after_a_death_the_next_pass_starts_new_workers(loader):
     batches = iter(loader)
     next(batches)
-    pid = _kill_a_worker()
+    pid = _kill_a_worker(loader)
     with pytest.raises(WorkerDiedError):
         list(batches)
     del batches
@@ -74,7 +74,7 @@ def test_after_a_death_the_next_pass_starts_new_workers(loader):
 
 def test_a_death_between_two_passes_is_told_by_the_second(loader):
     list(loader)
-    _kill_a_worker()
+    _kill_a_worker(loader)
     time.sleep(0.3)
     with pytest.raises(WorkerDiedError, match="memory is the usual cause"):
         list(loader)
