@@ -4,6 +4,7 @@ Legend: T H W frames and pixels, C colours.
 """
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +32,11 @@ from stvit_video.video.decoding.indexing import (
 )
 from stvit_video.video.decoding.packets import EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
-from stvit_video.video.decoding.stream import decode_all, open_stream
+from stvit_video.video.decoding.stream import decode_or_none, open_stream
 from stvit_video.video.frame_planes import FramePlanes
+
+_MOST_REORDERED = 16
+"""Pictures of H.264 that may be decoded after one that they are shown ahead of."""
 
 
 class _TableMismatchError(Exception):
@@ -127,7 +131,7 @@ class PyavDecoder:
                     return list(self._seek_and_decode(targets))
                 except _TableMismatchError:
                     self._give_up_seeking()
-            frames = list(self._pick(targets))
+            frames = self._pick(targets)
         except FFmpegError as error:
             raise self._fault("decode", "corrupt", error.strerror or "") from error
         if len(frames) < len(targets):
@@ -225,11 +229,30 @@ class PyavDecoder:
                     break
         raise _TableMismatchError
 
-    def _pick(self, targets: Sequence[int]) -> Iterator[Any]:
-        wanted = set(targets)
+    def _pick(self, targets: Sequence[int]) -> list[Any]:
+        """Count pictures from the start, and refuse those of H.264 that damage may have touched.
+
+        FFmpeg mends damaged H.264 with what its memory held before: no two decodings agree.
+        """
         self._open()
-        for number, frame in enumerate(decode_all(self._container, self._stream)):
-            if number in wanted:
-                yield frame
-            if number == targets[-1]:
-                return
+        table = self.index.table
+        is_fickle = table.codec == "h264"
+        entry_times = set(table.times[table.entries].tolist())
+        wanted, last = set(targets), targets[-1] + (_MOST_REORDERED if is_fickle else 0)
+        frames: list[Any] = []
+        entries, broken, number = [0], [], -1
+        for frame in decode_or_none(self._container, self._stream):
+            number += frame is not None
+            if frame is None or frame.is_corrupt:
+                broken.append(max(number, 0))
+            elif frame.pts in entry_times:
+                entries.append(number)
+            if frame is not None and number in wanted:
+                frames.append(frame)
+            if number == last:
+                break
+        for target in targets if is_fickle else ():
+            entry = entries[bisect_right(entries, target) - 1]
+            if any(entry <= place <= target + _MOST_REORDERED for place in broken):
+                raise self._fault("decode", "corrupt", f"frame {target} is damaged")
+        return frames
