@@ -4,7 +4,6 @@ Legend: T H W frames and pixels, C colours.
 """
 
 import os
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
+from stvit_video.video.decoding.counting import pick_frames
 from stvit_video.video.decoding.decoder import (
     VideoInfo,
     arrange_frames,
@@ -32,11 +32,8 @@ from stvit_video.video.decoding.indexing import (
 )
 from stvit_video.video.decoding.packets import EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
-from stvit_video.video.decoding.stream import decode_or_none, open_stream
+from stvit_video.video.decoding.stream import open_stream
 from stvit_video.video.frame_planes import FramePlanes
-
-_MOST_REORDERED = 16
-"""Pictures of H.264 that may be decoded after one that they are shown ahead of."""
 
 
 class _TableMismatchError(Exception):
@@ -115,9 +112,10 @@ class PyavDecoder:
         self.close()
         return False
 
-    def _open(self) -> None:
+    def _open(self) -> tuple[Any, Any]:
         self.close()
         self._container, self._stream = open_stream(self.path, backend=self._backend)
+        return self._container, self._stream
 
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
         """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
@@ -230,29 +228,8 @@ class PyavDecoder:
         raise _TableMismatchError
 
     def _pick(self, targets: Sequence[int]) -> list[Any]:
-        """Count pictures from the start, and refuse those of H.264 that damage may have touched.
-
-        FFmpeg mends damaged H.264 with what its memory held before: no two decodings agree.
-        """
-        self._open()
-        table = self.index.table
-        is_fickle = table.codec == "h264"
-        entry_times = set(table.times[table.entries].tolist())
-        wanted, last = set(targets), targets[-1] + (_MOST_REORDERED if is_fickle else 0)
-        frames: list[Any] = []
-        entries, broken, number = [0], [], -1
-        for frame in decode_or_none(self._container, self._stream):
-            number += frame is not None
-            if frame is None or frame.is_corrupt:
-                broken.append(max(number, 0))
-            elif frame.pts in entry_times:
-                entries.append(number)
-            if frame is not None and number in wanted:
-                frames.append(frame)
-            if number == last:
-                break
-        for target in targets if is_fickle else ():
-            entry = entries[bisect_right(entries, target) - 1]
-            if any(entry <= place <= target + _MOST_REORDERED for place in broken):
-                raise self._fault("decode", "corrupt", f"frame {target} is damaged")
+        """Count pictures from the start."""
+        frames, untold = pick_frames(self._open, self.index.table, targets)
+        if untold is not None:
+            raise self._fault("decode", "corrupt", f"frame {untold} is damaged")
         return frames
