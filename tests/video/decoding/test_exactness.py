@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_frames
 from stvit_video.video.decoding.pyav import PyavDecoder
@@ -361,7 +362,7 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
     def refuse(decoder):
         raise AssertionError("the whole video was decoded")
 
-    monkeypatch.setattr("stvit_video.video.decoding.pyav.decode_all", refuse)
+    monkeypatch.setattr("stvit_video.video.decoding.pyav.pick_frames", refuse)
     monkeypatch.setattr("stvit_video.video.decoding.indexing.decode_all", refuse)
     with open_video(video_of_kind(name), backend="pyav") as decoder:
         numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
@@ -449,3 +450,52 @@ def test_a_change_of_size_is_scaled_to_the_first_one(tmp_path):
     frames = read_frames(path, [3, 20])
     assert frames.shape == (2, 64, 96, 3)
     assert [read_number(p.numpy()) for p in frames] == [3, 8]
+
+
+@pytest.mark.parametrize("backend", ["decord", "torchcodec"])
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_backend_shows_pictures_as_a_player_does(video_of_kind, name, backend):
+    path = video_of_kind(name)
+    expected = _shown_pictures(path)
+    try:
+        decoder = open_video(path, backend=backend)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    with decoder:
+        frames = decoder.frames([40, 3]).numpy()
+        assert (decoder.info.width, decoder.info.height) == (frames.shape[2], frames.shape[1])
+    assert _numbers(frames, name) == [40, 3]
+    assert np.abs(frames.astype(int) - expected[[40, 3]]).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "detail"),
+    [
+        ("decord", "fast_2000.mkv", "pictures share a time"),
+        ("torchcodec", "fast_2000.mkv", "pictures share a time"),
+        (
+            "decord",
+            "no_sync_table.mp4",
+            "its table calls pictures key frames that are none",
+        ),
+    ],
+)
+def test_a_backend_that_is_known_to_be_wrong_refuses(video_of_kind, backend, name, detail):
+    path = video_of_kind(name)
+    with pytest.raises((VideoDecodeError, ConfigError)) as caught:
+        open_video(path, backend=backend)
+    if isinstance(caught.value, ConfigError):
+        pytest.skip(str(caught.value))
+    assert str(caught.value) == (
+        f"{path}: wrong backend: {detail}; use auto or pyav ({backend}, open)"
+    )
+
+
+def test_only_pictures_that_need_no_other_are_entries(video_of_kind):
+    with PyavDecoder(video_of_kind("all_keys.asf")) as decoder:
+        table = decoder.index.table
+        assert not decoder.index.is_sequential
+        assert np.flatnonzero(np.isin(table.positions, table.entries)).tolist() == [
+            *range(0, NUM_PICTURES, 12)
+        ]
+        assert table.num_false_keys == NUM_PICTURES - 5
