@@ -64,8 +64,8 @@ def main() -> int:
     lines = [
         "# Frame exactness",
         "",
-        f"Clips of {options.num_clips} random ones (5 frames each, a fresh reader per clip) that hold a"
-        " frame with another number, turned or cut otherwise than a player does, or of another"
+        f"Clips of {options.num_clips} random ones (5 frames each, a fresh reader per clip) that"
+        " hold a frame with another number, turned or cut otherwise than a player does, or of another"
         " size.",
         f"Made by `python tools/check_exactness.py` on {date.today().isoformat()}.",
         "",
