@@ -65,8 +65,8 @@ def main() -> int:
         "# Frame exactness",
         "",
         f"Clips of {options.num_clips} random ones (5 frames each, a fresh reader per clip) that"
-        " hold a frame with another number, turned or cut otherwise than a player does, or of another"
-        " size.",
+        " hold a frame with another number, of another size, or turned or cut otherwise than a"
+        " player does.",
         f"Made by `python tools/check_exactness.py` on {date.today().isoformat()}.",
         "",
         f"| file | `auto` takes | {' | '.join(backends)} |",
