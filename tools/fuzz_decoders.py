@@ -16,20 +16,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np
 import torch
-from av.error import FFmpegError
 
 from stvit_video.datasets.upkeep.scan import scan_video
 from stvit_video.datasets.upkeep.workers import run_killable
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
+from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.decoding.stream import decode_all, open_stream
 from stvit_video.video.numbered import numbered_picture, write_pictures
@@ -89,20 +88,25 @@ def _read(case: Case, expected: torch.Tensor) -> str:
 
 
 def decode_from_start(path: Path, indices: Sequence[int]) -> torch.Tensor:
-    """Return the pictures at `indices` of all that come out of the file, (T, H, W, C)."""
-    pictures: list[Any] = []
+    """Return the pictures at `indices` of all that come out of the file, (T, H, W, C).
+
+    Where the packets tell which pictures are shown, one that does not come out keeps its number.
+    """
     container, stream = open_stream(path, backend="reference")
-    with container, suppress(FFmpegError):
-        pictures += decode_all(container, stream)
-    if max(indices) >= len(pictures):
-        return torch.empty(0)
-    width, height = pictures[0].width, pictures[0].height
-    return torch.stack(
-        [
-            torch.from_numpy(convert(pictures[i], "rgb24", width=width, height=height).to_ndarray())
-            for i in indices
-        ]
-    )
+    with container:
+        frames = list(decode_all(container, stream))
+    index = index_video(path, backend="reference")
+    numbered = dict(enumerate(frames))
+    if not index.is_sequential:
+        at_time = {frame.pts: frame for frame in frames}
+        numbered = {i: at_time.get(time) for i, time in enumerate(index.table.pts.tolist())}
+    pictures = []
+    for frame in (numbered.get(i) for i in indices):
+        if frame is None:
+            return torch.empty(0)
+        picture = convert(frame, "rgb24", width=frames[0].width, height=frames[0].height)
+        pictures.append(torch.from_numpy(index.display.show(picture.to_ndarray()).copy()))
+    return torch.stack(pictures)
 
 
 def flip_bits(data: bytearray, randomness: random.Random, *, count: int, end: int = 0) -> None:

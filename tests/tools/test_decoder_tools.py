@@ -17,16 +17,30 @@ def _run(name, *words):
 
 def test_damaged_files_end_in_a_clean_error_or_in_frames(tmp_path):
     status, text, error = _run(
-        "fuzz_decoders.py", "--num_files", "72", "--output", str(tmp_path / "fuzz.md")
+        "fuzz_decoders.py",
+        *("--num_files", "72", "--backend", "pyav", "--output", str(tmp_path / "fuzz.md")),
     )
     assert (status, error) == (0, "")
-    assert text.endswith("\n0 hung, crashed, or raised another error.\n\n")
+    assert text.endswith("\n0 hung, crashed, raised another error, or were served wrong.\n\n")
     table = (tmp_path / "fuzz.md").read_text()
     for container in ("h264.mp4", "h264.mkv", "vp9.webm", "mpeg4.avi"):
         assert re.search(rf"^\| {container} \| 18 \|", table, re.MULTILINE)
     cut = re.search(r"^\| cut off \| 12 \|(.+)\|$", table, re.MULTILINE)
     assert cut is not None
     assert "| 12 | 0 of 0" in cut[1], "every file that was cut off is bad by the scan"
+
+
+def test_wrong_frames_of_every_backend_are_counted(tmp_path):
+    names = ("closed.mp4", "transposed.mp4", "fast_2000.mkv", "thumbnail_first.mp4")
+    status, _, error = _run(
+        "check_exactness.py",
+        *("--num_clips", "3", "--kinds", *names, "--output", str(tmp_path / "table.md")),
+    )
+    assert (status, error) == (0, "")
+    table = (tmp_path / "table.md").read_text()
+    for name in names:
+        decord = "error" if name == "fast_2000.mkv" else "0"
+        assert re.search(rf"^\| {name} \| \w+ \| 0 \| 0 \| {decord} \|", table, re.MULTILINE)
 
 
 def test_many_opens_leave_nothing_behind():

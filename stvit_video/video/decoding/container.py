@@ -62,7 +62,7 @@ def read_extent(path: Path) -> Extent:
         if head.startswith(_EBML):
             return Extent(True, num_bytes, _segment_end(head))
         if head.startswith(b"RIFF"):
-            return Extent(True, num_bytes, 8 + struct.unpack("<I", head[4:8])[0])
+            return Extent(True, num_bytes, 8 + int.from_bytes(head[4:8], "little"))
     return Extent(False, num_bytes, 0)
 
 
@@ -138,6 +138,8 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
     """Walk the boxes between two places of a file; the last one may reach past the end."""
     while start + 8 <= end:
         header = _read_at(file, start, 16)
+        if len(header) < 8:
+            return
         size, kind = struct.unpack(">I4s", header[:8])
         header_size = 8
         if size == 1 and len(header) == 16:
@@ -151,6 +153,9 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
 
 
 def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
+    """Read up to `count` bytes; a damaged header may point far behind the end of any file."""
+    if start >= 1 << 62:
+        return b""
     file.seek(start)
     return file.read(count)
 

@@ -1,6 +1,5 @@
 """Which decoder is exact for a file, judged by its packets. Measured in docs/decoding.md."""
 
-from stvit_video.video.decoding.display import Display
 from stvit_video.video.decoding.index import VideoIndex
 
 DECORD_CODECS = frozenset({"h264", "vp8", "vp9"})
@@ -12,8 +11,6 @@ def doubt_of_decord(index: VideoIndex) -> str:
     """Say why decord might serve a wrong frame of this file, or none; empty where it is exact."""
     table = index.table
     width, height = index.stored_size
-    display = index.display
-    is_turned = display == Display(width, height, quarter_turns=display.quarter_turns)
     reasons = {
         f"video streams: {index.num_videos}, of which stream {index.stream} is read": (
             index.num_videos > 1
@@ -24,9 +21,7 @@ def doubt_of_decord(index: VideoIndex) -> str:
         f"hidden packets: {table.num_hidden}": table.num_hidden > 0,
         f"pixel format {index.pix_fmt}": index.pix_fmt not in ("yuv420p", "yuvj420p"),
         f"size {width}x{height}": width % 2 + height % 2 > 0 or width < _SMALLEST_WIDTH,
-        "pictures that are cropped, mirrored or turned": not (
-            display.is_as_stored or (is_turned and table.format_name == "mov")
-        ),
+        "pictures that are cropped, mirrored or turned": not index.display.is_as_stored,
         "the file is cut off behind its last frame": index.is_cut,
         "no length in the header": not index.has_declared_duration,
     }

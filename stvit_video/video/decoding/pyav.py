@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.conversion import convert
+from stvit_video.video.decoding.counting import pick_frames
 from stvit_video.video.decoding.decoder import (
     VideoInfo,
     arrange_frames,
@@ -31,7 +32,7 @@ from stvit_video.video.decoding.indexing import (
 )
 from stvit_video.video.decoding.packets import EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
-from stvit_video.video.decoding.stream import decode_all, open_stream
+from stvit_video.video.decoding.stream import open_stream
 from stvit_video.video.frame_planes import FramePlanes
 
 
@@ -111,9 +112,10 @@ class PyavDecoder:
         self.close()
         return False
 
-    def _open(self) -> None:
+    def _open(self) -> tuple[Any, Any]:
         self.close()
         self._container, self._stream = open_stream(self.path, backend=self._backend)
+        return self._container, self._stream
 
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
         """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
@@ -127,7 +129,7 @@ class PyavDecoder:
                     return list(self._seek_and_decode(targets))
                 except _TableMismatchError:
                     self._give_up_seeking()
-            frames = list(self._pick(targets))
+            frames = self._pick(targets)
         except FFmpegError as error:
             raise self._fault("decode", "corrupt", error.strerror or "") from error
         if len(frames) < len(targets):
@@ -225,11 +227,9 @@ class PyavDecoder:
                     break
         raise _TableMismatchError
 
-    def _pick(self, targets: Sequence[int]) -> Iterator[Any]:
-        wanted = set(targets)
-        self._open()
-        for number, frame in enumerate(decode_all(self._container, self._stream)):
-            if number in wanted:
-                yield frame
-            if number == targets[-1]:
-                return
+    def _pick(self, targets: Sequence[int]) -> list[Any]:
+        """Count pictures from the start."""
+        frames, untold = pick_frames(self._open, self.index.table, targets)
+        if untold is not None:
+            raise self._fault("decode", "corrupt", f"frame {untold} is damaged")
+        return frames

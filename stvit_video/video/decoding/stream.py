@@ -77,13 +77,18 @@ def _is_still(path: Path, stream: Any) -> bool:
 
 def decode_all(container: Any, stream: Any) -> Iterator[Any]:
     """Every picture that decodes, in the order of the decoder; broken packets are passed."""
+    return (frame for frame in decode_or_none(container, stream) if frame is not None)
+
+
+def decode_or_none(container: Any, stream: Any) -> Iterator[Any]:
+    """As `decode_all`, with None where the decoder refuses a packet."""
     for packet in container.demux(stream):
         if not packet.size and packet.dts is not None:
             continue
         try:
             yield from packet.decode()
         except FFmpegError:
-            continue
+            yield None
 
 
 def lack_of_frames(container: Any, stream: Any, extent: Extent, num_there: int) -> str:

@@ -1,6 +1,7 @@
 """Every kind of file that users have: `auto` must serve exactly the picture that was asked for."""
 
 import random
+import struct
 from functools import partial
 
 import av
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_frames
 from stvit_video.video.decoding.pyav import PyavDecoder
@@ -22,6 +24,7 @@ REFRESH = "intra-refresh=1:keyint=12:log=-1"
 X265 = {"x265-params": "keyint=12:min-keyint=1:bframes=3:b-adapt=0:pools=none:log-level=none"}
 VPX = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
 AV1 = {"preset": "8", "crf": "20", "g": "16", "svtav1-params": "lp=1"}
+HALVED_AV1 = AV1 | {"svtav1-params": "lp=1:resize-mode=1:resize-denom=16:resize-kf-denom=16"}
 MPEG4 = {"g": "12", "bf": "2", "b": "2M"}
 UNEVEN_TIMES = [0, 10, 50, 60, 180, 220, 230, 350] + [383 + 33 * i for i in range(52)]
 LATE_TIMES = [2000 + 40 * i for i in range(NUM_PICTURES)]
@@ -33,13 +36,23 @@ def _encode(path, *, width=96, height=64, **how):
     write_pictures(path, pictures, **how)
 
 
-def _remux(path, source, *, start_seconds=0.0, seek=True, rotation=0, swap=None, transform=None):
+def _remux(
+    path,
+    source,
+    *,
+    start_seconds=0.0,
+    seek=True,
+    matrix=None,
+    all_keys=False,
+    swap=None,
+    transform=None,
+):
     """Copy packets; `swap` replaces the payload of the packet at a place of the file."""
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         stream = reader.streams.video[0]
         target = writer.add_stream_from_template(stream)
-        if rotation:
-            target.set_display_rotation(rotation)
+        if matrix:
+            target.set_display_matrix(_full_matrix(matrix))
         shift = round(start_seconds / stream.time_base)
         if seek:
             reader.seek(shift, stream=stream)
@@ -52,6 +65,7 @@ def _remux(path, source, *, start_seconds=0.0, seek=True, rotation=0, swap=None,
                 copy.duration, copy.time_base = packet.duration, packet.time_base
             copy.pts, copy.dts = packet.pts - shift, packet.dts - shift
             copy.stream = target
+            copy.is_keyframe = copy.is_keyframe or all_keys
             writer.mux(copy)
 
 
@@ -59,6 +73,69 @@ def _remuxed(path, *, suffix=".mp4", how=None, **changes):
     source = path.with_name(f"source_of_{path.stem}{suffix}")
     _encode(source, **(how or {}))
     _remux(path, source, **changes)
+
+
+def _full_matrix(matrix):
+    a, b, c, d = (number << 16 for number in matrix)
+    return [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+
+
+def _shown_by(path, *, matrix):
+    """Write the display matrix of the track: x' = a x + c y, y' = b x + d y."""
+    _encode(path)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = struct.pack(">9i", *_full_matrix(matrix))
+    path.write_bytes(data)
+
+
+def _without_sync_table(path, **how):
+    _encode(path, **how)
+    path.write_bytes(path.read_bytes().replace(b"stss", b"free", 1))
+
+
+def _with_aperture(path):
+    """Put a clean aperture of 90x58 pixels, 1 to the right of the centre and 2 above it, in."""
+    _encode(path)
+    data = bytearray(path.read_bytes())
+    box = struct.pack(">I4s8i", 40, b"clap", 90, 1, 58, 1, 1, 1, -2, 1)
+    start = end = 0
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        start = data.index(kind, start) - 4
+        size = int.from_bytes(data[start : start + 4], "big")
+        data[start : start + 4] = (size + len(box)).to_bytes(4, "big")
+        end = start + size
+        start += 8
+    data[end:end] = box
+    path.write_bytes(data)
+
+
+def _with_track_crop(path):
+    """Make of the element that gives the unit of the shown size one that cuts 4 columns off."""
+    _encode(path)
+    unit, crop = bytes.fromhex("54b28104"), bytes.fromhex("54cc8104")
+    data = path.read_bytes()
+    assert data.count(unit) == 1
+    path.write_bytes(data.replace(unit, crop))
+
+
+def _with_other_stream(path, *, first, second):
+    """Write two streams: (codec, pictures, width, height), the second with numbers from 0 on."""
+    with av.open(str(path), "w") as container:
+        packets = []
+        for start, (codec, count, width, height) in ((1000, first), (0, second)):
+            options = X264 if codec == "libx264" else {}
+            stream = container.add_stream(codec, rate=25, options=options)
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for number in range(count):
+                picture = numbered_picture(start + number, width=width, height=height)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = number
+                packets += stream.encode(frame)
+            packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
 
 
 def _shortened(path):
@@ -115,10 +192,10 @@ KINDS = {
     "odd.mp4": ("pyav", partial(_encode, width=97, height=65, pix_fmt="yuv444p")),
     "odd.webm": ("pyav", partial(_encode, width=97, height=65, **VP9)),
     "live.webm": ("pyav", partial(_encode, container_options={"live": "1"}, **VP9)),
-    "turned_90.mp4": ("decord", partial(_remuxed, rotation=90)),
-    "turned_180.mp4": ("decord", partial(_remuxed, rotation=180)),
-    "turned_-90.mp4": ("decord", partial(_remuxed, rotation=-90)),
-    "turned_90.mkv": ("pyav", partial(_remuxed, rotation=90)),
+    "turned_90.mp4": ("pyav", partial(_remuxed, matrix=(0, -1, 1, 0))),
+    "turned_180.mp4": ("pyav", partial(_remuxed, matrix=(-1, 0, 0, -1))),
+    "turned_-90.mp4": ("pyav", partial(_remuxed, matrix=(0, 1, -1, 0))),
+    "turned_90.mkv": ("pyav", partial(_remuxed, matrix=(0, -1, 1, 0))),
     "message.mp4": ("pyav", partial(_remuxed, swap=20, transform=_information_only)),
     "garbage.mp4": ("pyav", partial(_remuxed, swap=20, transform=_garbage)),
     "hidden.webm": (
@@ -132,9 +209,73 @@ KINDS = {
         ),
     ),
 }
+KINDS |= {
+    "no_sync_table.mp4": ("pyav", _without_sync_table),
+    "no_sync_table_av1.mp4": (
+        "pyav",
+        partial(_without_sync_table, codec="libsvtav1", options=AV1),
+    ),
+    "all_keys.asf": (
+        "pyav",
+        partial(
+            _remuxed,
+            suffix=".asf",
+            how={"codec": "msmpeg4v2", "options": {"g": "12", "b": "2M"}},
+            all_keys=True,
+        ),
+    ),
+    "fast_1500.mkv": ("pyav", partial(_encode, fps=1500)),
+    "fast_2000.mkv": ("pyav", partial(_encode, fps=2000)),
+    "fast_2000.mp4": ("decord", partial(_encode, fps=2000)),
+    "mirrored.mp4": ("pyav", partial(_shown_by, matrix=(-1, 0, 0, 1))),
+    "upside_down.mp4": ("pyav", partial(_shown_by, matrix=(1, 0, 0, -1))),
+    "transposed.mp4": ("pyav", partial(_shown_by, matrix=(0, 1, 1, 0))),
+    "transversed.mp4": ("pyav", partial(_shown_by, matrix=(0, -1, -1, 0))),
+    "mirrored.mkv": ("pyav", partial(_remuxed, matrix=(-1, 0, 0, 1))),
+    "aperture.mp4": ("pyav", _with_aperture),
+    "track_crop.mkv": ("pyav", _with_track_crop),
+    "halved_av1.mp4": (
+        "pyav",
+        partial(_encode, codec="libsvtav1", options=HALVED_AV1, width=192, height=128),
+    ),
+    "thumbnail_first.mp4": (
+        "pyav",
+        partial(
+            _with_other_stream, first=("mjpeg", 1, 48, 32), second=("libx264", NUM_PICTURES, 96, 64)
+        ),
+    ),
+    "thumbnail_first.mkv": (
+        "pyav",
+        partial(
+            _with_other_stream, first=("mjpeg", 1, 48, 32), second=("libx264", NUM_PICTURES, 96, 64)
+        ),
+    ),
+}
 FIRST_NUMBER = {"edit_list.mp4": 25, "edit_list_late.mp4": 41}
 LAST_NUMBER = {"edit_list_short.mp4": 19}
-TURNED = {"turned_90.mp4": 90, "turned_180.mp4": 180, "turned_-90.mp4": -90, "turned_90.mkv": 90}
+SHOWN = {
+    "turned_90.mp4": lambda stored: np.rot90(stored, 1, (1, 2)),
+    "turned_180.mp4": lambda stored: np.rot90(stored, 2, (1, 2)),
+    "turned_-90.mp4": lambda stored: np.rot90(stored, -1, (1, 2)),
+    "turned_90.mkv": lambda stored: np.rot90(stored, 1, (1, 2)),
+    "mirrored.mp4": lambda stored: stored[:, :, ::-1],
+    "mirrored.mkv": lambda stored: stored[:, :, ::-1],
+    "upside_down.mp4": lambda stored: stored[:, ::-1],
+    "transposed.mp4": lambda stored: stored.swapaxes(1, 2),
+    "transversed.mp4": lambda stored: stored.swapaxes(1, 2)[:, ::-1, ::-1],
+    "aperture.mp4": lambda stored: stored[:, 1:59, 4:94],
+    "track_crop.mkv": lambda stored: stored[:, :, 4:],
+}
+"""What a player makes of stored pictures (T, H, W, C)."""
+STORED = SHOWN | {
+    "turned_90.mp4": SHOWN["turned_-90.mp4"],
+    "turned_-90.mp4": SHOWN["turned_90.mp4"],
+    "turned_90.mkv": SHOWN["turned_-90.mp4"],
+    "aperture.mp4": lambda shown: shown,
+    "track_crop.mkv": lambda shown: shown,
+}
+"""The way back, as far as numbers need it to be read."""
+STREAM = {"thumbnail_first.mp4": 1, "thumbnail_first.mkv": 1}
 
 
 @pytest.fixture(scope="module")
@@ -154,21 +295,17 @@ def _shown_pictures(path):
     """Decode from the start with PyAV alone: upright pictures in the order of presentation."""
     pictures = []
     with av.open(str(path)) as container:
-        for packet in container.demux(video=0):
+        for packet in container.demux(video=STREAM.get(path.name, 0)):
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
                 continue
-            pictures += [
-                np.rot90(frame.to_ndarray(format="rgb24"), k=frame.rotation // 90)
-                for frame in frames
-            ]
-    return np.stack(pictures)
+            pictures += [frame.to_ndarray(format="rgb24") for frame in frames]
+    return SHOWN.get(path.name, np.asarray)(np.stack(pictures))
 
 
 def _numbers(pictures, name):
-    turned = np.rot90(pictures, k=-TURNED.get(name, 0) // 90, axes=(1, 2))
-    return [read_number(picture) for picture in turned]
+    return [read_number(picture) for picture in STORED.get(name, np.asarray)(pictures)]
 
 
 def _random_clip(randomness, num_frames):
@@ -225,7 +362,7 @@ def test_pyav_seeks_and_decodes_only_what_a_frame_needs(video_of_kind, name, mon
     def refuse(decoder):
         raise AssertionError("the whole video was decoded")
 
-    monkeypatch.setattr("stvit_video.video.decoding.pyav.decode_all", refuse)
+    monkeypatch.setattr("stvit_video.video.decoding.pyav.pick_frames", refuse)
     monkeypatch.setattr("stvit_video.video.decoding.indexing.decode_all", refuse)
     with open_video(video_of_kind(name), backend="pyav") as decoder:
         numbers = [read_number(p) for p in decoder.frames(range(decoder.num_frames)).numpy()]
@@ -313,3 +450,52 @@ def test_a_change_of_size_is_scaled_to_the_first_one(tmp_path):
     frames = read_frames(path, [3, 20])
     assert frames.shape == (2, 64, 96, 3)
     assert [read_number(p.numpy()) for p in frames] == [3, 8]
+
+
+@pytest.mark.parametrize("backend", ["decord", "torchcodec"])
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_backend_shows_pictures_as_a_player_does(video_of_kind, name, backend):
+    path = video_of_kind(name)
+    expected = _shown_pictures(path)
+    try:
+        decoder = open_video(path, backend=backend)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    with decoder:
+        frames = decoder.frames([40, 3]).numpy()
+        assert (decoder.info.width, decoder.info.height) == (frames.shape[2], frames.shape[1])
+    assert _numbers(frames, name) == [40, 3]
+    assert np.abs(frames.astype(int) - expected[[40, 3]]).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "detail"),
+    [
+        ("decord", "fast_2000.mkv", "pictures share a time"),
+        ("torchcodec", "fast_2000.mkv", "pictures share a time"),
+        (
+            "decord",
+            "no_sync_table.mp4",
+            "its table calls pictures key frames that are none",
+        ),
+    ],
+)
+def test_a_backend_that_is_known_to_be_wrong_refuses(video_of_kind, backend, name, detail):
+    path = video_of_kind(name)
+    with pytest.raises((VideoDecodeError, ConfigError)) as caught:
+        open_video(path, backend=backend)
+    if isinstance(caught.value, ConfigError):
+        pytest.skip(str(caught.value))
+    assert str(caught.value) == (
+        f"{path}: wrong backend: {detail}; use auto or pyav ({backend}, open)"
+    )
+
+
+def test_only_pictures_that_need_no_other_are_entries(video_of_kind):
+    with PyavDecoder(video_of_kind("all_keys.asf")) as decoder:
+        table = decoder.index.table
+        assert not decoder.index.is_sequential
+        assert np.flatnonzero(np.isin(table.positions, table.entries)).tolist() == [
+            *range(0, NUM_PICTURES, 12)
+        ]
+        assert table.num_false_keys == NUM_PICTURES - 5

@@ -52,6 +52,21 @@ def test_what_is_not_shown_is_not_listed():
     assert table.is_exact
 
 
+def test_entries_can_be_taken_away():
+    table = _open_gop()
+    fewer = table.with_entries_at([60, 10])
+    assert fewer.entries.tolist() == [4]
+    assert (fewer.entry(0).pts, fewer.entry(0).dts) == (60, 60)
+    assert (fewer.num_false_keys, table.num_false_keys) == (1, 0)
+    assert table.entries.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(("times", "is_shared"), [((0, 10, 20), False), ((0, 10, 10), True)])
+def test_pictures_that_share_a_time_are_noticed(times, is_shared):
+    table = _table(*(_Packet(pts, key=pts == 0) for pts in times))
+    assert table.has_shared_times is is_shared
+
+
 @pytest.mark.parametrize(
     ("packets", "how", "doubt"),
     [

@@ -84,6 +84,21 @@ def test_a_length_that_reaches_behind_the_packet_is_not_sound():
     assert not packet_reader("h264", _mp4_header(0))(b"\0\0\1" + picture, False).is_sound
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_packet_without_any_known_part_has_lost_its_picture(codec):
+    read = packet_reader(codec, None)
+    for payload in (bytes(40), ANNEX_B + bytes([0x7F] * 9)):
+        facts = read(payload, False)
+        assert (facts.shows_picture, facts.is_sound) == (True, False)
+
+
+def test_h264_a_message_may_end_anywhere():
+    message = bytes([6, 255, 255, 2, 255, 1, *[7] * 20])
+    for end in range(1, len(message)):
+        assert not _h264(ANNEX_B + message[:end], is_key=True).is_entry
+        assert not _h264(ANNEX_B + bytes([6] + [255] * end), is_key=True).is_entry
+
+
 def test_hevc_decoding_may_start_at_a_random_access_picture():
     read = packet_reader("hevc", None)
     first_slice = bytes([1, 0x80])
@@ -109,6 +124,47 @@ def test_vp9_tells_whether_it_is_shown():
     assert read(bytes([hidden, 0, 0xC1]), False).shows_picture  # a superframe
     assert read(bytes([again]), False).shows_picture
     assert not read(bytes([0b01000010, 0]), True).is_sound
+
+
+def test_vp9_the_first_picture_of_a_superframe_says_whether_it_is_a_key():
+    read = packet_reader("vp9", None)
+    key, inter, end = 0b10000000, 0b10000100, 0xC1
+    assert read(bytes([key, 0, end]), True) == (True, True, True, True)
+    assert not read(bytes([inter, 0, end]), True).is_sound
+    assert read(bytes([inter, 0, end]), False).is_sound
+
+
+def _obu(kind, *body):
+    return bytes([kind << 3 | 2, len(body), *body])
+
+
+@pytest.mark.parametrize(
+    ("header", "is_entry"),
+    [
+        (0b00010000, True),  # key frame
+        (0b00110000, False),  # inter frame
+        (0b01010000, False),  # intra only: later pictures may refer to earlier ones
+        (0b10000000, False),  # one that was decoded before is shown
+    ],
+)
+def test_av1_decoding_may_start_at_a_key_frame(header, is_entry):
+    read = packet_reader("av1", None)
+    delimiter, sequence, metadata = _obu(2), _obu(1, 0b00000000, 9), _obu(5, *[1] * 200)
+    payload = delimiter + sequence + metadata[:1] + b"\xc8\x01" + metadata[2:] + _obu(6, header, 1)
+    assert read(payload, True) == (True, is_entry, True, True)
+    assert not read(payload, False).is_entry
+
+
+def test_av1_a_sequence_of_still_pictures_has_only_key_frames():
+    payload = _obu(1, 0b00011000) + _obu(6, 0b11110000)
+    assert packet_reader("av1", None)(payload, True).is_entry
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x80\0", _obu(2), bytes([6 << 3 | 2, 9, 0]), b"\x32" + b"\xff" * 9]
+)
+def test_av1_nonsense_is_not_sound(payload):
+    assert not packet_reader("av1", None)(payload, True).is_sound
 
 
 def test_other_codecs_are_believed():
