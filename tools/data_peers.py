@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import decord
 import numpy as np
 import torch
 from pytorchvideo.data import LabeledVideoDataset
@@ -44,6 +43,8 @@ class BareDecord(Dataset[tuple[Tensor, int]]):
         return len(self.records)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        import decord  # here, for its libvpx would get in the way of PyAV's encoder
+
         record = self.records[index]
         reader = decord.VideoReader(str(record.path), num_threads=1)
         indices = _frame_indices(self.scheme, index, len(reader))
