@@ -47,12 +47,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=Path, help="folder of videos to keep, or made before")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.workers) as pool:
         backends = BACKENDS if has_torchcodec() else BACKENDS[:-1]
-        for (kind, paths), way in product(write_kinds(Path(folder)).items(), WAYS):
+        for (kind, paths), way in product(write_kinds(options.files or Path(folder)).items(), WAYS):
             speeds: dict[str, list[float]] = {name: [] for name in backends}
             for _ in range(options.rounds):
                 for name in backends:
@@ -93,7 +94,7 @@ def write_kinds(folder: Path) -> dict[str, list[Path]]:
 
 
 def _as_vp9(sources: list[Path], folder: Path) -> list[Path]:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     targets = [folder / f"{source.stem}.webm" for source in sources]
     with ProcessPoolExecutor() as pool:
         list(pool.map(_write_vp9, sources, targets))
@@ -101,6 +102,8 @@ def _as_vp9(sources: list[Path], folder: Path) -> list[Path]:
 
 
 def _write_vp9(source: Path, target: Path) -> None:
+    if target.exists():
+        return
     frames = read_frames(source, range(300)).numpy()
     options = {"g": "128", "cpu-used": "8"}
     write_pictures(target, frames, codec="libvpx-vp9", fps=30, options=options)

@@ -69,10 +69,11 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=24, help="different videos")
     parser.add_argument("--passes", type=int, default=40, help="times each is read in a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--files", type=Path, help="folder of videos to keep, or made before")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = write_files(Path(folder), options.videos, options.workers)
+        files = write_files(options.files or Path(folder), options.videos, options.workers)
         contenders = all_contenders(files, passes=options.passes, num_workers=options.workers)
         result: dict[str, Any] = {"conditions": conditions(options, files)}
         speeds = take_turns(contenders, options.rounds, options.workers)
@@ -83,22 +84,24 @@ def main() -> None:
 
 def write_files(folder: Path, num_videos: int, num_workers: int) -> dict[str, Records]:
     """Write 10 s of 340x256 per video: as x264 does by default, and prepared for both readings."""
-    sources = write_sources(folder / "source", num_videos=num_videos, width=340, height=256)
-    settings = {"num_workers": num_workers, "timeout_seconds": 600, "fresh": False}
-    run_scan(sources, folder / "source.csv", **settings)
-    for purpose, stride in (("dense", 4), ("segments", None)):
-        run_preparation(
-            sources,
-            folder / purpose,
-            encode=EncodeSettings(),
-            groups=plan_groups(purpose, stride=stride, gop=None),
-            **settings,
-        )
-    return {
-        "source": _records(folder / "source.csv"),
-        "dense": _records(folder / "dense" / "manifest.csv"),
-        "segments": _records(folder / "segments" / "manifest.csv"),
+    listing = {
+        "source": folder / "source.csv",
+        "dense": folder / "dense" / "manifest.csv",
+        "segments": folder / "segments" / "manifest.csv",
     }
+    if not all(path.exists() for path in listing.values()):
+        sources = write_sources(folder / "source", num_videos=num_videos, width=340, height=256)
+        settings = {"num_workers": num_workers, "timeout_seconds": 600, "fresh": False}
+        run_scan(sources, listing["source"], **settings)
+        for purpose, stride in (("dense", 4), ("segments", None)):
+            run_preparation(
+                sources,
+                folder / purpose,
+                encode=EncodeSettings(),
+                groups=plan_groups(purpose, stride=stride, gop=None),
+                **settings,
+            )
+    return {kind: _records(path) for kind, path in listing.items()}
 
 
 def _records(manifest: Path) -> Records:
