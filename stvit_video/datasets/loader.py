@@ -6,6 +6,7 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 import time
 import warnings
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 import torch
@@ -36,7 +37,7 @@ class VideoLoader(StatefulDataLoader):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the epoch; before the first iteration this starts the workers."""
-        with noticing_dead_workers(self.num_workers):
+        with noticing_dead_workers(self.num_workers, self._workers):
             return super().state_dict()
 
     def on(self, device: torch.device | None) -> Self:
@@ -77,19 +78,22 @@ class VideoLoader(StatefulDataLoader):
 
     def _batches(self) -> Iterator[Batch]:
         try:
-            with noticing_dead_workers(self.num_workers):
+            with noticing_dead_workers(self.num_workers, self._workers):
                 parcels = super().__iter__()
             while True:
-                with noticing_dead_workers(self.num_workers):
+                with noticing_dead_workers(self.num_workers, self._workers):
                     parcel = next(parcels, None)
                 if parcel is None:
                     return
                 yield self.delivery(parcel)
         except WorkerDiedError:
-            for worker in self._iterator._workers if self._iterator else ():
+            for worker in self._workers():
                 worker.kill()  # they may wait for what the dead one held
             self._iterator = None
             raise
+
+    def _workers(self) -> list[BaseProcess]:
+        return getattr(self._iterator, "_workers", [])
 
 
 def build_loader(
