@@ -21,7 +21,6 @@ from stvit_video.video.decoding.decoder import (
     check_process,
     has_backend,
 )
-from stvit_video.video.decoding.display import turn
 from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import index_video
@@ -50,6 +49,8 @@ class DecordDecoder:
             raise self._refusal("pictures share a time")
         if table.has_false_list:
             raise self._refusal("its table calls pictures key frames that are none")
+        if not self._index.has_declared_duration:
+            raise self._refusal("its header gives no true length")
         try:
             self._reader: Any = self._decord.VideoReader(str(path), num_threads=1)
         except (self._decord.DECORDError, RuntimeError) as error:
@@ -99,10 +100,10 @@ class DecordDecoder:
         """Show pictures as a player does: decord has turned them where it could, no more."""
         display = self._index.display
         turns = display.naive_turns if self._index.table.format_name == "mov" else 0
-        stored = turn(pictures, -turns)
-        if stored.shape[1:3] != (display.height, display.width):
-            raise self._refusal(f"it gives pictures of {stored.shape[2]}x{stored.shape[1]}")
-        return display.show(stored)
+        try:
+            return display.set_upright(pictures, num_turned=turns)
+        except ValueError as error:
+            raise self._refusal(str(error)) from error
 
     def _check_stream(self) -> None:
         """Refuse a file of which decord reads another stream; it cannot be told which."""

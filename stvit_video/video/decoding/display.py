@@ -64,6 +64,18 @@ class Display(NamedTuple):
             shown = _flip(shown, -2)
         return turn(shown, self.quarter_turns)
 
+    def set_upright(self, pictures: Tensor, *, num_turned: int) -> Tensor:
+        """Show pictures (T, H, W, C) that a decoder has turned by some quarters already.
+
+        Raises:
+            ValueError: they are not of the stored size.
+        """
+        stored = turn(pictures, -num_turned)
+        height, width = stored.shape[1:3]
+        if (width, height) != (self.width, self.height):
+            raise ValueError(f"it gives pictures of {width}x{height}")
+        return self.show(stored)
+
 
 def display_of(frame: Any, crop: Crop) -> Display:
     """Read from a decoded `VideoFrame` of PyAV how the pictures of its video are shown.

@@ -23,6 +23,6 @@ def doubt_of_decord(index: VideoIndex) -> str:
         f"size {width}x{height}": width % 2 + height % 2 > 0 or width < _SMALLEST_WIDTH,
         "pictures that are cropped, mirrored or turned": not index.display.is_as_stored,
         "the file is cut off behind its last frame": index.is_cut,
-        "no length in the header": not index.has_declared_duration,
+        "no true length in the header": not index.has_declared_duration,
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

@@ -38,7 +38,7 @@ class VideoIndex:
     pix_fmt: str
     """Layout of the stored pixels, as FFmpeg calls it."""
     has_declared_duration: bool
-    """The header says how long the video is; one written live does not."""
+    """The header says how long the video is; one written live does not, a damaged one lies."""
     is_cut: bool
     """The file ends before its headers say, though after its last frame."""
     is_sequential: bool = False

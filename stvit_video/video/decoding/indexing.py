@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 from av.error import FFmpegError
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
@@ -166,9 +167,17 @@ def _make_index(
         num_videos=len(video_streams(container)),
         display=display,
         pix_fmt=first.format.name,
-        has_declared_duration=container.duration is not None,
+        has_declared_duration=_declares_duration(container, stream, table),
         is_cut=extent.is_cut,
     )
+
+
+def _declares_duration(container: Any, stream: Any, table: PacketTable) -> bool:
+    """Whether the header gives a length, and not one that the pictures make absurd."""
+    if container.duration is None or not len(table.pts):
+        return False
+    end = max(int(table.pts[-1]), int(table.pts[-1] - table.pts[0])) + table.last_duration
+    return bool(container.duration / av.time_base < 2 * float(end * stream.time_base) + 60)
 
 
 def _fault(

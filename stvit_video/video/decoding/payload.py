@@ -153,13 +153,39 @@ def _vp9_facts(payload: Payload, is_key: bool) -> PacketFacts:
     bits = payload[0] << (1 if profile == 3 else 0)
     shows_existing, is_inter, is_shown = bits >> 3 & 1, bits >> 2 & 1, bits >> 1 & 1
     if payload[-1] & 0xE0 == 0xC0:  # a superframe: hidden frames and the one that is shown
-        is_sound = bool(shows_existing) or bool(is_inter) != is_key
+        is_sound = (bool(shows_existing) or bool(is_inter) != is_key) and _fits_together(payload)
         return PacketFacts(shows_picture=True, is_entry=is_key, is_sound=is_sound)
     if shows_existing:
         return PacketFacts(shows_picture=True, is_entry=False, is_sound=not is_key)
-    return PacketFacts(
-        shows_picture=bool(is_shown), is_entry=is_key, is_sound=bool(is_inter) != is_key
-    )
+    is_sound = bool(is_inter) != is_key
+    if is_inter and is_shown and profile < 3:
+        is_sound = is_sound and _has_possible_size(payload)
+    return PacketFacts(shows_picture=bool(is_shown), is_entry=is_key, is_sound=is_sound)
+
+
+def _has_possible_size(payload: Payload) -> bool:
+    """Whether a shown picture of VP9 that gives its own size gives one that FFmpeg can hold.
+
+    After one that it cannot, FFmpeg refuses every later picture too.
+    """
+    bits = int.from_bytes(bytes(payload[1:9]).ljust(8, b"\0"), "big")  # behind the first 8 bits
+    bits = bits << (0 if payload[0] & 1 else 2) & (1 << 64) - 1  # the last: no context to reset
+    if bits >> 41 & 7:  # behind 8 bits of places to fill and three references of 4 bits
+        return True  # as large as one of them
+    width, height = (bits >> 25 & 0xFFFF) + 1, (bits >> 9 & 0xFFFF) + 1
+    return (width + 128) * (height + 128) < (1 << 31) // 8
+
+
+def _fits_together(superframe: Payload) -> bool:
+    """Whether the sizes at the end of a superframe, between two equal marks, fit into it."""
+    mark = superframe[-1]
+    num_frames, width = (mark & 7) + 1, (mark >> 3 & 3) + 1
+    start = len(superframe) - 2 - num_frames * width
+    if start < 0 or superframe[start] != mark:
+        return True  # one picture that happens to end like that
+    places = range(start + 1, len(superframe) - 1, width)
+    sizes = [int.from_bytes(superframe[place : place + width], "little") for place in places]
+    return min(sizes) > 0 and sum(sizes) <= start
 
 
 def _av1_facts(payload: Payload, is_key: bool) -> PacketFacts:

@@ -21,7 +21,6 @@ from stvit_video.video.decoding.decoder import (
     check_process,
     has_backend,
 )
-from stvit_video.video.decoding.display import turn
 from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import index_video
@@ -85,7 +84,10 @@ class TorchcodecDecoder:
             raise VideoDecodeError(
                 self.path, backend="torchcodec", stage="decode", reason="corrupt"
             ) from error
-        return self._index.display.show(turn(pictures, -self._turns))
+        try:
+            return self._index.display.set_upright(pictures, num_turned=self._turns)
+        except ValueError as error:
+            raise wrong_backend(self.path, str(error), backend="torchcodec") from error
 
 
 def _load_decoders() -> Any:

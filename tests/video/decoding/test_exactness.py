@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding.exactness import doubt_of_decord
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_frames
 from stvit_video.video.decoding.pyav import PyavDecoder
@@ -324,7 +325,7 @@ def test_auto_serves_no_wrong_frame(video_of_kind, name, monkeypatch):
     assert len(expected) == info.num_frames == len(shown) - num_missing
     if not num_missing:
         assert _numbers(expected, name) == list(shown)
-    assert info.backend == KINDS[name][0]
+    assert info.backend == "pyav"
     assert expected.shape[1:3] == (info.height, info.width)
     randomness = random.Random(name)
     for _ in range(NUM_CLIPS):
@@ -332,6 +333,24 @@ def test_auto_serves_no_wrong_frame(video_of_kind, name, monkeypatch):
         pictures = read_frames(path, indices).numpy()
         assert _numbers(pictures, name) == _numbers(expected[indices], name)
         assert np.array_equal(pictures, expected[indices])
+
+
+@pytest.mark.parametrize("name", [name for name, (use, _) in KINDS.items() if use == "decord"])
+def test_decord_gives_the_same_where_its_exactness_is_not_in_doubt(video_of_kind, name):
+    path = video_of_kind(name)
+    with PyavDecoder(path) as decoder:
+        assert doubt_of_decord(decoder.index) == ""
+        expected = decoder.frames(range(NUM_PICTURES))
+    randomness = random.Random(name)
+    for _ in range(NUM_CLIPS // 4):
+        indices = _random_clip(randomness, NUM_PICTURES)
+        assert torch.equal(read_frames(path, indices, backend="decord"), expected[indices])
+
+
+@pytest.mark.parametrize("name", [name for name, (use, _) in KINDS.items() if use == "pyav"])
+def test_the_exactness_of_decord_is_in_doubt(video_of_kind, name):
+    with PyavDecoder(video_of_kind(name)) as decoder:
+        assert doubt_of_decord(decoder.index) != ""
 
 
 @pytest.mark.parametrize("name", ["open.mp4", "hevc.mp4", "mpeg4.avi", "transport.ts"])

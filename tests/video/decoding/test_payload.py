@@ -134,6 +134,37 @@ def test_vp9_the_first_picture_of_a_superframe_says_whether_it_is_a_key():
     assert read(bytes([inter, 0, end]), False).is_sound
 
 
+@pytest.mark.parametrize(
+    ("sizes", "mark", "is_sound"),
+    [
+        ([20, 10], 0xC1, True),
+        ([20, 11], 0xC1, False),  # more than there is
+        ([30, 0], 0xC1, False),
+        ([0xFF, 1], 0xC1, False),
+        ([0xFF, 1], 0xC0, True),  # no second mark: one picture that ends like that
+    ],
+)
+def test_vp9_the_pictures_of_a_superframe_fit_into_it(sizes, mark, is_sound):
+    payload = bytes([0b10000100, *[0] * 29, 0xC1, *sizes, mark])
+    assert packet_reader("vp9", None)(payload, False).is_sound == is_sound
+
+
+@pytest.mark.parametrize(
+    ("found", "width", "height", "is_sound"),
+    [
+        ("000", 26663, 43311, False),
+        ("000", 3840, 2160, True),
+        ("001", 26663, 43311, True),  # as large as a reference; other bits follow
+    ],
+)
+@pytest.mark.parametrize("resets_no_context", [0, 1])
+def test_vp9_a_size_that_cannot_be_is_not_sound(found, width, height, is_sound, resets_no_context):
+    bits = f"1000011{resets_no_context}" + "00" * (1 - resets_no_context) + "00000001" + "0101" * 3
+    bits += found + f"{width - 1:016b}{height - 1:016b}"
+    payload = int(bits.ljust(80, "0"), 2).to_bytes(10, "big")
+    assert packet_reader("vp9", None)(payload, False).is_sound == is_sound
+
+
 def _obu(kind, *body):
     return bytes([kind << 3 | 2, len(body), *body])
 
