@@ -67,16 +67,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=(os.cpu_count() or 2) - 1)
     parser.add_argument("--videos", type=int, default=24, help="different videos")
-    parser.add_argument("--passes", type=int, default=40, help="times each is read in a round")
+    parser.add_argument("--passes", type=int, default=200, help="times each is read at most")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each contender and round")
+    parser.add_argument("--only", default="", help="what the names of contenders hold")
     parser.add_argument("--files", type=Path, help="folder of videos to keep, or made before")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(options.files or Path(folder), options.videos, options.workers)
-        contenders = all_contenders(files, passes=options.passes, num_workers=options.workers)
+        found = all_contenders(files, passes=options.passes, num_workers=options.workers)
+        contenders = {name: run for name, run in found.items() if options.only in name[-1]}
         result: dict[str, Any] = {"conditions": conditions(options, files)}
-        speeds = take_turns(contenders, options.rounds, options.workers)
+        speeds = take_turns(contenders, options)
         result["clips_per_second"] = [[*name, figures] for name, figures in speeds.items()]
     write_file(options.output / "feed.json", json.dumps(result, indent=1) + "\n")
     write_file(options.output / "feed.md", render(result))
@@ -200,9 +203,12 @@ def decode_alone(
     num_workers: int,
 ) -> Iterator[int]:
     """Open and decode to RGB in processes; no crop, no batch, nothing handed over but a count."""
-    with ProcessPoolExecutor(num_workers) as pool:
-        decode = partial(_decode, store=store, scheme=scheme)
+    decode = partial(_decode, store=store, scheme=scheme)
+    pool = ProcessPoolExecutor(num_workers)
+    try:
         yield from pool.map(decode, records, range(len(records)), chunksize=BATCH_SIZE)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _decode(
@@ -241,21 +247,30 @@ def _bytes_read() -> int:
 
 
 def take_turns(
-    contenders: dict[tuple[str, str, str], Pass], num_rounds: int, num_workers: int
+    contenders: dict[tuple[str, str, str], Pass], options: argparse.Namespace
 ) -> dict[tuple[str, str, str], list[float]]:
     """Clips per second of each contender in each round, after two batches of each worker."""
     speeds: dict[tuple[str, str, str], list[float]] = {name: [] for name in contenders}
-    for _ in range(num_rounds):
+    for _ in range(options.rounds):
         for name, begin in contenders.items():
-            start, clips = 0.0, 0
-            for number, count in enumerate(begin()):
-                if number < 2 * num_workers:
-                    start = time.perf_counter()
-                else:
-                    clips += count
-            speeds[name].append(round(clips / (time.perf_counter() - start), 1))
-            print(name, speeds[name][-1], flush=True)
+            speeds[name].append(round(clips_per_second(begin(), options), 1))
+            print(*name, speeds[name][-1], flush=True)
     return speeds
+
+
+def clips_per_second(counts: Iterator[int], options: argparse.Namespace) -> float:
+    """Read for some seconds, or to the end."""
+    start, clips, now = 0.0, 0, 0.0
+    for number, count in enumerate(counts):
+        now = time.perf_counter()
+        if number < 2 * options.workers:
+            start = now
+        else:
+            clips += count
+        if number > 2 * options.workers and now > start + options.seconds:
+            break
+    counts.close()  # type: ignore[attr-defined]
+    return clips / (now - start)
 
 
 def conditions(options: argparse.Namespace, files: dict[str, Records]) -> dict[str, Any]:
@@ -270,7 +285,7 @@ def conditions(options: argparse.Namespace, files: dict[str, Records]) -> dict[s
         "processor": f"{os.cpu_count()} cores, {platform.machine()}, {device}",
         "workers": options.workers,
         "rounds": options.rounds,
-        "clips_per_round": options.videos * options.passes,
+        "seconds": options.seconds,
         "kilobytes_per_video": sizes,
         "bytes_per_clip": bytes_per_clip(files),
         "versions": {name: version(name) for name in ("torch", "av", "decord", "torchdata")},
@@ -284,7 +299,7 @@ def render(result: dict[str, Any]) -> str:
     rows = []
     for kind, way, name, figures in result["clips_per_second"]:
         median = medians[kind, way, name]
-        ratio = median / medians[kind, way, "bare decoding"]
+        ratio = median / medians.get((kind, way, "bare decoding"), float("nan"))
         rows.append([kind, way, name, median, min(figures), max(figures), ratio])
     number = Column(title="clips/s", format=".0f")
     columns: list[Column | str] = [
@@ -298,7 +313,7 @@ def render(result: dict[str, Any]) -> str:
     shares = ", ".join(f"{kind} {share}" for kind, share in told["bytes_per_clip"].items())
     note = (
         f"{told['date']}, {told['processor']}, {told['workers']} workers, medians of"
-        f" {told['rounds']} rounds in turns, {told['clips_per_round']} clips a round, batches of"
+        f" {told['rounds']} rounds in turns of {told['seconds']:g} s, batches of"
         f" {BATCH_SIZE}, 16 frames at stride 4 (dense) or of 16 parts (segments). 10 s of 340x256"
         f" at 30 fps: {sizes} a video, in the file cache; prepared for the reading. Bytes that a"
         f" clip reads, as a share of its file: {shares}. {versions}. PyTorchVideo cannot decode"

@@ -3,6 +3,7 @@
 Legend: B clips in a batch, C colours, T frames, S height and width of a clip.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,15 @@ import torch
 from torch import Tensor
 
 from stvit_video.datasets.clips import FailedVideo, Item, Sample
-from stvit_video.video.pixels.planes import ClipPlanes, PlaneBatch, make_clips, stack_planes
+from stvit_video.datasets.slots import PinnedSlots, Slots
+from stvit_video.video.pixels.planes import (
+    ClipPlanes,
+    PlaneBatch,
+    TakeMemory,
+    make_clips,
+    new_memory,
+    stack_planes,
+)
 
 
 class Batch(NamedTuple):
@@ -38,9 +47,26 @@ class Parcel(NamedTuple):
     labels: Tensor
     """int64 (3, B): label, video index and view index."""
     failures: tuple[FailedVideo, ...]
+    worker: int = -1
+    """Which worker packed it; -1 for the process itself."""
 
 
-def collate_samples(items: Sequence[Item]) -> Parcel:
+class Packing:
+    """Packs the items of a batch, in memory that a worker keeps."""
+
+    def __init__(self, num_slots: int) -> None:
+        """A worker fills `num_slots` pieces of memory in turn."""
+        self.slots = Slots(num_slots)
+
+    def __call__(self, items: Sequence[Item]) -> Parcel:
+        """Pack: `Slots` says how long a reader may look at the planes."""
+        worker = torch.utils.data.get_worker_info()
+        if worker is None:
+            return collate_samples(items)
+        return collate_samples(items, take=self.slots.take)._replace(worker=worker.id)
+
+
+def collate_samples(items: Sequence[Item], *, take: TakeMemory = new_memory) -> Parcel:
     """Stack the views of the items; keep the failed videos apart."""
     samples: list[Sample] = []
     failures = []
@@ -51,13 +77,12 @@ def collate_samples(items: Sequence[Item]) -> Parcel:
             samples.append(item)
         else:
             samples += item
-    in_worker = torch.utils.data.get_worker_info() is not None
     planes = [(row, s.clip) for row, s in enumerate(samples) if isinstance(s.clip, ClipPlanes)]
     clips = [(row, s.clip) for row, s in enumerate(samples) if isinstance(s.clip, Tensor)]
     labels = [(sample.label, sample.video_index, sample.view_index) for sample in samples]
     return Parcel(
         torch.stack([clip for _, clip in clips]) if clips else torch.empty(0),
-        stack_planes([clip for _, clip in planes], share=in_worker) if planes else None,
+        stack_planes([clip for _, clip in planes], take=take) if planes else None,
         torch.tensor([row for row, _ in clips + planes], dtype=torch.int64),
         torch.tensor(labels, dtype=torch.int64).reshape(-1, 3).T.contiguous(),
         tuple(failures),
@@ -69,21 +94,30 @@ class Delivery:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.stream: torch.cuda.Stream | None = None
+        self._stream: torch.cuda.Stream | None = None
+        self._slots = PinnedSlots()
+        self._copied: deque[torch.cuda.Event] = deque()
 
     def __call__(self, parcel: Parcel) -> Batch:
         """Return the batch, on the device; what follows on its current stream may read it."""
         if self.device.type != "cuda":
             return self._make(parcel)
-        if self.stream is None:  # not before: the process may choose its GPU late
-            self.stream = torch.cuda.Stream(self.device)
-        with torch.cuda.stream(self.stream):
+        if self._stream is None:  # not before: the process may choose its GPU late
+            self._stream = torch.cuda.Stream(self.device)
+        if parcel.planes is not None and parcel.planes.slot >= 0:
+            self._slots.pin(parcel.planes.data, worker=parcel.worker, slot=parcel.planes.slot)
+        with torch.cuda.stream(self._stream):
             batch = self._make(parcel)
         current = torch.cuda.current_stream(self.device)
-        current.wait_stream(self.stream)
+        current.wait_stream(self._stream)
         for tensor in batch[:4]:
             tensor.record_stream(current)
         return batch
+
+    def release_memory(self) -> None:
+        """Wait until all parcels but the last have left main memory: workers may fill it again."""
+        while len(self._copied) > 1:
+            self._copied.popleft().synchronize()
 
     def _make(self, parcel: Parcel) -> Batch:
         clips, rows, labels = (
@@ -91,10 +125,10 @@ class Delivery:
             for tensor in (parcel.clips, parcel.rows, parcel.labels)
         )
         if parcel.planes is not None:
-            luma, chroma, numbers = (
-                plane.to(self.device, non_blocking=True) for plane in parcel.planes[:3]
-            )
-            made = make_clips(PlaneBatch(luma, chroma, numbers, parcel.planes.size))
+            planes = parcel.planes.to(self.device)
+            if self._stream is not None:
+                self._copied.append(self._stream.record_event())
+            made = make_clips(planes)  # (B, C, T, S, S)
             clips = torch.cat([clips, made])[rows.argsort()] if len(clips) else made
         label, video_index, view_index = labels
         return Batch(clips, label, video_index, view_index, parcel.failures)

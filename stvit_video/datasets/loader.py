@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from stvit_video.datasets.batches import Batch, Delivery, collate_samples
+from stvit_video.datasets.batches import Batch, Delivery, Packing
 from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import EpochSampler, ItemKey
 from stvit_video.datasets.worker_death import noticing_dead_workers
@@ -81,6 +81,7 @@ class VideoLoader(StatefulDataLoader):
             with noticing_dead_workers(self.num_workers, self._workers):
                 parcels = super().__iter__()
             while True:
+                self.delivery.release_memory()
                 with noticing_dead_workers(self.num_workers, self._workers):
                     parcel = next(parcels, None)
                 if parcel is None:
@@ -127,7 +128,7 @@ def build_loader(
             batch_size=batch_size,
             sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
             num_workers=num_workers,
-            collate_fn=collate_samples,
+            collate_fn=Packing(prefetch_batches + 2),
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
             worker_init_fn=_use_one_thread,

@@ -75,16 +75,6 @@ def test_a_key_decides_the_random_clip_and_leaves_the_global_state_alone(three_v
     assert numbers(dataset[2].clip)[1] == numbers(dataset[2].clip)[1]
 
 
-def test_the_decoder_that_a_scan_found_exact_is_used_where_it_is_installed(three_videos):
-    backends = []
-    for name in ("pyav", "gone", ""):
-        record = three_videos[0]._replace(backend=name)
-        backends.append(_dataset([record])._backend(record))
-        assert numbers(_dataset([record])[0].clip)[1:] == [5, 7]
-    assert backends == ["pyav", "auto", "auto"]
-    assert _dataset([record], backend="decord")._backend(record) == "decord"
-
-
 def test_a_broken_video_is_an_error_that_names_it(three_videos, tmp_path):
     path = tmp_path / "empty.mp4"
     path.touch()

@@ -96,9 +96,7 @@ def run_preparation(
         done, fault = _prepare(run, plan, replace(encode, gop=groups.gop), groups, fresh=fresh)
         if done:
             write_manifest(_listed(videos, plan, done, groups), prepared)
-            new = {plan.targets[source]: it.result for source, it in done.items()}
-            write_indexes(index_path(prepared), packed_indexes(new))
-            _copy_missing(listing, prepared)
+            _write_beside(prepared, plan, done, listing)
         if fault:
             raise WriteError(
                 f"{output_dir} cannot be written: {fault}; {len(done)} of {len(plan.targets)}"
@@ -154,8 +152,12 @@ def _listed(
     return prepared_manifest(videos, targets, results, made_for=groups.made_for)
 
 
-def _copy_missing(listing: Path, prepared: Path) -> None:
-    """Let coverage count, beside every accuracy, the videos that the sources lacked."""
+def _write_beside(
+    prepared: Path, plan: PreparePlan, done: dict[Path, _Done], listing: Path
+) -> None:
+    """Keep what is known of the packets, and the sources that were missing, for every accuracy."""
+    new = {plan.targets[source]: it.result for source, it in done.items()}
+    write_indexes(index_path(prepared), packed_indexes(new))
     missing_path(prepared).unlink(missing_ok=True)
     if (missing := missing_path(listing)).is_file():
         write_file(missing_path(prepared), missing.read_text(encoding="utf-8"))

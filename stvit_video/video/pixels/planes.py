@@ -6,8 +6,10 @@ half the bytes. The device does both for the whole batch with two matrix product
 Legend: B clips, T frames, h w height and width of what is shipped, S of a clip, C colours.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from stvit_video.video.frame_planes import FramePlanes
 from stvit_video.video.pixels.transform import WindowTransform
 
+_NUM_NUMBERS = 20
 _MOST_SHIPPED = 4
 """Pixels of a frame for each of the clip up to which planes are shipped: 456x256 for 224x224."""
 
@@ -34,17 +37,53 @@ class ClipPlanes(NamedTuple):
     """Height and width S of the clip."""
 
 
-class PlaneBatch(NamedTuple):
-    """B clips of any sizes; what lies outside of a clip is zero and never read."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaneBatch:
+    """B clips of any sizes in one piece of memory; what lies outside of a clip is never read."""
 
-    luma: Tensor
-    """uint8 (B, T, h, w)."""
-    chroma: Tensor
-    """uint8 (B, T, 2, h / 2, w / 2)."""
-    numbers: Tensor
-    """float32 (B, 20), see `ClipPlanes`."""
+    data: Tensor
+    """uint8: numbers, luma and chroma, one behind the other."""
+    num_clips: int
+    num_frames: int
+    height: int
+    """Of the highest clip, even."""
+    width: int
+    """Of the widest clip, even."""
     size: int
-    """Height and width S of the clips."""
+    """Height and width S of the clips to be made."""
+    slot: int = -1
+    """Which of its pieces of memory the worker has filled; -1 where it has none of its own."""
+
+    @property
+    def numbers(self) -> Tensor:
+        """float32 (B, 20), see `ClipPlanes`."""
+        return self._part(0, 4 * _NUM_NUMBERS).view(torch.float32)
+
+    @property
+    def luma(self) -> Tensor:
+        """uint8 (B, T, h, w)."""
+        start = 4 * _NUM_NUMBERS * self.num_clips
+        return self._part(start, self.num_frames, self.height, self.width)
+
+    @property
+    def chroma(self) -> Tensor:
+        """uint8 (B, T, 2, h / 2, w / 2)."""
+        pixels = self.num_frames * self.height * self.width
+        start = (4 * _NUM_NUMBERS + pixels) * self.num_clips
+        return self._part(start, self.num_frames, 2, self.height // 2, self.width // 2)
+
+    @staticmethod
+    def num_bytes(num_clips: int, num_frames: int, height: int, width: int) -> int:
+        """Bytes of `data`."""
+        return num_clips * (4 * _NUM_NUMBERS + num_frames * height * width * 3 // 2)
+
+    def to(self, device: torch.device) -> Self:
+        """Copy to a device, without waiting for it."""
+        return replace(self, data=self.data.to(device, non_blocking=True))
+
+    def _part(self, start: int, *shape: int) -> Tensor:
+        length = self.num_clips * math.prod(shape)
+        return self.data[start : start + length].reshape(self.num_clips, *shape)
 
 
 class PlaneTransform(WindowTransform):
@@ -82,17 +121,35 @@ class PlaneTransform(WindowTransform):
         )
 
 
-def stack_planes(clips: Sequence[ClipPlanes], *, share: bool) -> PlaneBatch:
-    """Put clips of any sizes into one batch; with `share`, in memory that processes share."""
-    height, width = (max(clip.luma.shape[i] for clip in clips) for i in (1, 2))
-    num_frames = len(clips[0].luma)
-    luma = _zeros(len(clips), num_frames, height, width, share=share)
-    chroma = _zeros(len(clips), num_frames, 2, (height + 1) // 2, (width + 1) // 2, share=share)
+TakeMemory = Callable[[int], tuple[Tensor, int]]
+"""Bytes -> uint8 memory of that length, and its slot, see `PlaneBatch`."""
+
+
+def new_memory(num_bytes: int) -> tuple[Tensor, int]:
+    """Return memory that is nobody's."""
+    return torch.empty(num_bytes, dtype=torch.uint8), -1
+
+
+def stack_planes(clips: Sequence[ClipPlanes], *, take: TakeMemory = new_memory) -> PlaneBatch:
+    """Put clips of any sizes into one batch."""
+    height, width = (_even(max(clip.luma.shape[i] for clip in clips)) for i in (1, 2))
+    shape = (len(clips), len(clips[0].luma), height, width)
+    data, slot = take(PlaneBatch.num_bytes(*shape))
+    batch = PlaneBatch(
+        data=data,
+        num_clips=shape[0],
+        num_frames=shape[1],
+        height=height,
+        width=width,
+        size=clips[0].size,
+        slot=slot,
+    )
+    numbers, luma, chroma = batch.numbers, batch.luma, batch.chroma
     for row, clip in enumerate(clips):
+        numbers[row] = clip.numbers
         luma[row, :, : clip.luma.shape[1], : clip.luma.shape[2]] = clip.luma
         chroma[row, :, :, : clip.chroma.shape[2], : clip.chroma.shape[3]] = clip.chroma
-    numbers = torch.stack([clip.numbers for clip in clips])
-    return PlaneBatch(luma, chroma, numbers, clips[0].size)
+    return batch
 
 
 def make_clips(planes: PlaneBatch) -> Tensor:
@@ -101,13 +158,13 @@ def make_clips(planes: PlaneBatch) -> Tensor:
     The same as converting with FFmpeg and resizing with torchvision (antialiased) to within a few
     grey levels: here nothing is rounded between the steps.
     """
-    number = torch.float16 if planes.luma.is_cuda else torch.float32
-    rows, columns = (planes.numbers[:, i : i + 4] for i in (0, 4))  # (B, 4) each
-    to_rgb = planes.numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)
-    height, width = planes.luma.shape[-2:]
-    down = resize_weights(rows, height + height % 2, size=planes.size)  # (B, S, h)
-    across = resize_weights(columns, width + width % 2, size=planes.size)  # (B, S, w)
-    luma = _resize(planes.luma, down[..., :height].to(number), across[..., :width].to(number))
+    number = torch.float16 if planes.data.is_cuda else torch.float32
+    numbers = planes.numbers
+    rows, columns = (numbers[:, i : i + 4] for i in (0, 4))  # (B, 4) each
+    to_rgb = numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)
+    down = resize_weights(rows, planes.height, size=planes.size)  # (B, S, h)
+    across = resize_weights(columns, planes.width, size=planes.size)  # (B, S, w)
+    luma = _resize(planes.luma, down.to(number), across.to(number))
     chroma = _resize(  # each of its pixels counts for two rows and two columns
         planes.chroma.flatten(1, 2),
         down.unflatten(-1, (-1, 2)).sum(-1).to(number),
@@ -157,9 +214,5 @@ def _needed(start: int, length: int, resized: int, first: int, size: int) -> sli
     return slice(begin - begin % 2, min(int(most) + 1, start + length))
 
 
-def _zeros(*shape: int, share: bool) -> Tensor:
-    zeros = torch.empty(0, dtype=torch.uint8)
-    if not share:
-        return zeros.new_zeros(shape)
-    storage = zeros.untyped_storage()._new_shared(int(np.prod(shape)), device="cpu")
-    return zeros.new(storage).reshape(shape)
+def _even(length: int) -> int:
+    return length + length % 2

@@ -74,7 +74,7 @@ def _both(path, augmentation, *, seed=0, crop_index=0, indices=(0, 4, 8)):
 
 
 def _difference(clip, planes):
-    made = make_clips(stack_planes([planes], share=False))[0]
+    made = make_clips(stack_planes([planes]))[0]
     assert made.shape == clip.shape
     assert made.dtype == torch.uint8
     return (made.float() - clip.float()).abs()
@@ -100,8 +100,7 @@ def test_clips_of_different_sizes_share_a_batch(photos, tmp_path):
     path = tmp_path / "upright.mp4"
     write_pictures(path, (_photo(i, 100, 60) for i in range(9)), options={"crf": "10"})
     pairs = [_both(photos, None), _both(path, None), _both(photos, CROPS["random_resized"])]
-    batch = stack_planes([planes for _, planes in pairs], share=True)
-    assert batch.luma.is_shared()
+    batch = stack_planes([planes for _, planes in pairs])
     assert batch.luma.shape[0] == 3
     made = make_clips(batch)
     for clip, one in zip([clip for clip, _ in pairs], made, strict=True):
