@@ -1,0 +1,163 @@
+"""Time training from files beside training from one batch in memory, by the same loop.
+
+    python tools/benchmark_train_feed.py MANIFEST      # writes docs/results/feed_train.md
+    python tools/benchmark_train_feed.py MANIFEST --devices 2
+
+Lightning, our classifier, our loader, mixed bf16, no compiling, no checkpoint and no validation:
+the loop of `stvit-video train` in epochs of a few seconds, of which the first does not count.
+"""
+
+import argparse
+import datetime
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from stvit_video.datasets.batches import Batch
+from stvit_video.datasets.from_settings import build_training_loader
+from stvit_video.datasets.manifest import Manifest, read_manifest
+from stvit_video.datasets.records import Records
+from stvit_video.files import write_file
+from stvit_video.measure.compare.words import build_word, find_model
+from stvit_video.report.tables import Column, make_table, markdown_text
+from stvit_video.settings.data import AugmentationConfig, DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.training.callbacks import EpochLog
+from stvit_video.training.classifier import VideoClassifier
+from stvit_video.video.pixels.batch import BatchTransform
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+def main() -> None:
+    """Measure, and write docs/results/feed_train.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--models", nargs="+", default=["videomae_base_patch16_224:4x4x4@4"])
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=60, help="of an epoch")
+    parser.add_argument("--epochs", type=int, default=4, help="of which the first does not count")
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="of a device; 0: all cores but one")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    options = parser.parse_args()
+    options.workers = options.workers or (os.cpu_count() or 2) // options.devices - 1
+    torch.set_float32_matmul_precision("high")
+    rows = []
+    for word in options.models:
+        speeds = {source: train(word, source, options) for source in ("memory", "files")}
+        medians = {source: statistics.median(figures) for source, figures in speeds.items()}
+        spread = max((max(f) - min(f)) / (2 * medians[s]) for s, f in speeds.items())
+        share = medians["files"] / medians["memory"]
+        rows.append([word, medians["memory"], medians["files"], share, 100 * spread])
+        print(*rows[-1], flush=True)
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        name = "feed_train.md" if options.devices == 1 else f"feed_train_{options.devices}.md"
+        write_file(options.output / name, render(rows, options))
+
+
+def train(word: str, source: str, options: argparse.Namespace) -> list[float]:
+    """Train for some epochs; return clips a second of each but the first, of all devices."""
+    model = build_word(find_model(word))
+    run = RunConfig(
+        model=ModelConfig(name=word.partition(":")[0]),
+        data=DataConfig(num_workers=options.workers),
+        optimizer=OptimizerConfig(lr=1e-5),
+        train=TrainConfig(batch_size=options.batch_size, epochs=options.epochs),
+    )
+    videos = _enough(read_manifest(options.manifest), options)
+    loader: Any = build_training_loader(
+        videos, model.preprocessing, run, device=torch.device("cuda")
+    )
+    if source == "memory":
+        batch = next(iter(build_training_loader(videos, model.preprocessing, replace(run))))
+        loader = DataLoader(_Same(batch, options.steps), batch_size=None)
+    names = [str(number) for number in range(model.num_classes)]
+    classifier = VideoClassifier(
+        model,
+        preprocessing=model.preprocessing,
+        num_classes=model.num_classes,
+        num_videos=len(videos.records),
+        optimizer=run.optimizer,
+        augment=BatchTransform(model.preprocessing, AugmentationConfig(), class_names=names),
+    )
+    log = EpochLog(lambda _: None)
+    lightning.Trainer(
+        accelerator="gpu",
+        devices=options.devices,
+        precision="bf16-mixed",
+        max_epochs=options.epochs,
+        callbacks=[log],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    ).fit(classifier, loader)
+    num_clips = options.steps * options.batch_size * options.devices
+    return [num_clips / epoch.train_seconds for epoch in log.epochs[1:]]
+
+
+class _Same(Dataset[Batch]):
+    """One batch again and again."""
+
+    def __init__(self, batch: Batch, times: int) -> None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        clip, label, video_index, view_index = (tensor.to(device) for tensor in batch[:4])
+        self.batch = Batch(clip, label, video_index, view_index)
+        self.times = times
+
+    def __len__(self) -> int:
+        return self.times
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter([self.batch] * self.times)
+
+
+def _enough(manifest: Manifest, options: argparse.Namespace) -> Manifest:
+    """Repeat the videos until an epoch has as many steps as wanted."""
+    num_needed = options.steps * options.batch_size * options.devices
+    known = manifest.records
+    assert isinstance(known, Records)
+    records = Records.of((known * (num_needed // len(known) + 1))[:num_needed])
+    records.indexes = known.indexes
+    return Manifest(records, manifest.class_names)
+
+
+def render(rows: list[list[Any]], options: argparse.Namespace) -> str:
+    """Write the table as Markdown."""
+    columns: list[Column | str] = [
+        "model",
+        Column(title="clips/s from memory", format=".0f"),
+        Column(title="clips/s from files", format=".0f"),
+        Column(title="share", format=".2f"),
+        Column(title="spread %", format=".1f"),
+    ]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "av"))
+    note = (
+        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {options.devices} x"
+        f" {torch.cuda.get_device_name()}, {os.cpu_count()} cores, {options.workers} workers a"
+        f" device, batches of {options.batch_size} a device, medians of {options.epochs - 1} epochs"
+        f" of {options.steps} steps, files in the file cache. {versions}."
+    )
+    table = make_table("Training from files and from memory", columns, rows, note=note)
+    return (
+        "# Training from files\n\nWritten by `tools/benchmark_train_feed.py`; do not edit.\n\n"
+        + markdown_text(table)
+    )
+
+
+if __name__ == "__main__":
+    main()
