@@ -36,6 +36,7 @@ COMMANDS = {
     "data manifest": Command("data_manifest", "turn a data set's annotations into a manifest"),
     "data scan": Command("data_scan", "decode every video once and note what is wrong"),
     "data prepare": Command("data_prepare", "re-encode videos so that training reads them fast"),
+    "data rate": Command("data_rate", "measure what keeps training waiting, and say what to do"),
 }
 
 

@@ -73,13 +73,13 @@ def _wanted_by(
     word: str, purpose: Purpose | None, stride: int | None
 ) -> tuple[Purpose, int | None]:
     """Complete purpose and stride by what the training of a recipe reads."""
+    from stvit_video.datasets.upkeep.groups import purpose_of
     from stvit_video.datasets.upkeep.recipe import read_recipe
     from stvit_video.models.registry import find_variant
 
     data, model = read_recipe(word)
     if purpose is None:
-        is_dense = data.sampling == "dense"
-        purpose = "any" if is_dense and data.target_fps else "dense" if is_dense else "segments"
+        purpose = purpose_of(data)
     if purpose == "dense" and stride is None:
         stride = model.frame_stride or find_variant(model.name).preprocessing.frame_stride
     return purpose, stride

@@ -80,7 +80,13 @@ class Records(Sequence[VideoRecord]):
         self.rows = range(len(self._labels.values)) if rows is None else rows
 
     @classmethod
-    def of(cls, records: Iterable[VideoRecord], *, folder: Path = Path()) -> Self:
+    def of(
+        cls,
+        records: Iterable[VideoRecord],
+        *,
+        folder: Path = Path(),
+        indexes: IndexStore | None = None,
+    ) -> Self:
         """Put records into columns, as they come; their paths are relative to `folder`."""
         growing: list[GrowingColumn] = [GrowingTexts(), GrowingNumbers()]
         for default in VideoRecord._field_defaults.values():
@@ -91,7 +97,7 @@ class Records(Sequence[VideoRecord]):
             paths, *values = zip(*some, strict=True)
             for column, added in zip(growing, (map(str, paths), *values), strict=True):
                 column.extend(added)
-        return cls([column.column() for column in growing], folder=folder)
+        return cls([column.column() for column in growing], folder=folder, indexes=indexes)
 
     @property
     def labels(self) -> Tensor:

@@ -97,6 +97,7 @@ GOOD = {
     "data manifest": {"layout": "list", "root": "videos", "output": "out.csv"},
     "data scan": {"manifest": "videos"},
     "data prepare": {"manifest": "videos", "output_dir": "out"},
+    "data rate": {"videos": "videos"},
 }
 """Settings of each command that are right as far as is looked before the work."""
 MISTYPED = [

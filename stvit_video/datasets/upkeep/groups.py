@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stvit_video.errors import ConfigError
+from stvit_video.settings.data import DataConfig
 from stvit_video.settings.encode import Purpose
 
 
@@ -49,6 +50,13 @@ def plan_groups(purpose: Purpose, *, stride: int | None, gop: int | None) -> Pic
     if gop % step:
         raise ConfigError(f"encode.gop ({gop}) must be a multiple of {step}, the step of the clips")
     return PictureGroups(f"dense{step}", gop, step)
+
+
+def purpose_of(data: DataConfig) -> Purpose:
+    """Return how a training with these settings reads its videos."""
+    if data.sampling != "dense":
+        return "segments"
+    return "any" if data.target_fps else "dense"
 
 
 _GOP_FOR_ANY = 16
