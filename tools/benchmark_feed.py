@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import tempfile
 import time
@@ -70,17 +71,24 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=200, help="times each is read at most")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each contender and round")
-    parser.add_argument("--only", default="", help="what the names of contenders hold")
+    parser.add_argument("--only", default="", help="pattern of the rows to measure")
     parser.add_argument("--files", type=Path, help="folder of videos to keep, or made before")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(options.files or Path(folder), options.videos, options.workers)
         found = all_contenders(files, passes=options.passes, num_workers=options.workers)
-        contenders = {name: run for name, run in found.items() if options.only in name[-1]}
+        contenders = {
+            name: run for name, run in found.items() if re.search(options.only, " ".join(name))
+        }
         result: dict[str, Any] = {"conditions": conditions(options, files)}
+        old = options.output / "feed.json"
+        kept = json.loads(old.read_text())["clips_per_second"] if options.only else []
         for speeds in take_turns(contenders, options):
-            result["clips_per_second"] = [[*name, figures] for name, figures in speeds.items()]
+            new = [[*name, figures] for name, figures in speeds.items()]
+            rows = [row for row in kept if tuple(row[:3]) not in speeds] + new
+            rows.sort(key=lambda row: list(found).index(tuple(row[:3])))
+            result["clips_per_second"] = rows
             result["conditions"]["rounds"] = len(next(iter(speeds.values())))
             write_file(options.output / "feed.json", json.dumps(result, indent=1) + "\n")
             write_file(options.output / "feed.md", render(result))
@@ -256,16 +264,20 @@ def take_turns(
 
 
 def clips_per_second(counts: Iterator[int], options: argparse.Namespace) -> float:
-    """Read for some seconds, or to the end, after two batches of each worker."""
+    """Read for some seconds, or to the end, after two batches of each worker.
+
+    Batches come in bursts, one of each worker: whole bursts count.
+    """
     start, clips, now = 0.0, 0, 0.0
     for number, count in enumerate(counts):
         now = time.perf_counter()
-        if number < 2 * options.workers:
+        if number <= 2 * options.workers:
             start = now
         else:
             clips += count
-        if number > 2 * options.workers and now > start + options.seconds:
-            break
+            is_whole = number % options.workers == 0
+            if is_whole and now > start + options.seconds and number >= 4 * options.workers:
+                break
     counts.close()  # type: ignore[attr-defined]
     return clips / (now - start)
 
