@@ -83,7 +83,8 @@ def test_every_command_with_a_result_writes_json(name):
         (["trian"], "unknown command 'trian'; did you mean 'train'? (--help lists all)"),
         (
             ["data", "scn"],
-            "data 'scn' is no command; data takes manifest, scan, prepare; did you mean 'scan'?",
+            "data 'scn' is no command; data takes manifest, scan, prepare, rate;"
+            " did you mean 'scan'?",
         ),
     ],
 )

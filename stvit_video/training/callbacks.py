@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
@@ -32,6 +32,25 @@ class EpochReport:
     """Of this epoch: time in which the device waited for batches."""
     num_failed: int
     """Training videos that did not decode so far."""
+
+    @property
+    def data_wait_share(self) -> float:
+        """Share of the training time of this epoch in which the device waited for batches."""
+        return self.data_wait_seconds / self.train_seconds if self.train_seconds else 0.0
+
+
+class Display(NamedTuple):
+    """Where and how a training is shown."""
+
+    console: Console
+    label: str
+    """Of the bar."""
+    if_waiting: str = ""
+    """What to do where training waits much for data."""
+
+
+MUCH_WAITING = 0.2
+"""Share of the training time from which on a user is told."""
 
 
 class EpochLog(Callback):
@@ -111,11 +130,16 @@ class ExportBest(Callback):
 
 
 class TrainingProgress(Callback):
-    """One bar over all steps on a terminal; one line per epoch elsewhere."""
+    """One bar over all steps on a terminal; one line per epoch elsewhere.
 
-    def __init__(self, console: Console, label: str) -> None:
-        self.console = console
-        self.label = label
+    Both show how much of the time training waits for data. In the first epoch in which that is
+    much, another line says what to do. Follows the `EpochLog` whose clock it reads.
+    """
+
+    def __init__(self, display: Display, log: EpochLog) -> None:
+        self.console, self.label, self.if_waiting = display
+        self.epoch_log = log
+        self.state = ""
         self.bar: Progress | None = None
         self.task: Any = None
 
@@ -142,19 +166,29 @@ class TrainingProgress(Callback):
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Move the bar."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=trainer.global_step)
+            passed = time.perf_counter() - self.epoch_log.epoch_start
+            waited = float(getattr(trainer.train_dataloader, "waited_seconds", 0.0))
+            state = f"{self.state}{_waiting(waited / passed)}"
+            self.bar.update(self.task, completed=trainer.global_step, state=state)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell loss and accuracy."""
+        """Tell loss, accuracy and waiting."""
         metrics = trainer.callback_metrics
         state = f"loss {float(metrics.get('train_loss', float('nan'))):.3f}"
         if "val_top1" in metrics:
             state += f"  val top-1 {100 * float(metrics['val_top1']):.1f} %"
+        self.state = f"{state}  "
+        share = self.epoch_log.epochs[-1].data_wait_share
+        state = f"{self.state}{_waiting(share)}"
         if self.bar is not None:
             self.bar.update(self.task, state=state)
         elif trainer.is_global_zero:
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.console.print(f"{self.label}: {place}  {state}")
+        if trainer.is_global_zero and self.if_waiting and share > MUCH_WAITING:
+            text = f"training waited for data {100 * share:.0f} % of the time; {self.if_waiting}"
+            self.console.print(text, soft_wrap=True, markup=False)
+            self.if_waiting = ""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the bar as it is."""
@@ -170,3 +204,7 @@ class TrainingProgress(Callback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+def _waiting(share: float) -> str:
+    return f"waiting {100 * share:.0f} %"

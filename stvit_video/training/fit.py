@@ -12,11 +12,16 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
-from rich.console import Console
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.training import TrainConfig
-from stvit_video.training.callbacks import EpochLog, EpochReport, ExportBest, TrainingProgress
+from stvit_video.training.callbacks import (
+    Display,
+    EpochLog,
+    EpochReport,
+    ExportBest,
+    TrainingProgress,
+)
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.resume import RESUME_FILE, WholeCheckpoints, check_resume, tell_kept
 
@@ -46,15 +51,14 @@ def fit(
     *,
     settings: TrainConfig,
     run_dir: Path,
-    progress: tuple[Console, str],
+    display: Display,
     write: Callable[[FitReport], object],
     export: Callable[[], object],
 ) -> FitReport:
     """Train, and leave `last.ckpt` in `run_dir`; with `settings.resume` go on from there.
 
-    `progress` is where it is shown, and the label of the bar. `write` is called with the report of
-    all epochs so far after each one, `export` whenever the model is at least as good as ever on
-    `val_loader`, both in the first process only.
+    `write` is called with the report of all epochs so far after each one, `export` whenever the
+    model is at least as good as ever on `val_loader`, both in the first process only.
 
     Raises:
         CheckpointError: there is nothing to resume.
@@ -76,7 +80,7 @@ def fit(
     callbacks: list[Callback] = [
         log,
         ExportBest(export),
-        TrainingProgress(*progress),
+        TrainingProgress(display, log),
         ModelCheckpoint(dirpath=run_dir, filename="last", enable_version_counter=False),
     ]
     with _quiet_lightning(), _telling_what_is_kept(resume_path, epochs=settings.epochs):

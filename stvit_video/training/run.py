@@ -1,5 +1,6 @@
 """One training run, from settings to a run folder: what every command that trains calls."""
 
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from stvit_video.datasets.from_settings import (
 )
 from stvit_video.datasets.loader import VideoLoader
 from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.datasets.upkeep.faster_files import faster_files
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.files import check_output_folder, holding, write_file
 from stvit_video.models.card import WEIGHTS_FILE
@@ -25,6 +27,7 @@ from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
+from stvit_video.training.callbacks import Display
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, check_start, fit
 from stvit_video.video.pixels.batch import BatchTransform
@@ -70,7 +73,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             val_loader,
             settings=run.train,
             run_dir=run_dir,
-            progress=(console, label),
+            display=Display(console, label, _if_waiting(run, videos, model)),
             write=lambda report: write_json(report, run_dir / METRICS_FILE),
             export=lambda: write_checkpoint(
                 model, run_dir, labels=videos.class_names, extra={"config": settings}
@@ -102,6 +105,15 @@ def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoCla
         ),
         max_failed_share=run.data.max_failed_share,
     )
+
+
+def _if_waiting(run: RunConfig, videos: Manifest, model: VideoModel) -> str:
+    """Say what helps against waiting: what the list of the videos tells, and how to learn more."""
+    assert run.data.train is not None
+    stride = model.preprocessing.frame_stride
+    files = faster_files(run.data.train, videos.records, run.data, stride=stride)
+    why = f"`stvit-video data rate {shlex.quote(str(run.data.train))}` says why"
+    return why if files is None else f"{why}; {files}"
 
 
 def _feeding_device(run: RunConfig) -> torch.device:

@@ -1,6 +1,8 @@
 import dataclasses
+import io
 import json
 import os
+import re
 import resource
 import signal
 from typing import NamedTuple, get_args
@@ -13,6 +15,7 @@ from stvit_video.errors import CheckpointError, DatasetError, WriteError
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
+from stvit_video.training.callbacks import Display, EpochReport
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import fit
 from stvit_video.video.pixels.batch import BatchTransform
@@ -69,7 +72,9 @@ def classifier(*, num_videos=12, lr=1e-3, **how):
     )
 
 
-def train(module, run_dir, *, settings=SETTINGS, train_batches=None, val_batches=None):
+def train(
+    module, run_dir, *, settings=SETTINGS, train_batches=None, val_batches=None, display=None
+):
     written, exports = [], []
     report = fit(
         module,
@@ -77,7 +82,7 @@ def train(module, run_dir, *, settings=SETTINGS, train_batches=None, val_batches
         Loader(batches(2, seed=2) if val_batches is None else val_batches),
         settings=settings,
         run_dir=run_dir,
-        progress=(Console(stderr=True), "run"),
+        display=display or Display(Console(stderr=True), "run"),
         write=written.append,
         export=lambda: exports.append(module.trainer.current_epoch),
     )
@@ -99,6 +104,39 @@ def test_training_learns_and_reports_each_epoch(tmp_path):
     assert written[-1] == report
     assert exports[-1] == 3  # as good as ever: the last one counts
     assert 0 <= report.data_wait_share < 1
+
+
+@pytest.fixture
+def waiting(monkeypatch):
+    """Make every epoch report that share of waiting, in turn."""
+
+    def report(*shares):
+        left = iter(shares)
+        monkeypatch.setattr(EpochReport, "data_wait_share", property(lambda _: next(left)))
+
+    return report
+
+
+def test_a_line_an_epoch_tells_the_waiting_and_once_what_to_do(tmp_path, waiting):
+    waiting(0.2, 0.834, 0.5)
+    console = Console(file=io.StringIO(), width=60)
+    settings = dataclasses.replace(SETTINGS, epochs=3)
+    display = Display(console, "run", "`stvit-video data rate k[0].csv` says why")
+    train(classifier(), tmp_path, settings=settings, display=display)
+    lines = re.sub(r"loss \d\.\d+  val top-1 \d+\.0 %", "...", console.file.getvalue())
+    assert lines == (
+        "run: epoch 1/3  ...  waiting 20 %\n"
+        "run: epoch 2/3  ...  waiting 83 %\n"
+        "training waited for data 83 % of the time; `stvit-video data rate k[0].csv` says why\n"
+        "run: epoch 3/3  ...  waiting 50 %\n"
+    )
+
+
+def test_the_bar_tells_the_waiting(tmp_path):
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    train(classifier(), tmp_path, display=Display(console, "run"))
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
+    assert re.search(r" 6/6 loss \d\.\d+  val top-1 \d+\.0 %  waiting 0 %", shown)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_clips(tmp_path):

@@ -1,5 +1,6 @@
 """A training looks at everything before its first file, and has its folder to itself."""
 
+import io
 import shutil
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,17 +14,25 @@ from stvit_video.files import holding
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
+from stvit_video.training.callbacks import EpochReport
 from stvit_video.training.run import run_training
 
 
-def run(data: Path, run_dir: Path, *, model: ModelConfig | None = None, **train: object) -> None:
+def run(
+    data: Path,
+    run_dir: Path,
+    *,
+    model: ModelConfig | None = None,
+    console: Console | None = None,
+    **train: object,
+) -> None:
     settings = RunConfig(
         model=model or ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
         data=DataConfig(train=data, num_workers=0),
         augmentation=AugmentationConfig(flip=0.0),
         train=TrainConfig(**({"devices": "cpu", "epochs": 1, "batch_size": 3} | train)),
     )
-    run_training(settings, run_dir, console=Console(stderr=True), label="run")
+    run_training(settings, run_dir, console=console or Console(stderr=True), label="run")
 
 
 @pytest.mark.parametrize(
@@ -103,3 +112,14 @@ def test_no_worker_is_started_twice(class_folder_root, tmp_path, monkeypatch):
     )
     run_training(settings, tmp_path, console=Console(stderr=True), label="run")
     assert len(started) == 2 + 2  # of the training and of the validation
+
+
+def test_waiting_training_is_told_what_helps(class_folder_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(EpochReport, "data_wait_share", 0.5)
+    console = Console(file=io.StringIO(), width=60)
+    run(class_folder_root, tmp_path, console=console)
+    assert console.file.getvalue().splitlines()[1] == (
+        f"training waited for data 50 % of the time; `stvit-video data rate {class_folder_root}`"
+        f" says why; the files are not prepared: `stvit-video data prepare {class_folder_root} OUT"
+        " --for dense --stride 1`"
+    )
