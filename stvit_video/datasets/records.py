@@ -43,7 +43,7 @@ class VideoRecord(NamedTuple):
     verdict: str = ""
     """`ok`, or why the video cannot be used; empty before a scan."""
     backend: str = ""
-    """The fastest decoder that is frame-exact for this file; empty before a scan."""
+    """`decord` where it is frame-exact for this file, else `pyav`; empty before a scan."""
     made_for: str = ""
     """How `data prepare` wrote the file: `any`, `segments`, or `dense4` for clips of stride 4 that
     start at multiples of 4; empty for a file that it did not write."""

@@ -38,7 +38,7 @@ class ScanResult:
     gop: str = ""
     """`closed`, `open` or `unknown`."""
     backend: str = ""
-    """The fastest decoder that is exact for this file."""
+    """`decord` where it is exact for this file, else `pyav`, which always is."""
     index: str = ""
     """The packed `VideoIndex` in base 64; empty where the video is not ok."""
 

@@ -38,7 +38,7 @@ class DecordDecoder:
     several decord should have taken, and what sets its pictures upright.
     """
 
-    def __init__(self, path: Path, *, index: VideoIndex | None = None) -> None:
+    def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
         """Open with one thread. An `index` of this file spares the pass over its packets."""
         self.path = path
         self._process = os.getpid()

@@ -6,6 +6,7 @@ Legend: V clips of a video, T H W frames and pixels, C colours.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,10 @@ _CLIP_ROWS = "indices must be one row of frames for each clip, all of one length
 
 
 BACKENDS: Mapping[str, Callable[[Path, VideoIndex | None], Decoder]] = {
-    "auto": lambda path, index: PyavDecoder(path, backend="auto", index=index),
-    "decord": lambda path, index: DecordDecoder(path, index=index),
-    "pyav": lambda path, index: PyavDecoder(path, index=index),
-    "torchcodec": lambda path, index: TorchcodecDecoder(path, index=index),
+    "auto": partial(PyavDecoder, backend="auto"),
+    "decord": DecordDecoder,
+    "pyav": PyavDecoder,
+    "torchcodec": TorchcodecDecoder,
 }
 """Name -> what opens a path, perhaps with an index of it. A new decoder is one file, one row here
 and its name in `Backend`."""

@@ -49,7 +49,7 @@ class PyavDecoder:
     """
 
     def __init__(
-        self, path: Path, *, backend: str = "pyav", index: VideoIndex | None = None
+        self, path: Path, index: VideoIndex | None = None, *, backend: str = "pyav"
     ) -> None:
         """Open with one thread. An `index` of this file spares the pass over its packets."""
         self.path = path

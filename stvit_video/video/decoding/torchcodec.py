@@ -30,7 +30,7 @@ from stvit_video.video.frame_planes import FramePlanes
 class TorchcodecDecoder:
     """Exact on open and closed groups of pictures; not on avi, mpeg-ts and mpeg-ps."""
 
-    def __init__(self, path: Path, *, index: VideoIndex | None = None) -> None:
+    def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
         """Open with one thread, after PyAV has found the file whole, now or for the `index`."""
         self.path = path
         self._process = os.getpid()

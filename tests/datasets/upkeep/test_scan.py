@@ -1,13 +1,16 @@
 import re
+from dataclasses import replace
 
 import av
 import pytest
 
-from stvit_video.datasets.upkeep.scan import ScanResult, scan_video
+from stvit_video.datasets.upkeep.scan import ScanResult, packed_indexes, scan_video
+from stvit_video.video.decoding.index import VideoIndex
 
 
 def test_a_whole_video_is_ok_and_read_by_decord(numbered_video):
-    assert scan_video(numbered_video) == ScanResult(
+    result = scan_video(numbered_video)
+    assert replace(result, index="") == ScanResult(
         verdict="ok",
         num_frames=60,
         fps=25.0,
@@ -18,6 +21,9 @@ def test_a_whole_video_is_ok_and_read_by_decord(numbered_video):
         gop="closed",
         backend="decord",
     )
+    [(path, packed)] = packed_indexes({numbered_video: result})
+    index = VideoIndex.from_bytes(packed, path)
+    assert (index.num_bytes, index.info.num_frames) == (numbered_video.stat().st_size, 60)
 
 
 def test_a_video_that_decord_misreads_is_given_to_pyav_with_the_reason(tmp_path, write_numbered):
