@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,20 @@ def open_and_index(path: Path, *, backend: str) -> tuple[Any, Any, VideoIndex]:
         VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
     """
     extent = check_file(path, backend=backend)
-    container, stream = open_stream(path, backend=backend, extent=extent)
+    container, stream = open_stream(path, backend=backend, extent=extent, is_strict=True)
     try:
         table, first = _read_table(path, container, stream, extent, backend)
         index = _make_index(path, container, stream, extent, table, first)
     except BaseException:
         container.close()
         raise
-    if not table.is_exact:
+    if not table.is_exact or not table.bears_strictness:
         container.close()
-        index = count_pictures(index, backend=backend)
-        container, stream = open_stream(path, backend=backend)
+        if not table.is_exact:
+            index = count_pictures(index, backend=backend)
+        container, stream = open_stream(
+            path, backend=backend, is_strict=index.table.bears_strictness
+        )
     _known.note(path, index.to_bytes())
     return container, stream, index
 
@@ -125,6 +129,9 @@ def _read_table(
         raise _fault(path, backend, "open", "truncated", lack)
     if not len(table.times):
         raise _fault(path, backend, "open", "no frames")
+    if not first:
+        with open_stream(path, backend=backend)[0] as lenient:
+            first += islice(decode_all(lenient, lenient.streams[stream.index]), 1)
     if not first:
         raise _fault(path, backend, "decode", "corrupt", "none of its pictures decode")
     return table, first[0]

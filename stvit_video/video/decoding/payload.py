@@ -72,7 +72,10 @@ def _h264_facts(
                 return _DAMAGED
             if parameter_sets and values[2] not in parameter_sets:
                 return _DAMAGED
-            is_safe = kind == 5 or (is_recovery_point and values[1] in (2, 4, 7, 9))
+            is_intra = values[1] in (2, 4, 7, 9)
+            if kind == 5 and not is_intra:
+                return _DAMAGED
+            is_safe = is_intra and (kind == 5 or is_recovery_point)
             return PacketFacts(
                 shows_picture=True,
                 is_entry=is_key and is_safe,

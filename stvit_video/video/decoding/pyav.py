@@ -6,6 +6,7 @@ Legend: T H W frames and pixels, C colours.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,16 +106,18 @@ class PyavDecoder:
 
     def _open_by(self, index: VideoIndex) -> bool:
         """Believe an index, unless the file has changed since."""
-        self._open()
+        self._open(is_strict=index.table.bears_strictness)
         self.index = index
         if self._container.size == index.num_bytes:
             return True
         self.close()
         return False
 
-    def _open(self) -> tuple[Any, Any]:
+    def _open(self, *, is_strict: bool) -> tuple[Any, Any]:
         self.close()
-        self._container, self._stream = open_stream(self.path, backend=self._backend)
+        self._container, self._stream = open_stream(
+            self.path, backend=self._backend, is_strict=is_strict
+        )
         return self._container, self._stream
 
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
@@ -182,12 +185,10 @@ class PyavDecoder:
         skipped = table.droppable - wanted
         expected = iter(sorted(table.shown_times(sent, least=entry.pts) - skipped))
         for frame in self._decode_packets(entry, int(table.times[sent.stop - 1]), skipped):
-            if frame.is_corrupt:
-                raise _TableMismatchError  # what conceals the damage may lie before the entry
             if frame.pts is not None and frame.pts < entry.pts:
                 continue  # shown before the entry point: what it refers to was not decoded
-            if frame.pts != next(expected, None):
-                raise _TableMismatchError
+            if frame.is_corrupt or frame.pts != next(expected, None):
+                raise _TableMismatchError  # what mends a damaged one may lie before the entry
             if frame.pts in wanted:
                 wanted.discard(frame.pts)
                 yield frame
@@ -229,7 +230,8 @@ class PyavDecoder:
 
     def _pick(self, targets: Sequence[int]) -> list[Any]:
         """Count pictures from the start."""
-        frames, untold = pick_frames(self._open, self.index.table, targets)
+        open_file = partial(self._open, is_strict=False)
+        frames, untold = pick_frames(open_file, self.index.table.codec, targets)
         if untold is not None:
             raise self._fault("decode", "corrupt", f"frame {untold} is damaged")
         return frames

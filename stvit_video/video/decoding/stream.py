@@ -18,12 +18,15 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 e
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
 
 
-def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tuple[Any, Any]:
+def open_stream(
+    path: Path, *, backend: str, extent: Extent | None = None, is_strict: bool = False
+) -> tuple[Any, Any]:
     """Open a container and find its video stream. Decodes on one thread.
 
     It is the one that FFmpeg calls best: the default one, of more pictures, of more bits. A cover
     is none, nor is a single picture beside a video. Where the `extent` of the file is known, a
-    fault is told without another look.
+    fault is told without another look. A strict decoder refuses damaged H.264 where it would
+    otherwise show what its memory held before, without a sign.
 
     Raises:
         VideoDecodeError: the file cannot be opened, or holds no pictures.
@@ -37,6 +40,8 @@ def open_stream(path: Path, *, backend: str, extent: Extent | None = None) -> tu
     if videos:
         stream = videos[0] if len(videos) == 1 else _best_of(path, container, videos)
         stream.codec_context.thread_count = 1
+        if is_strict and stream.codec_context.codec.canonical_name == "h264":
+            stream.codec_context.options = {"err_detect": "explode"}
         return container, stream
     container.close()
     raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
@@ -77,18 +82,13 @@ def _is_still(path: Path, stream: Any) -> bool:
 
 def decode_all(container: Any, stream: Any) -> Iterator[Any]:
     """Every picture that decodes, in the order of the decoder; broken packets are passed."""
-    return (frame for frame in decode_or_none(container, stream) if frame is not None)
-
-
-def decode_or_none(container: Any, stream: Any) -> Iterator[Any]:
-    """As `decode_all`, with None where the decoder refuses a packet."""
     for packet in container.demux(stream):
         if not packet.size and packet.dts is not None:
             continue
         try:
             yield from packet.decode()
         except FFmpegError:
-            yield None
+            continue
 
 
 def lack_of_frames(container: Any, stream: Any, extent: Extent, num_there: int) -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding import counting
@@ -108,9 +107,9 @@ def test_a_picture_that_depends_on_what_memory_held_is_refused(
     packets = [_packets(textured_video)[i] for i in (30, 31)]
     path = _overwrite(textured_video, tmp_path / "a.mp4", packets, skip=30, fill=b"\x2a")
     with open_video(path, backend="pyav") as decoder:
-        whole = decoder.frames([3, 100])
-        monkeypatch.setattr(counting, "_is_same", lambda one, other: False)
-        assert torch.equal(decoder.frames([3, 100]), whole)
+        decoder.frames([3, 40])
+        answers = iter([True, False])
+        monkeypatch.setattr(counting, "_is_same", lambda one, other: next(answers))
         with pytest.raises(VideoDecodeError) as caught:
             decoder.frames([3, 40])
     assert str(caught.value) == f"{path}: corrupt: frame 40 is damaged (pyav, decode)"
