@@ -4,11 +4,11 @@ Legend: T H W frames and pixels, C colours.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from av.error import FFmpegError
@@ -35,6 +35,8 @@ from stvit_video.video.decoding.packets import EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
 from stvit_video.video.decoding.stream import open_stream
 from stvit_video.video.frame_planes import FramePlanes
+
+Result = TypeVar("Result")
 
 
 class _TableMismatchError(Exception):
@@ -84,7 +86,7 @@ class PyavDecoder:
         if not has_planes(self.index):
             return None
         unique, inverse = order_indices(self.path, self.num_frames, indices, backend=self._backend)
-        frames = self._decode_targets(unique.tolist())
+        frames = self._decode_targets(unique.tolist(), list)
         return planes_of([frames[i] for i in inverse], self.index.stored_size)
 
     def close(self) -> None:
@@ -122,14 +124,16 @@ class PyavDecoder:
 
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
         """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
-        return self._to_rgb(self._decode_targets(targets))
+        return self._decode_targets(targets, partial(self._to_rgb, count=len(targets)))
 
-    def _decode_targets(self, targets: Sequence[int]) -> list[Any]:
-        """Decode ascending, different `targets`: a `VideoFrame` of PyAV each."""
+    def _decode_targets(
+        self, targets: Sequence[int], collect: Callable[[Iterable[Any]], Result]
+    ) -> Result:
+        """Decode ascending, different `targets`; `collect` gets a `VideoFrame` of PyAV each."""
         try:
             if not self.index.is_sequential:
                 try:
-                    return list(self._seek_and_decode(targets))
+                    return collect(self._seek_and_decode(targets))
                 except _TableMismatchError:
                     self._give_up_seeking()
             frames = self._pick(targets)
@@ -138,16 +142,16 @@ class PyavDecoder:
         if len(frames) < len(targets):
             detail = f"{len(frames)} of {len(targets)} frames decodable"
             raise self._fault("decode", "corrupt", detail)
-        return frames
+        return collect(frames)
 
-    def _to_rgb(self, frames: Sequence[Any]) -> NDArray[np.uint8]:
+    def _to_rgb(self, frames: Iterable[Any], *, count: int) -> NDArray[np.uint8]:
         pictures: NDArray[np.uint8] | None = None
         width, height = self.index.stored_size  # a later change of size is scaled back
         for number, frame in enumerate(frames):
             picture = convert(frame, "rgb24", width=width, height=height).to_ndarray()  # (H, W, C)
             picture = self.index.display.show(picture)
             if pictures is None:
-                pictures = np.empty((len(frames), *picture.shape), dtype=np.uint8)
+                pictures = np.empty((count, *picture.shape), dtype=np.uint8)
             pictures[number] = picture
         assert pictures is not None
         return pictures
