@@ -26,9 +26,9 @@ def open_video(
 ) -> Decoder:
     """Open a video for reading by frame number.
 
-    `auto` takes the backend that was measured fastest among those that are frame-exact: PyAV, for
-    every file and way of reading (docs/results/decoders.md). An `index` of the file, made earlier,
-    spares the pass over its packets.
+    `auto` takes PyAV: exact for every file, and measured fastest for clips and segments
+    (docs/results/decoders.md). An `index` of the file, made earlier, spares the pass over its
+    packets.
 
     Raises:
         VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
