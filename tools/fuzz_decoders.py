@@ -183,7 +183,9 @@ def report(results: list[tuple[Case, Reading]], seconds: float, seed: int) -> st
         "",
         f"{len(results)} damaged files, read with `auto` (17 frames each) and scanned, every one"
         " in a process that can be killed. An outcome is a clean error with its reason, or frames:"
-        " unchanged ones, or changed ones (a decoder conceals what it cannot read).",
+        " unchanged ones, or changed ones (FFmpeg mends what it cannot read). Each is compared with"
+        " the picture that FFmpeg gives at that place when it decodes the file from its start on"
+        " one thread; another one, or another outcome at a second open, counts as served wrong.",
         "",
         f"Made by `python tools/fuzz_decoders.py --num_files {len(results)} --seed {seed}` on"
         f" {date.today().isoformat()}, PyAV {av.__version__}, Python {platform.python_version()};"
