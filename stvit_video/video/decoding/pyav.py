@@ -31,7 +31,7 @@ from stvit_video.video.decoding.indexing import (
     note_index,
     open_and_index,
 )
-from stvit_video.video.decoding.packets import EntryPoint
+from stvit_video.video.decoding.packets import TIMED_FORMATS, EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
 from stvit_video.video.decoding.stream import open_stream
 from stvit_video.video.frame_planes import FramePlanes
@@ -215,11 +215,18 @@ class PyavDecoder:
             raise _TableMismatchError from error
 
     def _packets_from(self, entry: EntryPoint) -> Iterator[Any]:
-        """Packets from the entry point to the end; a seek that lands behind it is repeated."""
+        """Packets from the entry point to the end; a seek that lands behind it is repeated.
+
+        Containers with times of pictures are asked for those: by the time of decoding, FFmpeg goes
+        to the entry before.
+        """
         table = self.index.table
-        for start in dict.fromkeys((entry, table.entry(0))):
+        times = [entry.dts, table.entry(0).dts]
+        if table.format_name in TIMED_FORMATS:
+            times.insert(0, entry.pts)
+        for time in dict.fromkeys(times):
             try:
-                self._container.seek(start.dts, stream=self._stream, backward=True)
+                self._container.seek(time, stream=self._stream, backward=True)
             except FFmpegError:
                 continue
             packets = self._container.demux(self._stream)

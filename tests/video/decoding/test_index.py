@@ -84,3 +84,33 @@ def test_counting_keeps_what_the_packets_promise(index):
     fewer = replace(index.table, times=index.table.times[:-1], marks=index.table.marks[:-1])
     counted = indexing.count_pictures(replace(index, table=fewer), backend="pyav")
     assert (counted.info.num_frames, counted.is_sequential) == (60, True)
+
+
+class _Counting:
+    """A container that counts the packets it gives."""
+
+    def __init__(self, container):
+        self.container = container
+        self.num_packets = 0
+
+    def seek(self, *place, **how):
+        self.container.seek(*place, **how)
+
+    def demux(self, stream):
+        for packet in self.container.demux(stream):
+            self.num_packets += 1
+            yield packet
+
+    def close(self):
+        self.container.close()
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])
+def test_a_seek_goes_to_the_entry_point_itself_where_pictures_are_reordered(
+    tmp_path, write_numbered, name
+):
+    options = {"x264-params": "keyint=16:min-keyint=16:bframes=3:b-adapt=0:scenecut=0:log=-1"}
+    with PyavDecoder(write_numbered(tmp_path / name, 64, options=options)) as decoder:
+        decoder._container = _Counting(decoder._container)
+        assert read_number(decoder.frames([32])[0].numpy()) == 32
+        assert decoder._container.num_packets == 1
