@@ -21,15 +21,15 @@ from pathlib import Path
 
 import torch
 from data_peers import has_torchcodec, write_sources
+from result_page import write_page
 
-from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
-from stvit_video.files import write_file
-from stvit_video.report.tables import Column, make_table, markdown_text
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.open import open_video, read_frames
 from stvit_video.video.numbered import write_pictures
+from stvit_video.video.read_clip import read_sampled
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 BACKENDS = ("pyav", "decord", "torchcodec")
@@ -65,7 +65,12 @@ def main() -> None:
             cells = [medians.get(name) for name in BACKENDS]
             rows.append([kind, way, *cells, fastest, 100 * spread])
             print(*rows[-1], flush=True)
-    write_file(options.output / "decoders.md", render(rows, options))
+    write_page(
+        options.output / "decoders.md",
+        "Decoders",
+        render(rows, options),
+        tool="benchmark_decoders.py",
+    )
 
 
 def write_kinds(folder: Path) -> dict[str, list[Path]]:
@@ -89,7 +94,6 @@ def write_kinds(folder: Path) -> dict[str, list[Path]]:
             fresh=False,
         )
         kinds[f"prepared for {purpose}"] = sorted(target.glob("*/*.mp4"))
-    assert find_class_folders(small).records
     return kinds
 
 
@@ -121,19 +125,19 @@ def read_for(seconds: float, paths: list[Path], backend: str, way: str, worker: 
     start = time.perf_counter()
     while time.perf_counter() < start + seconds:
         path = paths[(worker + count) % len(paths)]
-        with open_video(path, backend=backend, index=indexes[path]) as decoder:
-            length = decoder.num_frames
-            if scheme is None:
-                decoder.frames(range(length))
-            else:
-                step = 4 if "dense" in str(path) else 1
-                decoder.frames(scheme(length, fps=30, generator=generator, start_step=step)[0])
+        how = {"backend": backend, "index": indexes[path]}
+        if scheme is None:
+            with open_video(path, **how) as decoder:
+                decoder.frames(range(decoder.num_frames))
+        else:
+            step = 4 if "dense" in str(path) else 1
+            read_sampled(path, scheme, generator=generator, start_step=step, **how)
         count += 1
     return count / (time.perf_counter() - start)
 
 
-def render(rows: list[list[object]], options: argparse.Namespace) -> str:
-    """Write the table as Markdown."""
+def render(rows: list[list[object]], options: argparse.Namespace) -> Table:
+    """Make the table."""
     number = partial(Column, format=".0f")
     columns: list[Column | str] = ["files", "read", *(number(title=name) for name in BACKENDS)]
     columns += ["fastest", Column(title="spread %", format=".0f")]
@@ -144,11 +148,7 @@ def render(rows: list[list[object]], options: argparse.Namespace) -> str:
         f" turns. Clips a second of 16 frames at stride 4 from a random start (dense), 16 frames of"
         f" 16 parts (segments), or all 300 (whole), to RGB. Files of 10 s at 30 fps. {versions}."
     )
-    table = make_table("Clips per second by decoder", columns, rows, note=note)
-    return (
-        "# Decoders\n\nWritten by `tools/benchmark_decoders.py`; do not edit.\n\n"
-        + markdown_text(table)
-    )
+    return make_table("Clips per second by decoder", columns, rows, note=note)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from data_peers import (
     labeled_videos,
     write_sources,
 )
+from result_page import write_page
 from torch.utils.data import DataLoader
 
 from stvit_video.datasets.clips import VideoDataset
@@ -44,12 +45,12 @@ from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
 from stvit_video.datasets.upkeep.scan_run import run_scan
 from stvit_video.files import write_file
-from stvit_video.report.tables import Column, make_table, markdown_text
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.settings.model import Preprocessing
-from stvit_video.video.decoding.open import open_video
 from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.pixels.transform import ClipTransform
+from stvit_video.video.read_clip import read_sampled
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 BATCH_SIZE = 8
@@ -91,7 +92,12 @@ def main() -> None:
             result["clips_per_second"] = rows
             result["conditions"]["rounds"] = len(next(iter(speeds.values())))
             write_file(options.output / "feed.json", json.dumps(result, indent=1) + "\n")
-            write_file(options.output / "feed.md", render(result))
+            write_page(
+                options.output / "feed.md",
+                "Feeding the device",
+                render(result),
+                tool="benchmark_feed.py",
+            )
 
 
 def write_files(folder: Path, num_videos: int, num_workers: int) -> dict[str, Records]:
@@ -221,12 +227,9 @@ def _decode(
 ) -> int:
     torch.set_num_threads(1)
     index = store.find(record.path) if store else None
-    with open_video(record.path, index=index) as decoder:
-        generator = torch.Generator().manual_seed(seed)
-        clips = scheme(
-            decoder.num_frames, fps=30.0, generator=generator, start_step=record.start_step
-        )
-        decoder.frames(clips[0])
+    generator = torch.Generator().manual_seed(seed)
+    step = record.start_step
+    read_sampled(record.path, scheme, generator=generator, start_step=step, index=index)
     return 1
 
 
@@ -301,8 +304,8 @@ def conditions(options: argparse.Namespace, files: dict[str, Records]) -> dict[s
     }
 
 
-def render(result: dict[str, Any]) -> str:
-    """Write the table as Markdown."""
+def render(result: dict[str, Any]) -> Table:
+    """Make the table."""
     told = result["conditions"]
     medians = {tuple(row[:3]): statistics.median(row[3]) for row in result["clips_per_second"]}
     rows = []
@@ -328,11 +331,7 @@ def render(result: dict[str, Any]) -> str:
         f" clip reads, as a share of its file: {shares}. {versions}. PyTorchVideo cannot decode"
         " fewer frames than a clip spans."
     )
-    table = make_table("Clips per second from files", columns, rows, note=note)
-    return (
-        "# Feeding the device\n\nWritten by `tools/benchmark_feed.py`; do not edit.\n\n"
-        + markdown_text(table)
-    )
+    return make_table("Clips per second from files", columns, rows, note=note)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,21 @@ import argparse
 import datetime
 import os
 import statistics
-from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+from result_page import write_page
 from torch.utils.data import DataLoader, Dataset
 
 from stvit_video.datasets.batches import Batch
 from stvit_video.datasets.from_settings import build_training_loader
 from stvit_video.datasets.manifest import Manifest, read_manifest
 from stvit_video.datasets.records import Records
-from stvit_video.files import write_file
 from stvit_video.measure.compare.words import build_word, find_model
-from stvit_video.report.tables import Column, make_table, markdown_text
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
@@ -62,7 +60,12 @@ def main() -> None:
         print(*rows[-1], flush=True)
     if int(os.environ.get("LOCAL_RANK", "0")) == 0:
         name = "feed_train.md" if options.devices == 1 else f"feed_train_{options.devices}.md"
-        write_file(options.output / name, render(rows, options))
+        write_page(
+            options.output / name,
+            "Training from files",
+            render(rows, options),
+            tool="benchmark_train_feed.py",
+        )
 
 
 def train(word: str, source: str, options: argparse.Namespace) -> list[float]:
@@ -79,7 +82,7 @@ def train(word: str, source: str, options: argparse.Namespace) -> list[float]:
         videos, model.preprocessing, run, device=torch.device("cuda")
     )
     if source == "memory":
-        batch = next(iter(build_training_loader(videos, model.preprocessing, replace(run))))
+        batch = next(iter(build_training_loader(videos, model.preprocessing, run)))
         loader = DataLoader(_Same(batch, options.steps), batch_size=None)
     names = [str(number) for number in range(model.num_classes)]
     classifier = VideoClassifier(
@@ -122,9 +125,6 @@ class _Same(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         return self.batch
 
-    def __iter__(self) -> Iterator[Batch]:
-        return iter([self.batch] * self.times)
-
 
 def _enough(manifest: Manifest, options: argparse.Namespace) -> Manifest:
     """Repeat the videos until an epoch has as many steps as wanted."""
@@ -136,8 +136,8 @@ def _enough(manifest: Manifest, options: argparse.Namespace) -> Manifest:
     return Manifest(records, manifest.class_names)
 
 
-def render(rows: list[list[Any]], options: argparse.Namespace) -> str:
-    """Write the table as Markdown."""
+def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
+    """Make the table."""
     columns: list[Column | str] = [
         "model",
         Column(title="clips/s from memory", format=".0f"),
@@ -152,11 +152,7 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> str:
         f" device, batches of {options.batch_size} a device, medians of {options.epochs - 1} epochs"
         f" of {options.steps} steps, files in the file cache. {versions}."
     )
-    table = make_table("Training from files and from memory", columns, rows, note=note)
-    return (
-        "# Training from files\n\nWritten by `tools/benchmark_train_feed.py`; do not edit.\n\n"
-        + markdown_text(table)
-    )
+    return make_table("Training from files and from memory", columns, rows, note=note)
 
 
 if __name__ == "__main__":

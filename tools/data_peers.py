@@ -3,7 +3,7 @@
 Legend: T H W frames and pixels, C colours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,8 @@ NUM_FRAMES = 300
 FRAMES_PER_SECOND = 30
 
 
-class BareDecord(Dataset[tuple[Tensor, int]]):
-    """Open, read, resize, crop: the least that any loader on decord must do."""
+class _BareClips(Dataset[tuple[Tensor, int]]):
+    """Open, read, resize, crop: the least that any loader must do."""
 
     def __init__(
         self, records: Sequence[VideoRecord], scheme: SamplingScheme, transform: ClipTransform
@@ -43,42 +43,40 @@ class BareDecord(Dataset[tuple[Tensor, int]]):
         return len(self.records)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        record = self.records[index]
+        choose = partial(_frame_indices, self.scheme, index)
+        return self.transform(self.read(record.path, choose), 0), record.label
+
+    def read(self, path: Path, choose: Callable[[int], list[int]]) -> Tensor:
+        """Read the frames that `choose` takes of a length: uint8 (T, H, W, C)."""
+        raise NotImplementedError
+
+
+class BareDecord(_BareClips):
+    """With decord, one thread, as VideoMAE's data set does."""
+
+    def read(self, path: Path, choose: Callable[[int], list[int]]) -> Tensor:
+        """Read the frames that `choose` takes of a length: uint8 (T, H, W, C)."""
         import decord  # here, for its libvpx would get in the way of PyAV's encoder
 
-        record = self.records[index]
-        reader = decord.VideoReader(str(record.path), num_threads=1)
-        indices = _frame_indices(self.scheme, index, len(reader))
-        frames = reader.get_batch(indices)  # (T, H, W, C)
-        if not isinstance(frames, Tensor):  # PyTorchVideo has not set decord's bridge yet
-            frames = from_dlpack(frames.to_dlpack())
-        return self.transform(frames, 0), record.label
+        reader = decord.VideoReader(str(path), num_threads=1)
+        frames = reader.get_batch(choose(len(reader)))  # (T, H, W, C)
+        if isinstance(frames, Tensor):  # PyTorchVideo has set decord's bridge
+            return frames
+        return from_dlpack(frames.to_dlpack())
 
 
-class BareTorchcodec(Dataset[tuple[Tensor, int]]):
-    """The same by torchcodec's decoder, one thread, as its documentation advises for workers."""
+class BareTorchcodec(_BareClips):
+    """With torchcodec's decoder, one thread, as its documentation advises for workers."""
 
-    def __init__(
-        self, records: Sequence[VideoRecord], scheme: SamplingScheme, transform: ClipTransform
-    ) -> None:
-        self.records = records
-        self.scheme = scheme
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def read(self, path: Path, choose: Callable[[int], list[int]]) -> Tensor:
+        """Read the frames that `choose` takes of a length: uint8 (T, H, W, C)."""
         from torchcodec.decoders import VideoDecoder
 
-        record = self.records[index]
         decoder = VideoDecoder(
-            str(record.path),
-            dimension_order="NHWC",
-            num_ffmpeg_threads=1,
-            seek_mode="approximate",
+            str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="approximate"
         )
-        indices = _frame_indices(self.scheme, index, len(decoder))
-        return self.transform(decoder.get_frames_at(indices).data, 0), record.label
+        return decoder.get_frames_at(choose(len(decoder))).data
 
 
 def has_torchcodec() -> bool:

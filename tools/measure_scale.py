@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from result_page import write_page
 from torch import distributed
 
 from stvit_video.datasets.clips import Item, Sample, VideoDataset
@@ -31,7 +32,7 @@ from stvit_video.datasets.manifest import check_labels, read_manifest
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
 from stvit_video.files import write_file
-from stvit_video.report.tables import Column, make_table, markdown_text
+from stvit_video.report.tables import Column, Table, make_table
 
 NUM_CLASSES = 700
 BATCH_SIZE = 32
@@ -108,7 +109,7 @@ def main() -> None:
                 results.append(case._asdict() | figures._asdict())
     raw = {"conditions": conditions(options), "results": results}
     write_file(options.output / "scale.json", json.dumps(raw, indent=1) + "\n")
-    write_file(options.output / "scale.md", render(raw))
+    write_page(options.output / "scale.md", "Large data sets", render(raw), tool=__file__)
 
 
 def write_rows(path: Path, num_rows: int) -> None:
@@ -142,7 +143,7 @@ def measure_case(path: Path, case: Case) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         runs = []
         for rank in range(case.num_ranks):
-            told = {"path": str(path), "case": case, "rank": rank, "meeting": f"{folder}/meeting"}
+            told = {"path": str(path), "values": case, "rank": rank, "meeting": f"{folder}/meeting"}
             command = [sys.executable, __file__, "--rank", json.dumps(told)]
             pipe = subprocess.PIPE
             runs.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True))
@@ -157,15 +158,15 @@ def measure_case(path: Path, case: Case) -> Figures:
     )
 
 
-def measure_rank(path: str, case: list[Any], rank: int, meeting: str) -> Figures:
+def measure_rank(path: str, values: list[Any], rank: int, meeting: str) -> Figures:
     """Do what a training does with its records, as one of its ranks."""
-    todo = Case(*case)
+    case = Case(*values)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=todo.num_ranks
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=case.num_ranks
     )
     ranks_mib, start = _all_mib(), time.perf_counter()
     manifest = read_manifest(path)
-    records = manifest.records if todo.kind == "columns" else tuple(manifest.records)
+    records = manifest.records if case.kind == "columns" else tuple(manifest.records)
     check_labels(records, num_classes=manifest.num_classes)
     read_seconds = time.perf_counter() - start
     del manifest
@@ -173,10 +174,10 @@ def measure_rank(path: str, case: list[Any], rank: int, meeting: str) -> Figures
     loader = build_loader(
         RecordsOnly(records, sample=_unused, transform=_unused, whole_videos=True),
         batch_size=BATCH_SIZE,
-        num_workers=todo.num_workers,
+        num_workers=case.num_workers,
         shuffle=True,
         seed=0,
-        start_method=todo.method,
+        start_method=case.method,
     )
     start = time.perf_counter()
     batches = iter(loader)
@@ -184,7 +185,7 @@ def measure_rank(path: str, case: list[Any], rank: int, meeting: str) -> Figures
     first_batch_seconds = time.perf_counter() - start
     first_mib = _all_mib()
     del batches
-    serve(loader, todo.num_items * todo.num_workers)
+    serve(loader, case.num_items * case.num_workers)
     served_mib = _all_mib()
     workers = multiprocessing.active_children()
     own = sum(memory_mib(worker.pid, "Private_Dirty") for worker in workers)
@@ -196,7 +197,7 @@ def measure_rank(path: str, case: list[Any], rank: int, meeting: str) -> Figures
         read_mib - ranks_mib,
         first_mib - read_mib,
         served_mib - read_mib,
-        own / todo.num_workers,
+        own / case.num_workers,
     )
 
 
@@ -240,8 +241,8 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def render(raw: dict[str, Any]) -> str:
-    """Write the table as Markdown."""
+def render(raw: dict[str, Any]) -> Table:
+    """Make the table."""
     told = raw["conditions"]
     rows = []
     for result in raw["results"]:
@@ -279,10 +280,7 @@ def render(raw: dict[str, Any]) -> str:
         " of them then shares with nobody. All of it was measured, once; nothing is extrapolated."
         f" {told['remark']}"
     )
-    return (
-        "# Large data sets\n\nWritten by `tools/measure_scale.py`; do not edit.\n\n"
-        + markdown_text(make_table("Start and memory by rows", columns, rows, note=note))
-    )
+    return make_table("Start and memory by rows", columns, rows, note=note)
 
 
 if __name__ == "__main__":

@@ -114,9 +114,9 @@ class Delivery:
             tensor.record_stream(current)
         return batch
 
-    def release_memory(self) -> None:
-        """Wait until all parcels but the last have left main memory: workers may fill it again."""
-        while len(self._copied) > 1:
+    def release_memory(self, *, but: int = 0) -> None:
+        """Wait until all parcels but the last ones have left the memory that workers fill again."""
+        while len(self._copied) > but:
             self._copied.popleft().synchronize()
 
     def _make(self, parcel: Parcel) -> Batch:

@@ -77,11 +77,12 @@ class VideoLoader(StatefulDataLoader):
             start = time.perf_counter()
 
     def _batches(self) -> Iterator[Batch]:
+        self.delivery.release_memory()  # of a pass that was broken off
         try:
             with noticing_dead_workers(self.num_workers, self._workers):
                 parcels = super().__iter__()
             while True:
-                self.delivery.release_memory()
+                self.delivery.release_memory(but=1)
                 with noticing_dead_workers(self.num_workers, self._workers):
                     parcel = next(parcels, None)
                 if parcel is None:

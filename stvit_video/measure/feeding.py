@@ -29,7 +29,7 @@ from stvit_video.report.tables import Cell, Column, Table, make_table
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
 from stvit_video.settings.training import RunConfig, TrainConfig
-from stvit_video.video.decoding.open import open_video
+from stvit_video.video.read_clip import read_sampled
 
 USUAL_CLIP = Preprocessing(num_frames=16, frame_stride=4, image_size=224)
 """What is read where no model says it."""
@@ -175,15 +175,14 @@ def _decoder_rate(
             num_clips, start = 0, perf_counter()  # the first one loads what reading needs
         index = indexes.find(record.path) if indexes else None
         try:
-            with open_video(record.path, backend=data.backend, index=index) as decoder:
-                info = decoder.info
-                clips = scheme(
-                    info.num_frames,
-                    fps=info.fps,
-                    generator=generator,
-                    start_step=record.start_step,
-                )
-                decoder.frames(clips.flatten())
+            read_sampled(
+                record.path,
+                scheme,
+                generator=generator,
+                start_step=record.start_step,
+                backend=data.backend,
+                index=index,
+            )
             num_clips += 1
         except VideoDecodeError as error:
             last = error

@@ -39,7 +39,7 @@ class EpochReport:
         return self.data_wait_seconds / self.train_seconds if self.train_seconds else 0.0
 
 
-class Display(NamedTuple):
+class ProgressDisplay(NamedTuple):
     """Where and how a training is shown."""
 
     console: Console
@@ -136,7 +136,7 @@ class TrainingProgress(Callback):
     much, another line says what to do. Follows the `EpochLog` whose clock it reads.
     """
 
-    def __init__(self, display: Display, log: EpochLog) -> None:
+    def __init__(self, display: ProgressDisplay, log: EpochLog) -> None:
         self.console, self.label, self.if_waiting = display
         self.epoch_log = log
         self.state = ""

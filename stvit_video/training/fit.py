@@ -16,10 +16,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from stvit_video.errors import ConfigError
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import (
-    Display,
     EpochLog,
     EpochReport,
     ExportBest,
+    ProgressDisplay,
     TrainingProgress,
 )
 from stvit_video.training.classifier import VideoClassifier
@@ -51,7 +51,7 @@ def fit(
     *,
     settings: TrainConfig,
     run_dir: Path,
-    display: Display,
+    display: ProgressDisplay,
     write: Callable[[FitReport], object],
     export: Callable[[], object],
 ) -> FitReport:

@@ -27,7 +27,7 @@ from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
-from stvit_video.training.callbacks import Display
+from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, check_start, fit
 from stvit_video.video.pixels.batch import BatchTransform
@@ -73,7 +73,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             val_loader,
             settings=run.train,
             run_dir=run_dir,
-            display=Display(console, label, _if_waiting(run, videos, model)),
+            display=ProgressDisplay(console, label, _if_waiting(run, videos, model)),
             write=lambda report: write_json(report, run_dir / METRICS_FILE),
             export=lambda: write_checkpoint(
                 model, run_dir, labels=videos.class_names, extra={"config": settings}

@@ -62,7 +62,7 @@ def test_a_worker_has_two_pieces_more_than_batches_on_the_way(numbered_video):
     taken = []
     deliver = Delivery(torch.device("cpu"))
     loader.delivery = lambda parcel: taken.append(parcel.planes.slot) or deliver(parcel)
-    loader.delivery.release_memory = lambda: None
+    loader.delivery.release_memory = lambda **_: None
     for _ in loader:
         pass
     assert taken == [0, 1, 2, 3] * 3

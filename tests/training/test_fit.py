@@ -15,7 +15,7 @@ from stvit_video.errors import CheckpointError, DatasetError, WriteError
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
-from stvit_video.training.callbacks import Display, EpochReport
+from stvit_video.training.callbacks import EpochReport, ProgressDisplay
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import fit
 from stvit_video.video.pixels.batch import BatchTransform
@@ -82,7 +82,7 @@ def train(
         Loader(batches(2, seed=2) if val_batches is None else val_batches),
         settings=settings,
         run_dir=run_dir,
-        display=display or Display(Console(stderr=True), "run"),
+        display=display or ProgressDisplay(Console(stderr=True), "run"),
         write=written.append,
         export=lambda: exports.append(module.trainer.current_epoch),
     )
@@ -121,7 +121,7 @@ def test_a_line_an_epoch_tells_the_waiting_and_once_what_to_do(tmp_path, waiting
     waiting(0.2, 0.834, 0.5)
     console = Console(file=io.StringIO(), width=60)
     settings = dataclasses.replace(SETTINGS, epochs=3)
-    display = Display(console, "run", "`stvit-video data rate k[0].csv` says why")
+    display = ProgressDisplay(console, "run", "`stvit-video data rate k[0].csv` says why")
     train(classifier(), tmp_path, settings=settings, display=display)
     lines = re.sub(r"loss \d\.\d+  val top-1 \d+\.0 %", "...", console.file.getvalue())
     assert lines == (
@@ -134,7 +134,7 @@ def test_a_line_an_epoch_tells_the_waiting_and_once_what_to_do(tmp_path, waiting
 
 def test_the_bar_tells_the_waiting(tmp_path):
     console = Console(file=io.StringIO(), width=200, force_terminal=True)
-    train(classifier(), tmp_path, display=Display(console, "run"))
+    train(classifier(), tmp_path, display=ProgressDisplay(console, "run"))
     shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
     assert re.search(r" 6/6 loss \d\.\d+  val top-1 \d+\.0 %  waiting 0 %", shown)
 

@@ -11,7 +11,7 @@ from torch import Generator
 from stvit_video.datasets.upkeep.groups import PictureGroups
 from stvit_video.datasets.upkeep.workers import run_killable
 from stvit_video.settings.data import SamplingKind
-from stvit_video.video.decoding.open import open_video
+from stvit_video.video.read_clip import read_sampled
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 _NUM_FRAMES = 16
@@ -68,15 +68,7 @@ def _read_clips(reading: _Reading) -> float:
     generator = Generator().manual_seed(0)
     num_clips, start = -1, perf_counter()
     for path in (reading.paths[0], *_ROUNDS * reading.paths):
-        with open_video(path) as decoder:
-            info = decoder.info
-            clips = reading.scheme(
-                info.num_frames,
-                fps=info.fps,
-                generator=generator,
-                start_step=reading.start_step,
-            )
-            decoder.frames(clips.flatten())
+        read_sampled(path, reading.scheme, generator=generator, start_step=reading.start_step)
         num_clips += 1
         if not num_clips:
             start = perf_counter()  # the first one loads what reading needs

@@ -32,7 +32,7 @@ _LIKENESS = 16
 
 
 class DecordDecoder:
-    """Exact on closed groups of pictures; `auto` uses it only there.
+    """Exact on closed groups of pictures.
 
     The packets of a file that nothing is known of are read first: they tell which stream of
     several decord should have taken, and what sets its pictures upright.

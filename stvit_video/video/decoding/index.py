@@ -1,6 +1,6 @@
 """What is known of a video file before it is opened, so that opening it costs one open.
 
-An index is made when a file is opened without one, and can be kept beside a data set: about 300
+An index is made when a file is opened without one, and can be kept beside a data set: about 500
 bytes for ten seconds of video.
 """
 

@@ -1,7 +1,7 @@
 """Find out what a video file holds: one pass over its packets, of pictures only where those lie."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -63,12 +63,11 @@ def open_and_index(path: Path, *, backend: str) -> tuple[Any, Any, VideoIndex]:
     """
     extent = check_file(path, backend=backend)
     container, stream = open_stream(path, backend=backend, extent=extent, is_strict=True)
-    try:
+    with ExitStack() as on_fault:
+        on_fault.callback(container.close)
         table, first = _read_table(path, container, stream, extent, backend)
         index = _make_index(path, container, stream, extent, table, first)
-    except BaseException:
-        container.close()
-        raise
+        on_fault.pop_all()
     if not table.is_exact or not table.bears_strictness:
         container.close()
         if not table.is_exact:
