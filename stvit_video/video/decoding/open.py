@@ -26,8 +26,8 @@ def open_video(
 ) -> Decoder:
     """Open a video for reading by frame number.
 
-    `auto` takes PyAV: exact for every file, and measured fastest for clips and segments
-    (docs/results/decoders.md). An `index` of the file, made earlier, spares the pass over its
+    `auto` takes PyAV: exact for every file, and measured fastest for clips and segments of every
+    kind (docs/results/decoders.md). An `index` of the file, made earlier, spares the pass over its
     packets.
 
     Raises:
