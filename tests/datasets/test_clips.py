@@ -238,3 +238,15 @@ def test_a_place_in_an_epoch_belongs_to_its_number_of_workers(three_videos):
     assert str(error.value) == (
         "num_workers (0) must be 2, as it was when the place in the epoch was saved"
     )
+
+
+def test_random_clips_of_a_file_made_for_their_stride_start_at_its_references(numbered_video):
+    scheme = SamplingScheme(num_frames=2, frame_stride=4, random=True)
+    starts = {}
+    for made_for in ("dense4", "any"):
+        records = [VideoRecord(numbered_video, 0, made_for=made_for)]
+        dataset = VideoDataset(records, sample=scheme, transform=frames_as_clip)
+        clips = [dataset[ItemKey(0, seed)].clip for seed in range(12)]
+        starts[made_for] = [read_number(clip[:, 0].permute(1, 2, 0).numpy()) for clip in clips]
+    assert [start % 4 for start in starts["dense4"]] == [0] * 12
+    assert any(start % 4 for start in starts["any"])

@@ -1,5 +1,8 @@
 """Loaders take what the settings say."""
 
+import pytest
+import torch
+
 from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
     build_training_loader,
@@ -9,6 +12,8 @@ from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
+from stvit_video.video.pixels.planes import PlaneTransform
+from stvit_video.video.pixels.transform import WindowTransform
 
 SHAPE = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
 
@@ -24,3 +29,24 @@ def test_workers_and_the_batches_they_hold_ready_are_settings(class_folder_root)
     for loader in (train, val):
         assert (loader.num_workers, loader.prefetch_factor) == (1, 5)
         assert loader.dataset.videos.records is videos.records
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [("cuda", PlaneTransform), ("cpu", WindowTransform), (None, WindowTransform)],
+)
+def test_a_gpu_is_fed_planes_and_a_processor_finished_clips(class_folder_root, device, kind):
+    videos = read_videos(class_folder_root)
+    place = None if device is None else torch.device(device)
+    train = build_training_loader(
+        videos,
+        SHAPE,
+        RunConfig(model=ModelConfig(name="demo_tiny"), data=DataConfig()),
+        device=place,
+    )
+    val = build_evaluation_loader(
+        videos.records, SHAPE, data=DataConfig(), views=ViewConfig(), batch_size=4, device=place
+    )
+    for loader in (train, val):
+        assert type(loader.dataset.videos.transform) is kind
+        assert loader.delivery.device == torch.device(device or "cpu")

@@ -6,6 +6,7 @@ from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.slots import Slots
 from stvit_video.settings.model import Preprocessing
+from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
@@ -55,6 +56,73 @@ def test_batches_of_planes_are_those_that_workers_finish(numbered_video):
             assert torch.equal(ours.video_index, theirs.video_index)
             num_batches += 1
         assert num_batches == 12
+
+
+def test_clips_of_both_kinds_keep_their_places_in_a_batch(tmp_path):
+    paths = [tmp_path / f"{kind}.mp4" for kind in ("yuv420p", "yuv444p")]
+    for number, path in enumerate(paths):
+        pictures = (numbered_picture(9 + number, width=64, height=64) for _ in range(8))
+        write_pictures(path, pictures, pix_fmt=path.stem)
+    dataset = VideoDataset(
+        [VideoRecord(paths[row % 2], row) for row in range(1, 6)],
+        sample=SamplingScheme(num_frames=2, frame_stride=2),
+        transform=build_transform(
+            Preprocessing(num_frames=2, frame_stride=2, image_size=48),
+            normalize=False,
+            ship_planes=True,
+        ),
+    )
+    [batch] = build_loader(dataset, batch_size=5, num_workers=0, shuffle=False, seed=0)
+    assert batch.label.tolist() == [1, 2, 3, 4, 5]
+    numbers = [read_number(clip[:, 0].permute(1, 2, 0).numpy()) for clip in batch.clip]
+    assert numbers == [10, 9, 10, 9, 10]
+
+
+class _Copy:
+    """Stands for the event that a GPU has read what a worker wrote."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def synchronize(self):
+        self.done.append(self)
+
+
+def test_memory_is_released_once_a_gpu_has_read_it():
+    delivery, done = Delivery(torch.device("cpu")), []
+    copies = [_Copy(done) for _ in range(3)]
+    delivery._copied.extend(copies)
+    delivery.release_memory(but=1)
+    assert done == copies[:2]
+    delivery.release_memory()
+    assert done == copies
+
+
+def test_a_batch_is_fetched_once_all_but_the_last_have_left_main_memory(numbered_video):
+    loader = _loader(numbered_video, ship_planes=True, num_workers=0)
+    done, given = [], []
+    deliver = loader.delivery
+    release = deliver.release_memory
+
+    def record(**how):
+        release(**how)
+        given.append((len(deliver._copied), len(done)))
+
+    class _Delivery:
+        release_memory = staticmethod(record)
+
+        def __call__(self, parcel):
+            deliver._copied.append(_Copy(done))
+            return deliver(parcel)
+
+    loader.delivery = _Delivery()
+    batches = iter(loader)
+    for _ in range(3):
+        next(batches)
+    assert given == [(0, 0), (0, 0), (1, 0), (1, 1)]
+    batches.close()
+    next(iter(loader))
+    assert given[4:] == [(0, 3), (0, 3)]
 
 
 def test_a_worker_has_two_pieces_more_than_batches_on_the_way(numbered_video):

@@ -152,13 +152,14 @@ def stack_planes(clips: Sequence[ClipPlanes], *, take: TakeMemory = new_memory) 
     return batch
 
 
-def make_clips(planes: PlaneBatch) -> Tensor:
+def make_clips(planes: PlaneBatch, *, dtype: torch.dtype | None = None) -> Tensor:
     """Convert, resize and crop: planes -> uint8 RGB (B, C, T, S, S), on the planes' device.
 
     The same as converting with FFmpeg and resizing with torchvision (antialiased) to within a few
-    grey levels: here nothing is rounded between the steps.
+    grey levels: here nothing is rounded between the steps. `dtype` is that of the products, by
+    default half precision on a GPU.
     """
-    number = torch.float16 if planes.data.is_cuda else torch.float32
+    number = dtype or (torch.float16 if planes.data.is_cuda else torch.float32)
     numbers = planes.numbers
     rows, columns = (numbers[:, i : i + 4] for i in (0, 4))  # (B, 4) each
     to_rgb = numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)

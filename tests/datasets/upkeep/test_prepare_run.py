@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stvit_video.commands.data_prepare import data_prepare
+from stvit_video.datasets.index_store import IndexStore
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.upkeep import prepare_run
 from stvit_video.datasets.upkeep.file_run import WorkerError
@@ -183,6 +184,17 @@ def test_a_run_that_goes_on_looks_at_each_file_once(tmp_path, videos, monkeypatc
     data_prepare(videos, tmp_path / "new", num_workers=1)
     monkeypatch.undo()
     assert len(looks) == len(set(looks)) == 10  # five sources, five targets
+
+
+def test_what_is_known_of_the_packets_stands_beside_the_new_list(tmp_path, videos):
+    data_prepare(videos, tmp_path / "new", for_="dense", stride=4, num_workers=2)
+    store = IndexStore(tmp_path / "new" / "manifest.index")
+    records = read_manifest(tmp_path / "new" / "manifest.csv").records
+    assert len(store) == len(records) > 0
+    for record in records:
+        index = store.find(record.path)
+        assert index.info.num_frames == record.num_frames
+        assert index.num_bytes == record.path.stat().st_size
 
 
 def test_the_summary_says_how_fast_clips_are_read_before_and_after(tmp_path, videos, capsys):

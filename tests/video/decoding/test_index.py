@@ -51,6 +51,13 @@ def test_bytes_that_are_no_index_are_none(index, numbered_video, damaged):
     assert VideoIndex.from_bytes(damaged, numbered_video) is None
 
 
+def test_an_index_of_another_version_is_none(index, numbered_video, monkeypatch):
+    monkeypatch.setattr("stvit_video.video.decoding.index._VERSION", 1_000_000)
+    packed = index.to_bytes()
+    monkeypatch.undo()
+    assert VideoIndex.from_bytes(packed, numbered_video) is None
+
+
 def test_a_known_file_is_read_without_a_pass_over_its_packets(
     index, numbered_video, nothing_known, monkeypatch
 ):
@@ -103,6 +110,19 @@ class _Counting:
 
     def close(self):
         self.container.close()
+
+
+def test_pictures_that_nobody_refers_to_or_asks_for_are_not_decoded(tmp_path, write_numbered):
+    options = {"x264-params": "keyint=16:min-keyint=16:bframes=3:b-adapt=0:b-pyramid=0:log=-1"}
+    with PyavDecoder(write_numbered(tmp_path / "b.mp4", 64, options=options)) as decoder:
+        decoded = []
+        decode_packets = decoder._decode_packets
+        decoder._decode_packets = lambda *run: (
+            decoded.append(frame) or frame for frame in decode_packets(*run)
+        )
+        frames = decoder.frames([16, 20, 25])
+        assert [read_number(frame.numpy()) for frame in frames] == [16, 20, 25]
+        assert len(decoded) == 5  # and 24 and 28, to which 25 refers
 
 
 @pytest.mark.parametrize("name", ["b.mp4", "b.mkv"])

@@ -1,3 +1,4 @@
+import struct
 from dataclasses import replace
 
 import av
@@ -73,8 +74,8 @@ def _both(path, augmentation, *, seed=0, crop_index=0, indices=(0, 4, 8)):
     return clip, planes
 
 
-def _difference(clip, planes):
-    made = make_clips(stack_planes([planes]))[0]
+def _difference(clip, planes, dtype=None):
+    made = make_clips(stack_planes([planes]), dtype=dtype)[0]
     assert made.shape == clip.shape
     assert made.dtype == torch.uint8
     return (made.float() - clip.float()).abs()
@@ -86,6 +87,14 @@ def test_clips_made_of_planes_are_those_that_a_worker_makes(photos, name, crop_i
     difference = _difference(*_both(photos, CROPS[name], seed=crop_index, crop_index=crop_index))
     assert difference.mean() < 0.6
     assert (difference > 2).float().mean() < 0.005
+
+
+def test_half_precision_as_on_a_gpu_keeps_the_tolerance(photos):
+    for seed in range(4):
+        clip, planes = _both(photos, CROPS["random_resized"], seed=seed)
+        difference = _difference(clip, planes, torch.float16)
+        assert difference.mean() < 0.6
+        assert (difference > 2).float().mean() < 0.005
 
 
 @pytest.mark.parametrize("color_range", [1, 2])
@@ -142,6 +151,18 @@ def test_other_layouts_have_no_planes_to_ship(tmp_path, pix_fmt, size):
     with open_video(path, backend="pyav") as decoder:
         assert decoder.planes([0, 4]) is None
     with open_video(path, backend="decord") as decoder:
+        assert decoder.planes([0, 4]) is None
+
+
+def test_pictures_that_are_not_shown_as_they_are_stored_have_no_planes(photos, tmp_path):
+    data = bytearray(photos.read_bytes())
+    at = data.find(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[at : at + 36] = struct.pack(">9i", -one, 0, 0, 0, one, 0, WIDTH * one, 0, 1 << 30)
+    path = tmp_path / "mirrored.mp4"
+    path.write_bytes(data)
+    with open_video(path, backend="pyav") as decoder:
+        assert decoder.index.display.is_mirrored
         assert decoder.planes([0, 4]) is None
 
 
