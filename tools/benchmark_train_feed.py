@@ -1,7 +1,7 @@
 """Time training from files beside training from one batch in memory, by the same loop.
 
     python tools/benchmark_train_feed.py MANIFEST      # writes docs/results/feed_train.md
-    python tools/benchmark_train_feed.py MANIFEST --devices 2
+    python tools/benchmark_train_feed.py MANIFEST --devices 2 --workers 12 15
 
 Lightning, our classifier, our loader, mixed bf16, no compiling, no checkpoint and no validation:
 the loop of `stvit-video train` in epochs of a few seconds, of which the first does not count.
@@ -42,22 +42,23 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--models", nargs="+", default=["videomae_base_patch16_224:4x4x4@4"])
     parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=60, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=400, help="of an epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of which the first does not count")
     parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=0, help="of a device; 0: all cores but one")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[0], help="of a device; 0: all cores but one"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
-    options.workers = options.workers or (os.cpu_count() or 2) // options.devices - 1
+    every = (os.cpu_count() or 2) // options.devices - 1
     torch.set_float32_matmul_precision("high")
     rows = []
     for word in options.models:
-        speeds = {source: train(word, source, options) for source in ("memory", "files")}
-        medians = {source: statistics.median(figures) for source, figures in speeds.items()}
-        spread = max((max(f) - min(f)) / (2 * medians[s]) for s, f in speeds.items())
-        share = medians["files"] / medians["memory"]
-        rows.append([word, medians["memory"], medians["files"], share, 100 * spread])
-        print(*rows[-1], flush=True)
+        memory = [speed for speed, _ in train(word, None, options)]
+        for num_workers in options.workers:
+            files = train(word, num_workers or every, options)
+            rows.append([word, num_workers or every, *compare(memory, files)])
+            print(*rows[-1], flush=True)
     if int(os.environ.get("LOCAL_RANK", "0")) == 0:
         name = "feed_train.md" if options.devices == 1 else f"feed_train_{options.devices}.md"
         write_page(
@@ -68,20 +69,37 @@ def main() -> None:
         )
 
 
-def train(word: str, source: str, options: argparse.Namespace) -> list[float]:
-    """Train for some epochs; return clips a second of each but the first, of all devices."""
+def compare(memory: list[float], files: list[tuple[float, float]]) -> list[float]:
+    """Medians, share, share of waiting, spread in %."""
+    speeds = [speed for speed, _ in files]
+    median, of_files = statistics.median(memory), statistics.median(speeds)
+    spread = max((max(s) - min(s)) / (2 * statistics.median(s)) for s in (memory, speeds))
+    waiting = statistics.median(share for _, share in files)
+    return [median, of_files, of_files / median, waiting, 100 * spread]
+
+
+def train(
+    word: str, num_workers: int | None, options: argparse.Namespace
+) -> list[tuple[float, float]]:
+    """Train for some epochs, from memory where there are no workers.
+
+    Returns clips a second of all devices, and the share of waiting, of each epoch but the first.
+    """
     model = build_word(find_model(word))
     run = RunConfig(
         model=ModelConfig(name=word.partition(":")[0]),
-        data=DataConfig(num_workers=options.workers),
+        data=DataConfig(num_workers=num_workers or 0),
         optimizer=OptimizerConfig(lr=1e-5),
         train=TrainConfig(batch_size=options.batch_size, epochs=options.epochs),
     )
-    videos = _enough(read_manifest(options.manifest), options)
+    known = read_manifest(options.manifest)
+    assert isinstance(known.records, Records)
+    num_clips = options.steps * options.batch_size * options.devices
+    videos = Manifest(repeat_videos(known.records, num_clips), known.class_names)
     loader: Any = build_training_loader(
         videos, model.preprocessing, run, device=torch.device("cuda")
     )
-    if source == "memory":
+    if num_workers is None:
         batch = next(iter(build_training_loader(videos, model.preprocessing, run)))
         loader = DataLoader(_Same(batch, options.steps), batch_size=None)
     names = [str(number) for number in range(model.num_classes)]
@@ -106,8 +124,7 @@ def train(word: str, source: str, options: argparse.Namespace) -> list[float]:
         enable_model_summary=False,
         use_distributed_sampler=False,
     ).fit(classifier, loader)
-    num_clips = options.steps * options.batch_size * options.devices
-    return [num_clips / epoch.train_seconds for epoch in log.epochs[1:]]
+    return [(num_clips / e.train_seconds, e.data_wait_share) for e in log.epochs[1:]]
 
 
 class _Same(Dataset[Batch]):
@@ -115,8 +132,7 @@ class _Same(Dataset[Batch]):
 
     def __init__(self, batch: Batch, times: int) -> None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        clip, label, video_index, view_index = (tensor.to(device) for tensor in batch[:4])
-        self.batch = Batch(clip, label, video_index, view_index)
+        self.batch = batch._replace(clip=batch.clip.to(device), label=batch.label.to(device))
         self.times = times
 
     def __len__(self) -> int:
@@ -126,30 +142,29 @@ class _Same(Dataset[Batch]):
         return self.batch
 
 
-def _enough(manifest: Manifest, options: argparse.Namespace) -> Manifest:
-    """Repeat the videos until an epoch has as many steps as wanted."""
-    num_needed = options.steps * options.batch_size * options.devices
-    known = manifest.records
-    assert isinstance(known, Records)
-    records = Records.of((known * (num_needed // len(known) + 1))[:num_needed])
+def repeat_videos(known: Records, count: int) -> Records:
+    """Repeat the videos until there are `count`."""
+    records = Records.of((known * (count // len(known) + 1))[:count])
     records.indexes = known.indexes
-    return Manifest(records, manifest.class_names)
+    return records
 
 
 def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
     """Make the table."""
     columns: list[Column | str] = [
         "model",
+        "workers a device",
         Column(title="clips/s from memory", format=".0f"),
         Column(title="clips/s from files", format=".0f"),
         Column(title="share", format=".2f"),
+        Column(title="waiting", format=".2f"),
         Column(title="spread %", format=".1f"),
     ]
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "av"))
     note = (
         f"{datetime.datetime.now(tz=datetime.UTC).date()}, {options.devices} x"
-        f" {torch.cuda.get_device_name()}, {os.cpu_count()} cores, {options.workers} workers a"
-        f" device, batches of {options.batch_size} a device, medians of {options.epochs - 1} epochs"
+        f" {torch.cuda.get_device_name()}, {os.cpu_count()} cores,"
+        f" batches of {options.batch_size} a device, medians of {options.epochs - 1} epochs"
         f" of {options.steps} steps, files in the file cache. {versions}."
     )
     return make_table("Training from files and from memory", columns, rows, note=note)

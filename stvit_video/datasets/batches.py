@@ -23,7 +23,11 @@ from stvit_video.video.pixels.planes import (
 
 
 class Batch(NamedTuple):
-    """Views of videos, stacked; a video that failed has no row but a line in `failures`."""
+    """Views of videos, stacked; a video that failed has no row but a line in `failures`.
+
+    Clips and labels are on the device, where the model reads them; the rest is for the host, which
+    would have to wait for the device otherwise.
+    """
 
     clip: Tensor
     """(B, C, T, S, S); of shape (0,) where every video of the batch failed."""
@@ -110,7 +114,7 @@ class Delivery:
             batch = self._make(parcel)
         current = torch.cuda.current_stream(self.device)
         current.wait_stream(self._stream)
-        for tensor in batch[:4]:
+        for tensor in batch[:2]:
             tensor.record_stream(current)
         return batch
 
@@ -120,15 +124,15 @@ class Delivery:
             self._copied.popleft().synchronize()
 
     def _make(self, parcel: Parcel) -> Batch:
-        clips, rows, labels = (
-            tensor.to(self.device, non_blocking=True)
-            for tensor in (parcel.clips, parcel.rows, parcel.labels)
-        )
+        label, video_index, view_index = parcel.labels
+        clips, label = (t.to(self.device, non_blocking=True) for t in (parcel.clips, label))
         if parcel.planes is not None:
             planes = parcel.planes.to(self.device)
             if self._stream is not None:
                 self._copied.append(self._stream.record_event())
             made = make_clips(planes)  # (B, C, T, S, S)
-            clips = torch.cat([clips, made])[rows.argsort()] if len(clips) else made
-        label, video_index, view_index = labels
+            if len(clips):
+                rows = parcel.rows.argsort().to(self.device, non_blocking=True)
+                made = torch.cat([clips, made])[rows]
+            clips = made
         return Batch(clips, label, video_index, view_index, parcel.failures)

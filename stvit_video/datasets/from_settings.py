@@ -1,5 +1,6 @@
 """From the settings of a run to its videos, sampling scheme and loaders."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def build_evaluation_loader(
 ) -> VideoLoader:
     """Return a loader of all views of all videos, in order: uint8 clips on `device`.
 
-    Each video is opened once. Videos that do not decode are reported in the batches.
+    Each video is opened once. Videos that do not decode are reported in the batches, which are
+    smaller where there is not a whole one for each worker.
     """
     dataset = VideoDataset(
         records,
@@ -93,9 +95,10 @@ def build_evaluation_loader(
         backend=data.backend,
         on_decode_error="report",
     )
+    share = math.ceil(len(records) / max(data.num_workers, 1))
     loader = build_loader(
         dataset,
-        batch_size=max(batch_size // views.num_views, 1),
+        batch_size=max(min(batch_size // views.num_views, share), 1),
         num_workers=data.num_workers,
         prefetch_batches=data.prefetch_batches,
         shuffle=False,

@@ -30,7 +30,7 @@ class ViewBatch(Protocol):
     label: Any
     """int64 (B,)."""
     video_index: Any
-    """int64 (B,): position of the video in the data set."""
+    """int64 (B,), on the CPU: position of the video in the data set."""
     failures: Any
     """Tuple of (video_index, error)."""
 
@@ -96,11 +96,14 @@ def score_videos(
     `advance` is told after every batch how many videos it held. The model is left in eval mode.
     """
     model.eval().to(device)
-    logits, video_index, labels, failures = [], [], [], []
+    logits: list[Tensor] = []  # (B, K) each: the last one on the device, the others on the CPU
+    video_index, labels, failures = [], [], []
     for batch in loader:
         for clip in batch.clip.split(batch_size) if len(batch.label) else ():
             pixels = normalize_clip(clip.to(device, non_blocking=True), preprocessing)
-            logits.append(model(pixels).float().cpu())  # (B, K)
+            made = model(pixels).float()
+            logits[-1:] = [before.cpu() for before in logits[-1:]]  # waits while this one is made
+            logits.append(made)
         video_index.append(batch.video_index)
         labels.append(batch.label)
         failures += [(int(index), str(error)) for index, error in batch.failures]
@@ -109,13 +112,13 @@ def score_videos(
         raise DatasetError(f"none of the {len(failures)} videos decodes: {failures[0][1]}")
     found, rows = torch.cat(video_index).unique(return_inverse=True)  # (M,), (R,)
     scores = combine_views(
-        torch.cat(logits),
+        torch.cat([part.cpu() for part in logits]),
         rows,
         num_videos=len(found),
         num_views=views.num_views,
         combine=views.combine,
     )
-    label_of = torch.zeros(len(found), dtype=torch.int64).scatter_(0, rows, torch.cat(labels))
+    label_of = torch.zeros(len(found), dtype=torch.int64).scatter_(0, rows, torch.cat(labels).cpu())
     return VideoScores(scores, label_of, found, tuple(failures))
 
 

@@ -1,7 +1,7 @@
 """Clips as the codec stores them, and how a device makes RGB clips of a batch of them.
 
 A worker that ships the planes of the wanted window spares the conversion and the resizing, and
-half the bytes. The device does both for the whole batch with two matrix products.
+half the bytes. The device does both for the whole batch by matrix products.
 
 Legend: B clips, T frames, h w height and width of what is shipped, S of a clip, C colours.
 """
@@ -46,9 +46,9 @@ class PlaneBatch:
     num_clips: int
     num_frames: int
     height: int
-    """Of the highest clip, even."""
+    """Of the highest clip, rounded up."""
     width: int
-    """Of the widest clip, even."""
+    """Of the widest clip, rounded up."""
     size: int
     """Height and width S of the clips to be made."""
     slot: int = -1
@@ -132,7 +132,10 @@ def new_memory(num_bytes: int) -> tuple[Tensor, int]:
 
 def stack_planes(clips: Sequence[ClipPlanes], *, take: TakeMemory = new_memory) -> PlaneBatch:
     """Put clips of any sizes into one batch."""
-    height, width = (_even(max(clip.luma.shape[i] for clip in clips)) for i in (1, 2))
+    height, width = (
+        _round_up(max(clip.luma.shape[i] for clip in clips), unit)
+        for i, unit in ((1, 4), (2, 16))  # a GPU multiplies matrices of such sizes fastest
+    )
     shape = (len(clips), len(clips[0].luma), height, width)
     data, slot = take(PlaneBatch.num_bytes(*shape))
     batch = PlaneBatch(
@@ -161,21 +164,25 @@ def make_clips(planes: PlaneBatch, *, dtype: torch.dtype | None = None) -> Tenso
     """
     number = dtype or (torch.float16 if planes.data.is_cuda else torch.float32)
     numbers = planes.numbers
-    rows, columns = (numbers[:, i : i + 4] for i in (0, 4))  # (B, 4) each
+    down = resize_weights(numbers[:, :4], planes.height, size=planes.size)  # (B, S, h)
+    across = resize_weights(numbers[:, 4:8], planes.width, size=planes.size)  # (B, S, w)
     to_rgb = numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)
-    down = resize_weights(rows, planes.height, size=planes.size)  # (B, S, h)
-    across = resize_weights(columns, planes.width, size=planes.size)  # (B, S, w)
-    luma = _resize(planes.luma, down.to(number), across.to(number))
-    chroma = _resize(  # each of its pixels counts for two rows and two columns
-        planes.chroma.flatten(1, 2),
-        down.unflatten(-1, (-1, 2)).sum(-1).to(number),
-        across.unflatten(-1, (-1, 2)).sum(-1).to(number),
-    ).unflatten(1, (-1, 2))  # (B, T, 2, S, S)
-    stored = torch.cat([luma[:, :, None], chroma], dim=2).transpose(1, 2)  # (B, 3, T, S, S)
-    matrix, offset = to_rgb[..., :3], to_rgb[..., 3] + 128 * to_rgb[..., :3].sum(-1)
-    rgb = (matrix.to(number) @ stored.flatten(2)).unflatten(2, stored.shape[2:])
-    rgb = rgb.add_(offset.to(number).reshape(-1, 3, 1, 1, 1)).round_().clamp_(0, 255)
-    return rgb.to(torch.uint8)
+    planes_down = (down, _in_pairs(down), _in_pairs(down))  # of Y, of Cb and of Cr
+    weights = torch.cat(  # (B, 3, S, 2h): resizing and conversion in one
+        [to_rgb[..., i, None, None] * rows[:, None] for i, rows in enumerate(planes_down)], dim=-1
+    )
+    values = torch.cat(  # (B, 2h, T * S)
+        [
+            _resize_rows(planes.luma[:, :, None], across.to(number)),
+            _resize_rows(planes.chroma, _in_pairs(across).to(number)),
+        ],
+        dim=1,
+    )
+    rgb = weights.flatten(1, 2).to(number) @ values  # (B, 3 * S, T * S)
+    rgb = rgb.unflatten(2, (-1, planes.size)).unflatten(1, (3, -1)).transpose(2, 3)
+    offset = to_rgb[..., 3] + 128 * to_rgb[..., :3].sum(-1) + 0.5  # the last: it is cut below
+    rgb = rgb.add_(offset.to(number)[..., None, None, None]).clamp_(0, 255)
+    return rgb.to(torch.uint8, memory_format=torch.contiguous_format)
 
 
 def resize_weights(axis: Tensor, length: int, *, size: int) -> Tensor:
@@ -195,14 +202,20 @@ def resize_weights(axis: Tensor, length: int, *, size: int) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-def _resize(planes: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Resize uint8 (B, N, h, w) by weights (B, S, h) and (B, S, w): (B, N, S, S), less 128.
+def _resize_rows(planes: Tensor, across: Tensor) -> Tensor:
+    """Resize each row of uint8 (B, T, N, h, w) by weights (B, S, w): (B, N * h, T * S), less 128.
 
     Half precision is fine enough for numbers of at most 128.
     """
-    values = planes.to(down.dtype).sub_(128).flatten(1, 2)  # (B, N * h, w)
-    values = (values @ across.mT).unflatten(1, planes.shape[1:3])  # (B, N, h, S)
-    return down[:, None] @ values
+    by_row = planes.permute(0, 2, 3, 1, 4)  # (B, N, h, T, w)
+    values = torch.empty(by_row.shape, dtype=across.dtype, device=across.device)
+    torch.sub(by_row, 128.0, out=values)
+    return (values.flatten(1, 3) @ across.mT).unflatten(1, (-1, planes.shape[1])).flatten(2)
+
+
+def _in_pairs(weights: Tensor) -> Tensor:
+    """Weights of pixels that count for two neighbours each: (..., n) -> (..., n / 2)."""
+    return weights.unflatten(-1, (-1, 2)).sum(-1)
 
 
 def _needed(start: int, length: int, resized: int, first: int, size: int) -> slice:
@@ -215,5 +228,5 @@ def _needed(start: int, length: int, resized: int, first: int, size: int) -> sli
     return slice(begin - begin % 2, min(int(most) + 1, start + length))
 
 
-def _even(length: int) -> int:
-    return length + length % 2
+def _round_up(length: int, unit: int) -> int:
+    return -(-length // unit) * unit
