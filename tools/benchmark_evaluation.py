@@ -3,7 +3,7 @@
     python tools/benchmark_evaluation.py MANIFEST      # writes docs/results/feed_evaluation.md
 
 The loop of `stvit-video evaluate` over many videos, and over 64, as validation has them, with the
-workers of the pass before; `Predictor.predict_many` over the files.
+workers of the pass before. Clips a second.
 """
 
 import argparse
@@ -26,7 +26,6 @@ from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.records import Records
 from stvit_video.evaluation.evaluate import score_videos
-from stvit_video.evaluation.predictor import Predictor
 from stvit_video.measure.compare.words import build_word, find_model
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.tables import Column, Table, make_table
@@ -54,7 +53,7 @@ def main() -> None:
         model = build_word(find_model(word))
         for num_videos in (64, options.videos):
             evaluation = Evaluation(model, repeat_videos(known, num_videos), options.workers)
-            rows += time_parts(word, evaluation, options.rounds)
+            rows.append(time_parts(word, evaluation, options.rounds))
             print(*rows[-1], flush=True)
     page = options.output / "feed_evaluation.md"
     write_page(page, "Classifying files", render(rows, options), tool=__file__)
@@ -71,7 +70,6 @@ class Evaluation:
     def __post_init__(self) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         data = DataConfig(num_workers=self.num_workers)
-        self.predictor = Predictor(self.model, data=data, device=self.device.type)
         self.loader = build_evaluation_loader(
             self.records,
             self.model.preprocessing,
@@ -97,15 +95,9 @@ class Evaluation:
             batch_size=BATCH_SIZE,
         )
 
-    def predict(self) -> None:
-        """Classify the files."""
-        paths = [record.path for record in self.records]
-        for _ in self.predictor.predict_many(paths):
-            pass
 
-
-def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[list[Any]]:
-    """Rows of the table: `evaluate` and `predict_many`, each beside loader and model alone."""
+def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
+    """A row of the table: `evaluate` beside loader and model alone."""
     num_videos = len(evaluation.records)
     batches = {len(batch.label): batch for batch in evaluation.loader}
     whole = batches[max(batches)]
@@ -124,16 +116,14 @@ def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[list[Any]
         for name, run in parts.items():
             passed = _seconds(run)
             seconds[name] += [passed] if number else []
+    waiting = evaluation.loader.waited_seconds / seconds["evaluate"][-1]  # it was the last to run
     rates = {name: num_videos / statistics.median(times) for name, times in seconds.items()}
-    slower = min(rates["loader"], rates["model"])
-    rows = []
-    for name in [name for name in parts if name not in ("loader", "model")]:
-        spread = (max(seconds[name]) - min(seconds[name])) / (2 * statistics.median(seconds[name]))
-        took = statistics.median(seconds[name])
-        alone = (rates["loader"], rates["model"])
-        rows.append([word, num_videos, name, *alone, rates[name], rates[name] / slower, took])
-        rows[-1].append(100 * spread)
-    return rows
+    loader, model, together = (rates[name] for name in parts)
+    took = seconds["evaluate"]
+    median = statistics.median(took)
+    share = together / min(loader, model)
+    spread = 100 * (max(took) - min(took)) / (2 * median)
+    return [word, num_videos, loader, model, together, share, waiting, median, spread]
 
 
 def _seconds(run: Callable[[], None]) -> float:
@@ -147,11 +137,12 @@ def _seconds(run: Callable[[], None]) -> float:
 def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
     """Make the table."""
     columns: list[Column | str] = [
-        *("model", "videos", "what"),
+        *("model", "videos"),
         Column(title="loader alone", format=".0f"),
         Column(title="model alone", format=".0f"),
-        Column(title="clips/s", format=".0f"),
+        Column(title="evaluate", format=".0f"),
         Column(title="share of the slower", format=".2f"),
+        Column(title="waiting", format=".2f"),
         Column(title="seconds", format=".2f"),
         Column(title="spread %", format=".1f"),
     ]

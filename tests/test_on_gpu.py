@@ -1,0 +1,80 @@
+"""What only a CUDA device shows; run with -m gpu."""
+
+import pytest
+import torch
+from rich.console import Console
+
+from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
+from stvit_video.evaluation.evaluate import score_videos
+from stvit_video.models.registry import build_model
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.training import RunConfig, TrainConfig
+from stvit_video.settings.views import ViewConfig
+from stvit_video.training.run import run_training
+
+pytestmark = pytest.mark.gpu
+VIEWS = ViewConfig(num_clips=2, num_crops=3)
+DEVICES = (torch.device("cpu"), torch.device("cuda"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build_model(ModelConfig(name="demo_tiny", semantic="4x2x2@2"), num_classes=2)
+
+
+@pytest.fixture(params=[0, 2])
+def loaders(request, class_folder_root, model):
+    """The same views, made on the CPU and on the GPU."""
+    records = read_videos(class_folder_root).records
+    return [
+        build_evaluation_loader(
+            records,
+            model.preprocessing,
+            data=DataConfig(num_workers=request.param),
+            views=VIEWS,
+            batch_size=12,
+            device=device,
+        )
+        for device in DEVICES
+    ]
+
+
+def test_clips_made_on_the_gpu_are_those_of_the_cpu(loaders):
+    for on_cpu, on_gpu in zip(*loaders, strict=True):
+        assert on_gpu.clip.device.type == on_gpu.label.device.type == "cuda"
+        assert torch.equal(on_cpu.label, on_gpu.label.cpu())
+        assert torch.equal(on_cpu.video_index, on_gpu.video_index)
+        difference = (on_cpu.clip.float() - on_gpu.clip.cpu().float()).abs()
+        assert difference.mean() < 0.6
+        assert (difference > 3).float().mean() < 0.005
+
+
+def test_scores_on_the_gpu_are_those_of_the_cpu(loaders, model):
+    on_cpu, on_gpu = (
+        score_videos(
+            model,
+            loader,
+            preprocessing=model.preprocessing,
+            views=VIEWS,
+            device=device,
+            batch_size=5,
+        )
+        for device, loader in zip(DEVICES, loaders, strict=True)
+    )
+    assert torch.equal(on_cpu.labels, on_gpu.labels)
+    assert torch.equal(on_cpu.video_index, on_gpu.video_index)
+    torch.testing.assert_close(on_cpu.scores, on_gpu.scores, atol=5e-3, rtol=0)
+
+
+def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
+    run = RunConfig(
+        model=ModelConfig(name="demo_tiny"),
+        data=DataConfig(train=class_folder_root, val=class_folder_root, num_workers=2),
+        train=TrainConfig(epochs=8, batch_size=4, devices=1),
+    )
+    report = run_training(run, tmp_path / "run", console=Console(quiet=True), label="train")
+    assert len(report.epochs) == 8
+    assert report.epochs[-1].train_loss < report.epochs[0].train_loss
+    assert (tmp_path / "run" / "model.safetensors").exists()
