@@ -7,7 +7,7 @@ from rich.console import Console
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.models.registry import build_model
-from stvit_video.settings.data import DataConfig
+from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
@@ -47,8 +47,7 @@ def test_clips_made_on_the_gpu_are_those_of_the_cpu(loaders):
         assert torch.equal(on_cpu.label, on_gpu.label.cpu())
         assert torch.equal(on_cpu.video_index, on_gpu.video_index)
         difference = (on_cpu.clip.float() - on_gpu.clip.cpu().float()).abs()
-        assert difference.mean() < 0.6
-        assert (difference > 3).float().mean() < 0.005
+        assert difference.max() <= 3  # grey levels
 
 
 def test_scores_on_the_gpu_are_those_of_the_cpu(loaders, model):
@@ -72,6 +71,7 @@ def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
     run = RunConfig(
         model=ModelConfig(name="demo_tiny"),
         data=DataConfig(train=class_folder_root, val=class_folder_root, num_workers=2),
+        augmentation=AugmentationConfig(flip=0.0),
         train=TrainConfig(epochs=8, batch_size=4, devices=1),
     )
     report = run_training(run, tmp_path / "run", console=Console(quiet=True), label="train")
