@@ -7,21 +7,18 @@ after a scan. Wall-clock time, so run it alone.
 """
 
 import argparse
-import datetime
 import os
-import platform
 import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
 import torch
 from data_peers import has_torchcodec, write_sources
-from result_page import write_page
+from result_page import RESULTS, date_and_machine, spread_percent, versions, write_page
 
 from stvit_video.datasets.upkeep.groups import plan_groups
 from stvit_video.datasets.upkeep.prepare_run import run_preparation
@@ -38,7 +35,6 @@ WAYS = {
     "segments": SamplingScheme(kind="segments", num_frames=16, random=True),
     "whole": None,
 }
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def main() -> None:
@@ -60,16 +56,16 @@ def main() -> None:
                     read = partial(read_for, options.seconds, paths, name, way)
                     speeds[name].append(sum(pool.map(read, range(options.workers))))
             medians = {name: statistics.median(figures) for name, figures in speeds.items()}
-            spread = max((max(f) - min(f)) / (2 * medians[n]) for n, f in speeds.items())
+            spread = max(spread_percent(figures) for figures in speeds.values())
             fastest = max(medians, key=lambda name: medians[name])
             cells = [medians.get(name) for name in BACKENDS]
-            rows.append([kind, way, *cells, fastest, 100 * spread])
+            rows.append([kind, way, *cells, fastest, spread])
             print(*rows[-1], flush=True)
     write_page(
         options.output / "decoders.md",
         "Decoders",
         render(rows, options),
-        tool="benchmark_decoders.py",
+        tool=__file__,
     )
 
 
@@ -141,12 +137,11 @@ def render(rows: list[list[object]], options: argparse.Namespace) -> Table:
     number = partial(Column, format=".0f")
     columns: list[Column | str] = ["files", "read", *(number(title=name) for name in BACKENDS)]
     columns += ["fastest", Column(title="spread %", format=".0f")]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("av", "decord", "torch"))
     note = (
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {os.cpu_count()} cores,"
-        f" {platform.machine()}, {options.workers} processes, medians of {options.rounds} rounds in"
+        f"{date_and_machine()}, {options.workers} processes, medians of {options.rounds} rounds in"
         f" turns. Clips a second of 16 frames at stride 4 from a random start (dense), 16 frames of"
-        f" 16 parts (segments), or all 300 (whole), to RGB. Files of 10 s at 30 fps. {versions}."
+        f" 16 parts (segments), or all 300 (whole), to RGB. Files of 10 s at 30 fps."
+        f" {versions('av', 'decord', 'torch')}."
     )
     return make_table("Clips per second by decoder", columns, rows, note=note)
 

@@ -7,20 +7,17 @@ workers of the pass before. Clips a second.
 """
 
 import argparse
-import datetime
 import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_train_feed import RESULTS, repeat_videos
-from result_page import write_page
+from result_page import RESULTS, date_and_machine, spread_percent, versions, write_page
 
 from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.manifest import read_manifest
@@ -52,7 +49,8 @@ def main() -> None:
     for word in options.models:
         model = build_word(find_model(word))
         for num_videos in (64, options.videos):
-            evaluation = Evaluation(model, repeat_videos(known, num_videos), options.workers)
+            times = -(-num_videos // len(known))
+            evaluation = Evaluation(model, (known * times)[:num_videos], options.workers)
             rows.append(time_parts(word, evaluation, options.rounds))
             print(*rows[-1], flush=True)
     page = options.output / "feed_evaluation.md"
@@ -103,7 +101,11 @@ def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
     whole = batches[max(batches)]
     size = len(whole.label)
     memory = [  # of the loader's size, all of the same clips
-        whole._replace(video_index=torch.arange(first, first + size))
+        whole._replace(
+            clip=whole.clip[: num_videos - first],
+            label=whole.label[: num_videos - first],
+            video_index=torch.arange(first, min(first + size, num_videos)),
+        )
         for first in range(0, num_videos, size)
     ]
     parts = {
@@ -119,11 +121,10 @@ def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
     waiting = evaluation.loader.waited_seconds / seconds["evaluate"][-1]  # it was the last to run
     rates = {name: num_videos / statistics.median(times) for name, times in seconds.items()}
     loader, model, together = (rates[name] for name in parts)
-    took = seconds["evaluate"]
-    median = statistics.median(took)
     share = together / min(loader, model)
-    spread = 100 * (max(took) - min(took)) / (2 * median)
-    return [word, num_videos, loader, model, together, share, waiting, median, spread]
+    spread = spread_percent(seconds["evaluate"])
+    alone = [word, num_videos, loader, model]
+    return [*alone, together, share, waiting, num_videos / together, spread]
 
 
 def _seconds(run: Callable[[], None]) -> float:
@@ -146,12 +147,10 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
         Column(title="seconds", format=".2f"),
         Column(title="spread %", format=".1f"),
     ]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "av"))
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     note = (
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {device}, {os.cpu_count()} cores,"
-        f" {options.workers} workers, batches of {BATCH_SIZE}, one view a video, float32 with TF32,"
-        f" medians of {options.rounds} passes in turns, files in the file cache. {versions}."
+        f"{date_and_machine()}, {options.workers} workers, batches of {BATCH_SIZE}, one view a"
+        f" video, float32 with TF32, medians of {options.rounds} passes in turns,"
+        f" files in the file cache. {versions('torch', 'av')}."
     )
     return make_table("Classifying files", columns, rows, note=note)
 

@@ -33,7 +33,7 @@ from data_peers import (
     labeled_videos,
     write_sources,
 )
-from result_page import write_page
+from result_page import RESULTS, write_page
 from torch.utils.data import DataLoader
 
 from stvit_video.datasets.clips import VideoDataset
@@ -59,7 +59,6 @@ WAYS = {
     "dense": SamplingScheme(num_frames=16, frame_stride=4, random=True),
     "segments": SamplingScheme(kind="segments", num_frames=16, random=True),
 }
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 Pass = Callable[[], Iterator[int]]
 """Starts one pass; yields the clips of each batch."""
 
@@ -96,7 +95,7 @@ def main() -> None:
                 options.output / "feed.md",
                 "Feeding the device",
                 render(result),
-                tool="benchmark_feed.py",
+                tool=__file__,
             )
 
 

@@ -8,16 +8,14 @@ the loop of `stvit-video train` in epochs of a few seconds, of which the first d
 """
 
 import argparse
-import datetime
 import os
 import statistics
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from result_page import write_page
+from result_page import RESULTS, date_and_machine, spread_percent, versions, write_page
 from torch.utils.data import DataLoader, Dataset
 
 from stvit_video.datasets.batches import Batch
@@ -32,8 +30,6 @@ from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfi
 from stvit_video.training.callbacks import EpochLog
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.video.pixels.batch import BatchTransform
-
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def main() -> None:
@@ -65,7 +61,7 @@ def main() -> None:
             options.output / name,
             "Training from files",
             render(rows, options),
-            tool="benchmark_train_feed.py",
+            tool=__file__,
         )
 
 
@@ -73,9 +69,9 @@ def compare(memory: list[float], files: list[tuple[float, float]]) -> list[float
     """Medians, share, share of waiting, spread in %."""
     speeds = [speed for speed, _ in files]
     median, of_files = statistics.median(memory), statistics.median(speeds)
-    spread = max((max(s) - min(s)) / (2 * statistics.median(s)) for s in (memory, speeds))
+    spread = max(spread_percent(memory), spread_percent(speeds))
     waiting = statistics.median(share for _, share in files)
-    return [median, of_files, of_files / median, waiting, 100 * spread]
+    return [median, of_files, of_files / median, waiting, spread]
 
 
 def train(
@@ -95,7 +91,8 @@ def train(
     known = read_manifest(options.manifest)
     assert isinstance(known.records, Records)
     num_clips = options.steps * options.batch_size * options.devices
-    videos = Manifest(repeat_videos(known.records, num_clips), known.class_names)
+    records = known.records * (num_clips // len(known.records) + 1)
+    videos = Manifest(records[:num_clips], known.class_names)
     loader: Any = build_training_loader(
         videos, model.preprocessing, run, device=torch.device("cuda")
     )
@@ -142,13 +139,6 @@ class _Same(Dataset[Batch]):
         return self.batch
 
 
-def repeat_videos(known: Records, count: int) -> Records:
-    """Repeat the videos until there are `count`."""
-    records = Records.of((known * (count // len(known) + 1))[:count])
-    records.indexes = known.indexes
-    return records
-
-
 def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
     """Make the table."""
     columns: list[Column | str] = [
@@ -160,12 +150,10 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
         Column(title="waiting", format=".2f"),
         Column(title="spread %", format=".1f"),
     ]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "av"))
     note = (
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {options.devices} x"
-        f" {torch.cuda.get_device_name()}, {os.cpu_count()} cores,"
-        f" batches of {options.batch_size} a device, medians of {options.epochs - 1} epochs"
-        f" of {options.steps} steps, files in the file cache. {versions}."
+        f"{date_and_machine()}, GPUs in use: {options.devices}, batches of {options.batch_size} a"
+        f" device, medians of {options.epochs - 1} epochs of {options.steps} steps,"
+        f" files in the file cache. {versions('torch', 'lightning', 'av')}."
     )
     return make_table("Training from files and from memory", columns, rows, note=note)
 

@@ -7,23 +7,19 @@ An epoch of one step is trained; the clock stops at its line of progress. Compil
 
 import argparse
 import csv
-import datetime
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from result_page import write_page
+from result_page import RESULTS, date_and_machine, versions, write_page
 
 from stvit_video.report.tables import Column, Table, make_table
-
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def main() -> None:
@@ -47,7 +43,7 @@ def main() -> None:
 
 
 def first_step(model: str, options: argparse.Namespace) -> float:
-    """Seconds until the first step is told; the run is ended then."""
+    """Seconds until the first step is told."""
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder) / "videos.csv"
         write_listing(listing, options)
@@ -56,20 +52,19 @@ def first_step(model: str, options: argparse.Namespace) -> float:
             *("--model.name", model, "--data.train", str(listing)),
             *("--data.num_workers", str(options.workers)),
             *("--train.batch_size", str(options.batch_size)),
-            *("--train.devices", options.device, "--output_dir", f"{folder}/run"),
+            *("--train.devices", options.device, "--train.epochs", "1"),
+            *("--output_dir", f"{folder}/run"),
         ]
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=2, text=True)
-        assert process.stdout is not None
-        told = ""
-        for line in process.stdout:
-            told += line
-            if "epoch 1/" in line:
-                seconds = time.perf_counter() - start
-                process.kill()
-                process.wait()
-                return seconds
-    raise SystemExit(f"{' '.join(command)} ended without a step:\n{told}")
+        told: dict[str, float] = {}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=2, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                told[line] = time.perf_counter() - start
+    steps = [seconds for line, seconds in told.items() if "epoch 1/" in line]
+    if not steps:
+        raise SystemExit(f"{' '.join(command)} ended without a step:\n{''.join(told)}")
+    return steps[0]
 
 
 def write_listing(path: Path, options: argparse.Namespace) -> None:
@@ -93,12 +88,10 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
         Column(title="later, s", format=".1f"),
         Column(title="slowest, s", format=".1f"),
     ]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "av"))
     note = (
-        f"{datetime.datetime.now(tz=datetime.UTC).date()}, {device}, {os.cpu_count()} cores,"
-        f" {options.workers} workers, one step of {options.batch_size} clips, medians of"
-        f" {options.rounds} starts after the first, files in the file cache. {versions}."
+        f"{date_and_machine()}, {options.workers} workers, one step of {options.batch_size} clips,"
+        f" medians of {options.rounds} starts after the first, files in the file cache."
+        f" {versions('torch', 'lightning', 'av')}."
     )
     return make_table("From the command to the first step", columns, rows, note=note)
 

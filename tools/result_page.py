@@ -1,12 +1,39 @@
-"""A page of docs/results that holds one table."""
+"""A page of docs/results that holds one table, and what its note says of the conditions."""
 
+import datetime
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+
+import torch
 
 from stvit_video.files import write_file
 from stvit_video.report.tables import Table, markdown_text
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def write_page(path: Path, title: str, table: Table, *, tool: str) -> None:
     """Write the table; `tool` is the file that made it."""
     head = f"# {title}\n\nWritten by `tools/{Path(tool).name}`; do not edit.\n\n"
     write_file(path, head + markdown_text(table))
+
+
+def date_and_machine() -> str:
+    """Today, the GPU or the kind of processor, and the number of cores."""
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{today}, {device}, {os.cpu_count()} cores"
+
+
+def versions(*packages: str) -> str:
+    """Name the installed versions."""
+    return ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+def spread_percent(figures: Sequence[float]) -> float:
+    """Half of the range, in % of the median."""
+    return 50 * (max(figures) - min(figures)) / statistics.median(figures)

@@ -127,8 +127,8 @@ class Records(Sequence[VideoRecord]):
         for start in range(0, len(self), _AT_ONCE):
             yield from self._read(self.rows[start : start + _AT_ONCE])
 
-    def __mul__(self, times: int) -> tuple[VideoRecord, ...]:
-        return tuple(self) * times
+    def __mul__(self, times: int) -> "Records":
+        return Records.of(tuple(self) * times, indexes=self.indexes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or len(self) != len(other):

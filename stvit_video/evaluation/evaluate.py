@@ -102,7 +102,8 @@ def score_videos(
         for clip in batch.clip.split(batch_size) if len(batch.label) else ():
             pixels = normalize_clip(clip.to(device, non_blocking=True), preprocessing)
             made = model(pixels).float()
-            logits[-1:] = [before.cpu() for before in logits[-1:]]  # waits while this one is made
+            if logits:  # waits for those before while these are made
+                logits[-1] = logits[-1].cpu()
             logits.append(made)
         video_index.append(batch.video_index)
         labels.append(batch.label)

@@ -50,3 +50,24 @@ def test_a_gpu_is_fed_planes_and_a_processor_finished_clips(class_folder_root, d
     for loader in (train, val):
         assert type(loader.dataset.videos.transform) is kind
         assert loader.delivery.device == torch.device(device or "cpu")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize(
+    ("num_workers", "num_clips", "sizes"),
+    [
+        (0, 1, [4, 1]),
+        (1, 1, [4, 1]),
+        (2, 1, [3, 2]),
+        (4, 1, [2, 2, 1]),
+        (9, 1, [1] * 5),
+        (0, 8, [1] * 5),
+    ],
+)
+def test_a_few_videos_are_evaluated_by_all_workers(
+    class_folder_root, num_workers, num_clips, sizes
+):
+    records = read_videos(class_folder_root).records
+    data, views = DataConfig(num_workers=num_workers), ViewConfig(num_clips=num_clips)
+    loader = build_evaluation_loader(records, SHAPE, data=data, views=views, batch_size=4)
+    assert [len(keys) for keys in loader.batch_sampler] == sizes

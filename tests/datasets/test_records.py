@@ -24,6 +24,8 @@ def test_records_are_a_sequence_like_the_tuple_they_were_made_of():
     assert PLAIN[1] in records
     assert records.index(PLAIN[2]) == 2
     assert records * 2 == PLAIN * 2
+    assert Records.of(PLAIN, indexes=(known := object()))[:2].indexes is known
+    assert (Records.of(PLAIN, indexes=known) * 2)[1:].indexes is known
     assert (records[0].label, type(records[0].fps), type(records[0].num_frames)) == (1, float, int)
 
 

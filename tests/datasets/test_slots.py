@@ -134,3 +134,10 @@ def test_a_worker_has_two_pieces_more_than_batches_on_the_way(numbered_video):
     for _ in loader:
         pass
     assert taken == [0, 1, 2, 3] * 3
+
+
+def test_the_host_keeps_what_it_counts_by_and_the_device_gets_what_the_model_reads(numbered_video):
+    loader = _loader(numbered_video, ship_planes=False, num_workers=0).on(torch.device("meta"))
+    batch = next(iter(loader))
+    assert [tensor.device.type for tensor in batch[:4]] == ["meta", "meta", "cpu", "cpu"]
+    assert batch.video_index.tolist() == sorted(batch.video_index.tolist())

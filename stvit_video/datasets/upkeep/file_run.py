@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from stvit_video.datasets.upkeep.scan import ScanResult
@@ -41,6 +42,11 @@ class FileRun:
         self.timeout_seconds = timeout_seconds
         self.after_kill = after_kill
         self.traceback = ""
+        self._is_ending = False
+
+    def end_early(self) -> None:
+        """Begin no other item; those in work come to their end."""
+        self._is_ending = True
 
     def results(
         self, items: Sequence[Any], *, known: Sequence[ScanResult]
@@ -52,7 +58,7 @@ class FileRun:
         """
         outcomes = run_killable(
             self.function,
-            items,
+            takewhile(lambda _: not self._is_ending, items),
             num_workers=self.num_workers,
             timeout_seconds=self.timeout_seconds,
             after_kill=self.after_kill,

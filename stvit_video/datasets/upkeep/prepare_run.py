@@ -130,17 +130,20 @@ def _prepare(
             for source, target in plan.targets.items()
             if source not in done
         ]
+        fault = ""
         with closing(run.results(jobs, known=[it.result for it in done.values()])) as outcomes:
             for job, result in outcomes:
                 if result.verdict == NO_ROOM:
-                    return done, result.detail
+                    fault = result.detail
+                    run.end_early()
+                    continue
                 size = job.target.stat().st_size if result.is_ok else 0
                 done[job.source] = _Done(result, size)
                 if result.is_ok:
                     target = os.path.abspath(job.target)
                     noted = {"size": size, "target": target, "result": asdict(result)}
                     journal.note(job.source, plan.source_states[job.source], noted)
-    return done, ""
+    return done, fault
 
 
 def _listed(

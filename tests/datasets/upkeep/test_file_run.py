@@ -49,3 +49,15 @@ def test_a_killed_process_is_cleaned_up_after(tmp_path):
     assert next(outcomes)[0] == OK
     outcomes.close()
     assert cleaned == [hang, f"{hang} "]
+
+
+def test_an_early_end_begins_nothing_and_loses_nothing(tmp_path):
+    slow = f"__import__('time').sleep(1) or {OK}"  # in work when the first one is told
+    later = [f"open({str(tmp_path / str(n))!r}, 'w') and {OK}" for n in range(5)]
+    run = _run()
+    told = []
+    for item, result in run.results([OK, slow, *later], known=[]):
+        run.end_early()
+        told.append((item, result.verdict))
+    assert told == [(OK, "ok"), (slow, "ok")]
+    assert not list(tmp_path.iterdir())

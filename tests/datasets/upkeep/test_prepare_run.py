@@ -11,7 +11,7 @@ from stvit_video.commands.data_prepare import data_prepare
 from stvit_video.datasets.index_store import IndexStore
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.upkeep import prepare_run
-from stvit_video.datasets.upkeep.file_run import WorkerError
+from stvit_video.datasets.upkeep.file_run import FileRun, WorkerError
 from stvit_video.errors import ConfigError, DatasetError, WriteError
 from stvit_video.video.decoding.open import read_frames
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
@@ -127,7 +127,10 @@ def test_a_link_planted_where_a_video_will_be_written_is_not_followed(tmp_path, 
     assert _first_number(tmp_path / "new" / "waving" / "video_14.mp4") == 0
 
 
-def test_a_full_disk_stops_the_run_and_keeps_what_is_whole(tmp_path, small_disk, capsys):
+def test_a_full_disk_stops_the_run_and_keeps_what_is_whole(tmp_path, small_disk, monkeypatch):
+    ended = []
+    end_early = FileRun.end_early
+    monkeypatch.setattr(FileRun, "end_early", lambda run: ended.append(run) or end_early(run))
     noise = np.random.default_rng(0)
     (tmp_path / "v" / "x").mkdir(parents=True)
     for number in range(9):
@@ -136,6 +139,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_whole(tmp_path, small_disk,
     new = small_disk / "new"
     with pytest.raises(WriteError) as caught:
         data_prepare(tmp_path / "v", new, num_workers=2)
+    assert ended
     whole = sorted(path for path in (new / "x").iterdir())
     assert 1 < len(whole) < 9
     assert str(caught.value) == (

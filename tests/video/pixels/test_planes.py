@@ -116,6 +116,19 @@ def test_clips_of_different_sizes_share_a_batch(photos, tmp_path):
         assert (clip.float() - one.float()).abs().mean() < 0.6
 
 
+def test_what_pads_a_batch_has_no_weight(photos, tmp_path):
+    path = tmp_path / "odd.mp4"
+    write_pictures(path, (_photo(i, 58, 74) for i in range(9)), options={"crf": "10"})
+    clips = [planes for _, planes in (_both(path, None), _both(photos, CROPS["random_resized"]))]
+    made = []
+    for grey in (0, 255):
+        batch = stack_planes(clips, take=lambda n, grey=grey: (torch.full((n,), grey).byte(), -1))
+        assert (batch.height % 4, batch.width % 16) == (0, 0)
+        assert batch.height * batch.width > clips[0].luma[0].numel()
+        made.append(make_clips(batch))
+    assert torch.equal(*made)
+
+
 def test_frames_that_repeat_or_go_back_are_where_they_were_asked_for(photos):
     clip, planes = _both(photos, None, indices=(8, 0, 8))
     assert torch.equal(planes.luma[0], planes.luma[2])
