@@ -57,6 +57,7 @@ def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monke
     asked = []
 
     def run_killable(function, jobs, **how):
+        jobs = list(jobs)
         asked.append([job.source.name for job in jobs])
         bad = ScanResult(verdict="corrupt")
         return (Outcome(item=job, result=bad, failure="", seconds=0.0) for job in jobs)

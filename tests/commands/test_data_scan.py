@@ -54,6 +54,7 @@ def test_a_stopped_scan_goes_on_where_it_was(root, monkeypatch):
     asked = []
 
     def run_killable(function, items, **how):
+        items = list(items)
         asked.extend(path.name for path in items)
         bad = ScanResult(verdict="corrupt")
         return (Outcome(item=path, result=bad, failure="", seconds=0.0) for path in items)
