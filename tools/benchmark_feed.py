@@ -145,8 +145,9 @@ def all_contenders(
         found = {
             "bare decoding": partial(decode_alone, records, store, scheme, num_workers),
             "ours": partial(some, records),
-            "ours, RGB in the worker": partial(some, records, in_worker=True),
         }
+        if torch.cuda.is_available():  # elsewhere ours does so anyway
+            found["ours, RGB in the worker"] = partial(some, records, in_worker=True)
         if way == "dense":
             found["ours, 4 clips a video"] = partial(some, records[: len(records) // 4], clips=4)
         for name, dataset in peers(known, passes, scheme, transform).items():
@@ -182,7 +183,7 @@ def ours(
     dataset = VideoDataset(
         records,
         sample=replace(scheme, num_clips=clips),
-        transform=build_transform(PREPROCESSING, normalize=False, ship_planes=not in_worker),
+        transform=build_transform(PREPROCESSING, normalize=False, ship_planes=on_gpu),
         num_clips=clips,
         whole_videos=clips > 1,
     )
