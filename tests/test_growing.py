@@ -22,7 +22,8 @@ from stvit_video.settings.bounds import Count
 from stvit_video.settings.data import Backend, Layout
 from stvit_video.settings.training import TrainConfig
 from stvit_video.tokens.reducers import table as reducers
-from stvit_video.tokens.reducers.reducer import Reducer, TokenSet, flat_grid
+from stvit_video.tokens.reducers.reducer import Reducer
+from stvit_video.tokens.token_set import TokenSet, flat_grid
 from stvit_video.video.decoding import open as decoders
 from stvit_video.video.decoding.pyav import PyavDecoder
 
@@ -97,7 +98,7 @@ def test_a_reducer_is_its_options_and_its_step(monkeypatch):
         lambda setting, grid, n: FirstTokens(int(setting.options["tokens"])),
     )
     model = stvit_video.create_model("demo_tiny", reduction="first:tokens=5,block=2", **SMALL)
-    tokens, grid = model.forward_tokens(torch.randn(2, 3, 4, 32, 32))
+    tokens, grid, _ = model.forward_tokens(torch.randn(2, 3, 4, 32, 32))
     assert (tokens.shape, grid.size) == ((2, 5, 96), 5)
 
 

@@ -51,9 +51,7 @@ class Attention(nn.Module):
         q, k, v = self.project(tokens, context)
         if tap is not None:
             tap(q, k)
-        if mask is not None and mask.is_floating_point():
-            mask = mask.to(q.dtype)  # under autocast the queries have another type
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, h, N, d)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B, h, N, d)
         return self.proj(x.transpose(1, 2).flatten(2))  # (B, N, D)
 
     def project(
@@ -88,15 +86,23 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
-def attend_along_axes(attention: Attention, tokens: Tensor, grid: Grid) -> Tensor:
+def attend_along_axes(
+    attention: Attention, tokens: Tensor, grid: Grid, mask: Tensor | None = None
+) -> Tensor:
     """Let the first half of the heads read along time, the others within frames: -> (B, N, D).
 
-    Tokens (B, N, D) on `grid`; the number of heads is even.
+    Tokens (B, N, D) on `grid`; the number of heads is even. `mask` (B*t, 1, 1, n) is that of the
+    frames.
     """
     qkv = attention.packed(tokens)  # (B, N, 3, h, d)
     along_time, in_frames = qkv.chunk(2, dim=3)
     x = attend_in_time(along_time, grid.t)  # (B, N, h/2, d)
     q, k, v = rearrange(in_frames, "b (t n) three h d -> three (b t) h n d", t=grid.t).unbind(0)
-    y = F.scaled_dot_product_attention(q, k, v)  # (B*t, h/2, n, d)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B*t, h/2, n, d)
     y = rearrange(y, "(b t) h n d -> b (t n) h d", t=grid.t)
     return attention.proj(torch.cat([x, y], dim=2).flatten(2))  # (B, N, D)
+
+
+def _typed(mask: Tensor | None, q: Tensor) -> Tensor | None:
+    """Return a bias in the type of the queries, which under autocast is another one."""
+    return mask.to(q.dtype) if mask is not None and mask.is_floating_point() else mask

@@ -96,11 +96,14 @@ class AxesBlock(Block):
     ) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
         if grid is not None and context is None and reduce is None:
-            return self.on_grid(tokens, grid)
+            return self.on_grid(tokens, grid, mask)
         return super().forward(tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce)
 
-    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
+    def on_grid(self, tokens: Tensor, grid: Grid, mask: Tensor | None) -> Tensor:
+        """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D).
+
+        `mask` is None or one for all queries, (B, 1, 1, P + N); along time it is not read.
+        """
         raise NotImplementedError
 
 
@@ -135,10 +138,13 @@ class DividedBlock(AxesBlock):
         self.temporal_attn = Attention(dim, num_heads=num_heads)
         self.temporal_fc = nn.Linear(dim, dim) if has_temporal_fc else nn.Identity()
 
-    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def on_grid(self, tokens: Tensor, grid: Grid, mask: Tensor | None) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
         cls, patches = split_class_token(tokens, grid)
-        return self.feed_forward(self._attend_in_frames(cls, self._attend_in_time(patches, grid)))
+        if mask is not None:
+            mask = frame_mask(mask, grid)
+        patches = self._attend_in_time(patches, grid)
+        return self.feed_forward(self._attend_in_frames(cls, patches, mask))
 
     def _attend_in_time(self, patches: Tensor, grid: Grid) -> Tensor:
         """(B, N, D) -> (B, t, h*w, D)."""
@@ -154,14 +160,14 @@ class DividedBlock(AxesBlock):
         kept = self.drop_path(attended.new_ones(num_clips * num_places, 1))
         return attended * kept.view(num_clips, 1, num_places, 1)
 
-    def _attend_in_frames(self, cls: Tensor, patches: Tensor) -> Tensor:
-        """(B, P, D), (B, t, h*w, D) -> (B, P + N, D)."""
+    def _attend_in_frames(self, cls: Tensor, patches: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, P, D), (B, t, h*w, D), mask (B*t, 1, 1, P + h*w) -> (B, P + N, D)."""
         num_class_tokens, num_frames = cls.shape[1], patches.shape[1]
         frames = patches
         if num_class_tokens:
             copies = cls[:, None].expand(-1, num_frames, -1, -1)  # (B, t, P, D)
             frames = torch.cat([copies, patches], dim=2)  # (B, t, P + h*w, D)
-        attended = self.drop_path(self.attn(self.norm1(frames.flatten(0, 1))))
+        attended = self.drop_path(self.attn(self.norm1(frames.flatten(0, 1)), mask=mask))
         attended = attended.unflatten(0, (-1, num_frames))  # (B, t, P + h*w, D)
         patches = (patches + attended[:, :, num_class_tokens:]).flatten(1, 2)  # (B, N, D)
         if not num_class_tokens:
@@ -175,7 +181,16 @@ class DotProductBlock(AxesBlock):
     Has the weights of a plain block, and is one where there is a `context`.
     """
 
-    def on_grid(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def on_grid(self, tokens: Tensor, grid: Grid, mask: Tensor | None) -> Tensor:
         """Refine: tokens (B, N, D) on `grid`, without class token -> (B, N, D)."""
-        attended = attend_along_axes(self.attn, self.norm1(tokens), grid)
+        mask = None if mask is None else frame_mask(mask, grid)
+        attended = attend_along_axes(self.attn, self.norm1(tokens), grid, mask)
         return self.feed_forward(tokens + self.drop_path(self.scale1(attended)))
+
+
+def frame_mask(mask: Tensor, grid: Grid) -> Tensor:
+    """Cut what masks the keys of a clip by frames: (B, 1, 1, P + N) -> (B*t, 1, 1, P + h*w)."""
+    cls, patches = split_class_token(mask[:, 0].mT, grid)  # (B, P, 1), (B, N, 1)
+    cls = cls[:, None].expand(-1, grid.t, -1, -1)  # (B, t, P, 1)
+    frames = torch.cat([cls, patches.unflatten(1, (grid.t, -1))], dim=2)
+    return frames.flatten(0, 1).mT[:, None]

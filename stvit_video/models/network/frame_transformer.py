@@ -21,6 +21,7 @@ from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.semantic.regions import TimeRegions, fold_frames, unfold_frames
+from stvit_video.tokens.token_set import TokenSet
 
 
 class FrameTransformer(VideoModel):
@@ -30,23 +31,24 @@ class FrameTransformer(VideoModel):
     and recovery stay within the frame as the attention does.
     """
 
-    def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, t*P + N, D) on their grid -> the same on the last grid."""
-        return unfold_frames(*super().run_stages(*fold_frames(tokens, grid)), grid.t)
+        return unfold_frames(super().run_stages(fold_frames(state)), state.grid.t)
 
-    def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def assign_tokens(self, state: TokenSet) -> Tensor:
         """Say what semantic tokens read: embedded tokens (B, t*P + N, D) -> weights (B, S, N)."""
-        weights = super().assign_tokens(*fold_frames(tokens, grid))  # (B*t, S/t, h*w)
-        return TimeRegions(grid, grid.t).merge_weights(weights)
+        weights = super().assign_tokens(fold_frames(state))  # (B*t, S/t, h*w)
+        return TimeRegions(state.grid, state.grid.t).merge_weights(weights)
 
-    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def pool_tokens(self, state: TokenSet) -> Tensor:
         """Make one vector per clip: (B, t*P + N, D) -> (B, D)."""
-        return self.norm(self.pool_frames(tokens, grid).mean(dim=1))
+        return self.norm(self.pool_frames(state).mean(dim=1))
 
-    def pool_frames(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def pool_frames(self, state: TokenSet) -> Tensor:
         """Make one vector per frame: (B, t*P + N, D) -> (B, t, D)."""
-        cls, patches = split_class_token(tokens, grid)
-        return cls if self.pool == "class" else patches.unflatten(1, (grid.t, -1)).mean(dim=2)
+        if self.pool == "class":
+            return state.split()[0]
+        return fold_frames(state).mean().unflatten(0, (-1, state.grid.t))
 
 
 class TemporalEncoder(nn.Module):
@@ -125,9 +127,9 @@ class FactorisedEncoder(FrameTransformer):
         super().set_grad_checkpointing(enable)
         self.temporal.grad_checkpointing = enable
 
-    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def pool_tokens(self, state: TokenSet) -> Tensor:
         """Make one vector per clip: (B, t*P + N, D) -> (B, D)."""
-        return self.temporal(self.norm(self.pool_frames(tokens, grid)))
+        return self.temporal(self.norm(self.pool_frames(state)))
 
 
 def check_frame_scope(settings: Sequence[SemanticConfig], grid: Grid) -> None:

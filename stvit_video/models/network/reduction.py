@@ -15,15 +15,10 @@ from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.grammar import ReducerConfig
 from stvit_video.tokens.grid import Grid, split_class_token
-from stvit_video.tokens.reducers.reducer import (
-    AttentionInputs,
-    Reducer,
-    TokenSet,
-    flat_grid,
-    gather_tokens,
-)
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, gather_tokens
 from stvit_video.tokens.reducers.run_length import changed_tubelets, find_runs
 from stvit_video.tokens.reducers.table import build_reducers
+from stvit_video.tokens.token_set import TokenSet, flat_grid
 
 
 class ReductionStage(nn.Module):
@@ -38,24 +33,14 @@ class ReductionStage(nn.Module):
         super().__init__()
         self.reducers = nn.ModuleDict({str(block): step for block, step in reducers.items()})
 
-    def forward(
-        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
-        """Run: (B, P + N, D) -> (B, P + S, D).
-
-        Without class token the result is weighted by size, so that its plain mean is the mean
-        over the patches that the tokens stand for.
-        """
-        state = TokenSet(tokens, grid, None)
+    def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
+        """Run: (B, P + N, D) -> (B, P + S, D)."""
         for number, block in enumerate(blocks):
             state = self._run(block, state, str(number))
-        tokens, grid, size = state
-        if size is not None and tokens.shape[1] == grid.size:
-            tokens = tokens * (size / size.mean(dim=1, keepdim=True))
-        return tokens, grid
+        return state
 
     def _run(self, block: nn.Module, state: TokenSet, number: str) -> TokenSet:
-        bias = None if state.size is None else state.size.log().mT[:, None]  # (B, 1, 1, P + N)
+        bias = state.key_bias()
         if number not in self.reducers:
             return state._replace(tokens=block(state.tokens, mask=bias))
         reduced: list[TokenSet] = []
@@ -79,8 +64,8 @@ class RunLengthTransformer(VideoModel):
         super().__init__(**network)
         self.threshold = threshold
 
-    def forward_tokens(self, clip: Tensor) -> tuple[Tensor, Grid]:
-        """Run: clip (B, C, T, H, W) -> tokens (B, P + L, D), weighted so that fillers are zero."""
+    def forward_tokens(self, clip: Tensor) -> TokenSet:
+        """Run: clip (B, C, T, H, W) -> tokens (B, P + L, D); fillers have size 0."""
         runs = find_runs(self._changed(clip))
         tokens, grid = self.embed(clip)
         cls, patches = split_class_token(tokens, grid)
@@ -89,10 +74,7 @@ class RunLengthTransformer(VideoModel):
         mask = F.pad(is_token, (cls.shape[1], 0), value=True)[:, None, None]  # (B, 1, 1, P + L)
         for block in self.blocks_of(range(len(self.blocks))):
             tokens = block(tokens, mask=mask)
-        cls, patches = tokens.split([cls.shape[1], runs.token.shape[1]], dim=1)
-        weight = is_token / is_token.float().mean(dim=1, keepdim=True)  # (B, L), mean 1
-        patches = patches * weight[..., None].to(patches.dtype)
-        return torch.cat([cls, patches], dim=1), flat_grid(patches.shape[1])
+        return TokenSet(tokens, flat_grid(is_token.shape[1]), mask[:, 0].mT.to(tokens.dtype))
 
     def count_tokens(self, clip: Tensor) -> Tensor:
         """Count the patch tokens that each clip keeps: (B, C, T, H, W) -> (B,)."""

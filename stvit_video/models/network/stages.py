@@ -1,4 +1,4 @@
-"""What happens between embedding and head. Every stage maps (tokens, grid) to (tokens, grid).
+"""What happens between embedding and head. Every stage maps a set of tokens to another.
 
 The network owns all blocks in one numbered list, so weights keep their names whatever the setting;
 it hands every stage its own run of them.
@@ -10,36 +10,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.generator import Layer, SemanticTokenGenerator, check_scope
 from stvit_video.tokens.semantic.recovery import TokenRecovery
+from stvit_video.tokens.token_set import TokenSet
 from stvit_video.tokens.windows import check_windows
 
 
 class Stage(Protocol):
     """A run of blocks: what a network is made of between embedding and head."""
 
-    def __call__(
-        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
+    def __call__(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """Map tokens (B, P + N, D) on a grid to tokens on a grid."""
         ...
 
 
 class BlockStage(nn.Module):
-    """Run the blocks one after the other; the grid stays."""
+    """Run the blocks one after the other; grid and sizes stay."""
 
-    def forward(
-        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
+    def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, P + N, D) -> (B, P + N, D)."""
-        for block in blocks:
-            tokens = block(tokens, grid)
-        return tokens, grid
+        return run_blocks(state, blocks)
 
 
 class SemanticStage(nn.Module):
@@ -53,19 +48,17 @@ class SemanticStage(nn.Module):
         self.generator = generator
         self.recovery = recovery
 
-    def forward(
-        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
+    def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, P + N, D) -> (B, P + S, D) on the semantic grid, or (B, P + N, D) recovered."""
         num_layers = self.generator.setting.layers
-        semantic, semantic_grid = self.generator(tokens, grid, self.layers(grid, blocks))
+        semantic = self.generator(state, self.layers(state.grid, blocks))
         stop = len(blocks) if self.recovery is None else len(blocks) - 1
-        for block in blocks[num_layers:stop]:
-            semantic = block(semantic, semantic_grid)  # (B, P + S, D)
+        semantic = run_blocks(semantic, blocks[num_layers:stop])  # (B, P + S, D)
         if self.recovery is None:
-            return semantic, semantic_grid
-        layer = self.recovery_layer(grid, semantic_grid, blocks)
-        return self.recovery(tokens, semantic, grid, semantic_grid, layer), grid
+            return semantic
+        return self.recovery(
+            state, semantic, self.recovery_layer(state.grid, semantic.grid, blocks)
+        )
 
     def layers(self, grid: Grid, blocks: Sequence[nn.Module]) -> Sequence[Layer]:
         """Return the layers of the generator: the first of the blocks."""
@@ -74,6 +67,15 @@ class SemanticStage(nn.Module):
     def recovery_layer(self, grid: Grid, semantic_grid: Grid, blocks: Sequence[nn.Module]) -> Layer:
         """Return the layer of the recovery: the last of the blocks."""
         return blocks[-1]
+
+
+def run_blocks(state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
+    """Run blocks one after the other: (B, P + N, D) -> (B, P + N, D), on the same grid."""
+    bias = state.key_bias()
+    tokens = state.tokens
+    for block in blocks:
+        tokens = block(tokens, state.grid, mask=bias)
+    return state._replace(tokens=tokens)
 
 
 class Run(NamedTuple):

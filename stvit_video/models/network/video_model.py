@@ -17,7 +17,8 @@ from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.stages import Run, SemanticStage
 from stvit_video.models.variant import Recipe
 from stvit_video.settings.model import Preprocessing
-from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import TokenSet
 
 Pool = Literal["class", "mean", "mean_of_normed"]
 """What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
@@ -80,41 +81,40 @@ class VideoModel(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        tokens, grid = self.forward_tokens(clip)
-        return self.head(self.pool_tokens(tokens, grid))  # (B, K)
+        return self.head(self.pool_tokens(self.forward_tokens(clip)))  # (B, K)
 
-    def forward_tokens(self, clip: Tensor) -> tuple[Tensor, Grid]:
-        """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid."""
-        return self.run_stages(*self.embed(clip))
+    def forward_tokens(self, clip: Tensor) -> TokenSet:
+        """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
+        return self.run_stages(TokenSet(*self.embed(clip)))
 
-    def run_stages(self, tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+    def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
-            tokens, grid = stage(tokens, grid, self.blocks_of(numbers))
-        return tokens, grid
+            state = stage(state, self.blocks_of(numbers))
+        return state
 
     def blocks_of(self, numbers: range) -> list[Any]:
         """Return blocks by their numbers, as a stage calls them."""
         blocks = [self.blocks[number] for number in numbers]
         return runnable(blocks, recompute=self.grad_checkpointing)
 
-    def pool_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def pool_tokens(self, state: TokenSet) -> Tensor:
         """Make one vector per clip: (B, P + N, D) -> (B, D)."""
-        cls, patches = split_class_token(tokens, grid)
         if self.pool == "class":
+            cls, _ = state.split()
             return self.norm(cls).flatten(1)  # (B, P * D): one, or two of a distilled DeiT
         if self.pool == "mean":
-            return self.norm(patches.mean(dim=1))
-        return self.norm(patches).mean(dim=1)
+            return self.norm(state.mean())
+        return state._replace(tokens=self.norm(state.tokens)).mean()
 
     def forward_features(self, clip: Tensor) -> Tensor:
         """Describe every place: clip (B, C, T, H, W) -> normed (B, D, t, h, w) on the last grid.
 
         That is the semantic grid where tokens were clustered, the whole one where recovered.
         """
-        tokens, grid = self.forward_tokens(clip)
-        _, patches = split_class_token(self.norm(tokens), grid)
-        return patches.transpose(1, 2).unflatten(2, tuple(grid))
+        state = self.forward_tokens(clip)
+        _, patches = state._replace(tokens=self.norm(state.tokens)).split()
+        return patches.transpose(1, 2).unflatten(2, tuple(state.grid))
 
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
@@ -124,16 +124,16 @@ class VideoModel(nn.Module):
         Raises:
             ConfigError: the model has no semantic tokens.
         """
-        tokens, grid = self.embed(clip)
-        return self.assign_tokens(tokens, grid).unflatten(2, tuple(grid))
+        state = TokenSet(*self.embed(clip))
+        return self.assign_tokens(state).unflatten(2, tuple(state.grid))
 
-    def assign_tokens(self, tokens: Tensor, grid: Grid) -> Tensor:
+    def assign_tokens(self, state: TokenSet) -> Tensor:
         """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             blocks = self.blocks_of(numbers)
             if isinstance(stage, SemanticStage):
-                return stage.generator.assignments(tokens, grid, stage.layers(grid, blocks))
-            tokens, grid = stage(tokens, grid, blocks)
+                return stage.generator.assignments(state, stage.layers(state.grid, blocks))
+            state = stage(state, blocks)
         raise ConfigError("the model has no semantic tokens; create it with semantic='8x4x4@4'")
 
     def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:

@@ -9,14 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stvit_video.tokens.reducers.reducer import (
-    AttentionInputs,
-    Reducer,
-    TokenSet,
-    flat_grid,
-    merge_clusters,
-    token_sizes,
-)
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, merge_clusters
+from stvit_video.tokens.token_set import TokenSet, flat_grid, token_sizes
 
 Linkage = Literal["average", "complete", "single"]
 

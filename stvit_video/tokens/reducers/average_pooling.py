@@ -6,8 +6,9 @@ Legend: B clips, P class tokens (0 or 1), N tokens before and S after, D width.
 import torch
 
 from stvit_video.tokens.grid import Grid, split_class_token
-from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, TokenSet
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer
 from stvit_video.tokens.semantic.pooling import AveragePooling
+from stvit_video.tokens.token_set import TokenSet
 
 
 class WindowAverage(Reducer):

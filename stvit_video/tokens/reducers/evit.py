@@ -6,13 +6,8 @@ Legend: B clips, N tokens before and S kept, D width, h heads, d width of one he
 import torch
 from torch import Tensor
 
-from stvit_video.tokens.reducers.reducer import (
-    AttentionInputs,
-    Reducer,
-    TokenSet,
-    flat_grid,
-    gather_tokens,
-)
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, gather_tokens
+from stvit_video.tokens.token_set import TokenSet, flat_grid
 
 
 def class_attention(queries: Tensor, keys: Tensor) -> Tensor:

@@ -7,13 +7,8 @@ import torch
 from torch import Tensor
 
 from stvit_video.tokens.grid import split_class_token
-from stvit_video.tokens.reducers.reducer import (
-    AttentionInputs,
-    Reducer,
-    TokenSet,
-    flat_grid,
-    gather_tokens,
-)
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, gather_tokens
+from stvit_video.tokens.token_set import TokenSet, flat_grid
 
 
 class RandomDrop(Reducer):

@@ -6,18 +6,9 @@ one head.
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from stvit_video.tokens.grid import Grid
-
-
-class TokenSet(NamedTuple):
-    """Tokens on their way through the blocks of a network."""
-
-    tokens: Tensor  # (B, P + N, D)
-    grid: Grid  # 1x1xN once the tokens have left their places
-    size: Tensor | None  # (B, P + N, 1) patches that each stands for; None: not tracked
+from stvit_video.tokens.token_set import TokenSet
 
 
 class AttentionInputs(NamedTuple):
@@ -33,18 +24,6 @@ class Reducer(nn.Module):
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
         """Reduce the tokens of one block."""
         raise NotImplementedError
-
-
-def flat_grid(num_tokens: int) -> Grid:
-    """Return the grid of tokens that have no place."""
-    return Grid(1, 1, num_tokens)
-
-
-def token_sizes(state: TokenSet) -> Tensor:
-    """Return the sizes, ones where none were tracked yet: (B, P + N, 1)."""
-    if state.size is not None:
-        return state.size
-    return torch.ones_like(state.tokens[..., :1])
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:

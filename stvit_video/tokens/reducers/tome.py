@@ -10,14 +10,8 @@ import torch
 from torch import Tensor
 
 from stvit_video.errors import ConfigError
-from stvit_video.tokens.reducers.reducer import (
-    AttentionInputs,
-    Reducer,
-    TokenSet,
-    flat_grid,
-    gather_tokens,
-    token_sizes,
-)
+from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, gather_tokens
+from stvit_video.tokens.token_set import TokenSet, flat_grid, token_sizes
 
 Schedule = Literal["constant", "decreasing"]
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
-from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.pooling import build_pooling
 from stvit_video.tokens.semantic.regions import TimeRegions
+from stvit_video.tokens.token_set import TokenSet
 from stvit_video.tokens.windows import window_bounds
 
 Layer = Callable[..., Tensor]
@@ -95,21 +96,21 @@ class SemanticTokenGenerator(nn.Module):
         longest = max(stop - start for start, stop in window_bounds(grid.t, num_regions))
         return semantic_grid._replace(t=semantic_grid.t // num_regions), grid._replace(t=longest)
 
-    def forward(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> tuple[Tensor, Grid]:
-        """Cluster: tokens (B, P + N, D) on `grid` -> (B, P + S, D) on the semantic grid."""
-        regions = self._regions(grid)
-        (cls, centers), _ = self._cluster(tokens, grid, layers)
+    def forward(self, state: TokenSet, layers: Sequence[Layer]) -> TokenSet:
+        """Cluster: tokens (B, P + N, D) -> (B, P + S, D) on the semantic grid."""
+        regions = self._regions(state.grid)
+        (cls, centers), _ = self._cluster(state, layers)
         tokens = torch.cat([regions.average(cls), regions.unfold(centers)], dim=1)
-        return tokens, self.semantic_grid(grid)
+        return TokenSet(tokens, self.semantic_grid(state.grid))
 
-    def assignments(self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]) -> Tensor:
+    def assignments(self, state: TokenSet, layers: Sequence[Layer]) -> Tensor:
         """Say what each centre is made of: tokens (B, P + N, D) -> weights (B, S, N).
 
         The attention of the last layer over the patch tokens, mean over heads; the weight on
         class tokens and other centres is left out, so a row sums to at most 1.
         """
-        regions = self._regions(grid)
-        (cls, centers), last = self._cluster(tokens, grid, layers)
+        regions = self._regions(state.grid)
+        (cls, centers), last = self._cluster(state, layers)
         weights = cast(GeneratorLayer, layers[-1]).attention_weights(
             last.queries, last.context, last.mask
         )
@@ -119,11 +120,12 @@ class SemanticTokenGenerator(nn.Module):
         return regions.merge_weights(weights[:, cls.shape[1] :, -num_patches:])
 
     def _cluster(
-        self, tokens: Tensor, grid: Grid, layers: Sequence[Layer]
+        self, state: TokenSet, layers: Sequence[Layer]
     ) -> tuple[tuple[Tensor, Tensor], LayerInput]:
         """Run the layers: -> class tokens and centres per region, and the last layer's input."""
+        grid = state.grid
         regions = self._regions(grid)
-        cls, patches = split_class_token(tokens, grid)
+        cls, patches = state.split()
         centers = regions.fold(self.pool(patches, grid, self.semantic_grid(grid)))  # (B*R, S/R, D)
         patches, inside = regions.split(patches), regions.inside(patches)
         cls = regions.repeat(cls)

@@ -4,10 +4,10 @@ Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D w
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.semantic.generator import Layer
+from stvit_video.tokens.token_set import TokenSet
 
 
 class TokenRecovery(nn.Module):
@@ -17,15 +17,10 @@ class TokenRecovery(nn.Module):
     Class tokens come from the semantic side, where they went on; they are keys and queries too.
     """
 
-    def forward(
-        self,
-        tokens: Tensor,
-        semantic: Tensor,
-        grid: Grid,
-        semantic_grid: Grid,
-        layer: Layer,
-    ) -> Tensor:
-        """Recover: tokens (B, P + N, D), semantic (B, P + S, D) -> (B, P + N, D)."""
-        _, patches = split_class_token(tokens, grid)
-        cls, _ = split_class_token(semantic, semantic_grid)
-        return layer(torch.cat([cls, patches], dim=1), context=semantic)
+    def forward(self, state: TokenSet, semantic: TokenSet, layer: Layer) -> TokenSet:
+        """Recover: state (B, P + N, D), semantic (B, P + S, D) -> (B, P + N, D)."""
+        _, patches = state.split()
+        cls, _ = semantic.split()
+        queries = torch.cat([cls, patches], dim=1)
+        recovered = layer(queries, context=semantic.tokens, mask=semantic.key_bias())
+        return state._replace(tokens=recovered)

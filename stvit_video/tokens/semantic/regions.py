@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.token_set import TokenSet
 from stvit_video.tokens.windows import axis_windows, check_windows
 
 
@@ -68,22 +69,28 @@ class TimeRegions:
         return cls.unflatten(0, (-1, self.num_regions)).mean(dim=1)
 
 
-def fold_frames(tokens: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-    """Bring frames into the batch: (B, t*P + N, D) -> (B*t, P + h*w, D), grid of one frame."""
-    frames = TimeRegions(grid, grid.t)
-    cls, patches = split_class_token(tokens, grid)
-    folded = frames.fold(patches)  # (B*t, h*w, D)
-    if cls.shape[1]:
-        folded = torch.cat([frames.fold(cls), folded], dim=1)  # (B*t, P + h*w, D)
-    return folded, grid._replace(t=1)
+def fold_frames(state: TokenSet) -> TokenSet:
+    """Bring frames into the batch: (B, t*P + N, D) -> (B*t, P + h*w, D), on the grid of a frame."""
+    frames = TimeRegions(state.grid, state.grid.t)
+
+    def fold(x: Tensor) -> Tensor:
+        cls, patches = split_class_token(x, state.grid)
+        folded = frames.fold(patches)  # (B*t, h*w, D)
+        return torch.cat([frames.fold(cls), folded], dim=1) if cls.shape[1] else folded
+
+    size = None if state.size is None else fold(state.size)
+    return TokenSet(fold(state.tokens), state.grid._replace(t=1), size)
 
 
-def unfold_frames(tokens: Tensor, grid: Grid, num_frames: int) -> tuple[Tensor, Grid]:
-    """Undo `fold_frames`: (B*t, P + h*w, D) on the grid of one frame -> (B, t*P + N, D), grid."""
-    whole = grid._replace(t=num_frames)
+def unfold_frames(state: TokenSet, num_frames: int) -> TokenSet:
+    """Undo `fold_frames`: (B*t, P + h*w, D) on the grid of one frame -> (B, t*P + N, D)."""
+    whole = state.grid._replace(t=num_frames)
     frames = TimeRegions(whole, num_frames)
-    cls, patches = split_class_token(tokens, grid)
-    unfolded = frames.unfold(patches)  # (B, N, D)
-    if cls.shape[1]:
-        unfolded = torch.cat([frames.unfold(cls), unfolded], dim=1)  # (B, t*P + N, D)
-    return unfolded, whole
+
+    def unfold(x: Tensor) -> Tensor:
+        cls, patches = split_class_token(x, state.grid)
+        unfolded = frames.unfold(patches)  # (B, N, D)
+        return torch.cat([frames.unfold(cls), unfolded], dim=1) if cls.shape[1] else unfolded
+
+    size = None if state.size is None else unfold(state.size)
+    return TokenSet(unfold(state.tokens), whole, size)

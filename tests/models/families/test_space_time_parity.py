@@ -241,7 +241,7 @@ def test_golden_tensors_of_the_official_code_agree(file, prefix):
     model.load_state_dict(
         timesformer.rename({prefix + key.removeprefix("sd."): x for key, x in weights.items()})
     )
-    features = model.pool_tokens(*model.forward_tokens(golden["input"]))
+    features = model.pool_tokens(model.forward_tokens(golden["input"]))
     assert relative_difference(features, golden["features"]) <= 5e-6
     assert relative_difference(model(golden["input"]), golden["logits"]) <= 5e-6
 

@@ -14,6 +14,7 @@ from stvit_video.models.variant import BuildOptions
 from stvit_video.settings.grammar import parse_semantic
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import TokenSet
 
 
 def tiny(attention, *, semantic="", class_token=None):
@@ -149,7 +150,7 @@ def test_divided_attention_stays_divided_on_the_semantic_grid():
     clip = torch.randn(2, 3, 3, 8, 8)
     tokens, grid = model.embed(clip)
     tokens = model.blocks[0](tokens, grid)
-    tokens, grid = model.stages[1].generator(tokens, grid, model.blocks[1:3])
+    tokens, grid, _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
     expected = model.head(model.norm(model.blocks[3](tokens, Grid(2, 2, 3)).mean(1)))
     torch.testing.assert_close(model(clip), expected)
 

@@ -14,6 +14,7 @@ from stvit_video.models.layers.blocks import Block
 from stvit_video.models.registry import VARIANTS, create_model
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.reducers.tome import match_tokens, merge_by_size
+from stvit_video.tokens.token_set import TokenSet
 
 REDUCERS = [
     {"reduction": "tome:r=5"},
@@ -77,13 +78,12 @@ def test_both_class_tokens_of_a_distilled_network_go_through(monkeypatch, reduct
     model = build(reduction=reduction, class_token=True).eval()
     clip = walking_clip()
     with torch.no_grad():
-        tokens, grid = model.forward_tokens(clip)
+        state = model.forward_tokens(clip)
+        tokens = state.tokens
         assert model(clip).shape == (2, 7)
-        assert tokens.shape[1] - grid.size == 2
-        torch.testing.assert_close(
-            model.pool_tokens(tokens, grid)[:, :24], model.norm(tokens[:, 0])
-        )
-        reference, _ = build(class_token=True).eval().forward_tokens(clip)
+        assert state.num_class_tokens == 2
+        torch.testing.assert_close(model.pool_tokens(state)[:, :24], model.norm(tokens[:, 0]))
+        reference = build(class_token=True).eval().forward_tokens(clip).tokens
     assert (tokens[:, :2] - reference[:, :2]).norm() < 0.5 * reference[:, :2].norm()
 
 
@@ -121,7 +121,7 @@ def test_proportional_attention_equals_attention_over_repeated_keys():
 
 def _run_blocks(stage, blocks, tokens, grid):
     with torch.no_grad():
-        return stage(tokens, grid, blocks)[0].mean(dim=1)
+        return stage(TokenSet(tokens, grid), blocks).mean()
 
 
 @torch.no_grad()

@@ -257,7 +257,7 @@ def test_positions_along_time_are_resized_for_other_frames(image_file, tmp_path)
 
 def test_a_pretrained_class_token_goes_along_as_one_more_query(image_file):
     model = create_model("tiny_vit", pretrained=image_file, semantic="1x2x2@1,layers=1")
-    tokens, grid = model.forward_tokens(torch.randn(2, 3, 1, 24, 24))
+    tokens, grid, _ = model.forward_tokens(torch.randn(2, 3, 1, 24, 24))
     assert (grid, tokens.shape[1]) == (Grid(1, 2, 2), 5)
     assert list(model.key_report.new) == ["stages.1.generator.global_centers"]
 

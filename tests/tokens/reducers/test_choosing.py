@@ -9,8 +9,9 @@ from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.reducers.average_pooling import WindowAverage
 from stvit_video.tokens.reducers.evit import ClassAttentionTopK, class_attention
 from stvit_video.tokens.reducers.random_drop import RandomDrop
-from stvit_video.tokens.reducers.reducer import AttentionInputs, TokenSet
+from stvit_video.tokens.reducers.reducer import AttentionInputs
 from stvit_video.tokens.reducers.run_length import changed_tubelets, find_runs
+from stvit_video.tokens.token_set import TokenSet
 
 NO_ATTENTION = AttentionInputs(torch.empty(0), torch.empty(0))
 

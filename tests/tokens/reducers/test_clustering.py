@@ -8,7 +8,8 @@ import torch
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.reducers.agglomerative import Agglomeration, agglomerate
 from stvit_video.tokens.reducers.dpc_knn import DensityPeaks, density_peaks
-from stvit_video.tokens.reducers.reducer import AttentionInputs, TokenSet, merge_clusters
+from stvit_video.tokens.reducers.reducer import AttentionInputs, merge_clusters
+from stvit_video.tokens.token_set import TokenSet
 
 
 def groups(cluster):

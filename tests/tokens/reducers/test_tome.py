@@ -7,7 +7,7 @@ import torch
 
 from stvit_video.errors import ConfigError
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.reducers.reducer import AttentionInputs, TokenSet
+from stvit_video.tokens.reducers.reducer import AttentionInputs
 from stvit_video.tokens.reducers.tome import (
     TokenMerging,
     match_tokens,
@@ -15,6 +15,7 @@ from stvit_video.tokens.reducers.tome import (
     merge_schedule,
     merge_tokens,
 )
+from stvit_video.tokens.token_set import TokenSet
 
 
 def cosine(a, b):

@@ -10,6 +10,7 @@ from torch import Tensor
 from stvit_video.models.families.swin.stages import MergeStage, PatchMerging
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import TokenSet
 
 
 class SwinTransformer(VideoModel):
@@ -20,13 +21,13 @@ class SwinTransformer(VideoModel):
 
         What each stage gives before it is merged; the last one is normed, as `forward_features`.
         """
-        tokens, grid = self.embed(clip)
+        state = TokenSet(*self.embed(clip))
         levels = []
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             if isinstance(stage, MergeStage):
-                levels.append(_volume(tokens, grid))
-            tokens, grid = stage(tokens, grid, self.blocks_of(numbers))
-        levels.append(_volume(self.norm(tokens), grid))
+                levels.append(_volume(state.tokens, state.grid))
+            state = stage(state, self.blocks_of(numbers))
+        levels.append(_volume(self.norm(state.tokens), state.grid))
         return levels
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
@@ -44,8 +45,8 @@ class SwinTransformer(VideoModel):
         Raises:
             ConfigError: the model has no semantic tokens.
         """
-        tokens, grid = self.embed(clip)
-        return self.assign_tokens(tokens, grid).unflatten(2, stage_grid(grid, 2))
+        state = TokenSet(*self.embed(clip))
+        return self.assign_tokens(state).unflatten(2, stage_grid(state.grid, 2))
 
     def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:
         """Count patch tokens, and semantic tokens, in stage 3, which clusters, of one clip.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stvit_video.models.families.swin.block import PlacedLayer, SwinBlock
 from stvit_video.models.network.stages import SemanticStage
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import TokenSet
 
 
 class PatchMerging(nn.Module):
@@ -40,12 +41,10 @@ def merged_grid(grid: Grid) -> Grid:
 class MergeStage(nn.Module):
     """Runs the merging that it is handed: the last block of a stage in the published networks."""
 
-    def forward(
-        self, tokens: Tensor, grid: Grid, blocks: Sequence[nn.Module]
-    ) -> tuple[Tensor, Grid]:
+    def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, N, D) -> (B, N/4, 2D)."""
         (merging,) = blocks
-        return merging(tokens, grid)
+        return TokenSet(*merging(state.tokens, state.grid))
 
 
 class WindowedSemanticStage(SemanticStage):

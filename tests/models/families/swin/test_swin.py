@@ -11,6 +11,7 @@ from stvit_video.models.registry import VARIANTS, create_model
 from stvit_video.models.variant import BuildOptions
 from stvit_video.settings.grammar import parse_semantic
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import TokenSet
 
 IMAGE, VIDEO = "swin_tiny_patch4_window7_224", "video_swin_tiny_patch2x4x4_224"
 IMAGE_R = "stvit_r_swin_small_patch4_window7_224"
@@ -176,8 +177,8 @@ def test_clusters_of_a_frame_do_not_see_other_frames():
     changed[:, :36] += 1.0
     layers = stage.layers(Grid(4, 6, 6), [model.blocks[6], model.blocks[7]])
     with torch.no_grad():
-        before, grid = stage.generator(tokens, Grid(4, 6, 6), layers)
-        after, _ = stage.generator(changed, Grid(4, 6, 6), layers)
+        before, grid, _ = stage.generator(TokenSet(tokens, Grid(4, 6, 6)), layers)
+        after, _, _ = stage.generator(TokenSet(changed, Grid(4, 6, 6)), layers)
     assert grid == Grid(4, 4, 4)
     same = torch.isclose(before, after).all(dim=-1)[0]
     assert not same[:16].any()
