@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
@@ -28,7 +29,7 @@ from stvit_video.video.frame_planes import FramePlanes
 
 
 class TorchcodecDecoder:
-    """Exact on open and closed groups of pictures; not on avi, mpeg-ts and mpeg-ps."""
+    """Exact where the packets tell which pictures are shown; refuses the files that it misreads."""
 
     def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
         """Open with one thread, after PyAV has found the file whole, now or for the `index`."""
@@ -36,27 +37,27 @@ class TorchcodecDecoder:
         self._process = os.getpid()
         decoders = _load_decoders()
         self._index = index or index_video(path, backend="torchcodec")
-        if self._index.table.has_shared_times:
-            raise wrong_backend(path, "pictures share a time", backend="torchcodec")
+        misreading = _misreading(self._index)
+        if misreading:
+            raise wrong_backend(path, misreading, backend="torchcodec")
         try:
             self._decoder: Any = decoders.VideoDecoder(
                 str(path),
                 stream_index=self._index.stream,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
-                seek_mode="exact",
+                custom_frame_mappings=_frame_mappings(self._index),
             )
         except (RuntimeError, ValueError, OSError) as error:
             extent = check_file(path, backend="torchcodec")
             raise open_fault(path, extent, backend="torchcodec") from error
-        metadata = self._decoder.metadata
-        self.num_frames = int(metadata.num_frames or 0)
-        self._turns = round((getattr(metadata, "rotation", None) or 0) / 90)
+        self.num_frames = self._index.info.num_frames
+        self._turns = round((getattr(self._decoder.metadata, "rotation", None) or 0) / 90)
 
     @cached_property
     def info(self) -> VideoInfo:
-        """What the video is, with the number of frames that torchcodec sees."""
-        return replace(self._index.info, num_frames=self.num_frames, backend="torchcodec")
+        """What the video is."""
+        return replace(self._index.info, backend="torchcodec")
 
     def frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode the frames at `indices`: uint8 [T, H, W, C], RGB, upright."""
@@ -88,6 +89,37 @@ class TorchcodecDecoder:
             return self._index.display.set_upright(pictures, num_turned=self._turns)
         except ValueError as error:
             raise wrong_backend(self.path, str(error), backend="torchcodec") from error
+
+
+def _misreading(index: VideoIndex) -> str:
+    """Why torchcodec would give other pictures than those asked for; empty where it does not."""
+    table = index.table
+    if table.has_shared_times:
+        return "pictures share a time"
+    is_reordered = bool((np.diff(table.times) < 0).any())
+    if table.format_name in ("mpeg", "mpegts") or (table.format_name == "avi" and is_reordered):
+        return f"container {table.format_name}"
+    return "its packets do not tell which pictures are shown" if index.is_sequential else ""
+
+
+def _frame_mappings(index: VideoIndex) -> str | None:
+    """Tell torchcodec, as JSON, what a pass of its own over the packets is to find out.
+
+    None, for that pass, where times do not belong to pictures, and without a length in the header,
+    which torchcodec then cannot do without.
+    """
+    table = index.table
+    if not (table.is_exact and index.has_declared_duration):
+        return None
+    durations = np.diff(table.pts, append=table.pts[-1] + table.last_duration)
+    is_entry = np.isin(table.positions, table.entries)
+    is_entry[0] = True  # its own may be cut away by an edit list; FFmpeg seeks to that
+    rows = zip(table.pts.tolist(), durations.tolist(), is_entry.tolist(), strict=True)
+    frames = (  # in a third of the time that json.dumps takes
+        f'{{"pts":{time},"duration":{duration},"key_frame":{is_key:d}}}'
+        for time, duration, is_key in rows
+    )
+    return f'{{"frames":[{",".join(frames)}]}}'
 
 
 def _load_decoders() -> Any:

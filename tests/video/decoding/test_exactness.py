@@ -1,5 +1,6 @@
 """Every kind of file that users have: `auto` must serve exactly the picture that was asked for."""
 
+import json
 import random
 import struct
 from functools import partial
@@ -11,10 +12,12 @@ import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.video.decoding.exactness import doubt_of_decord
+from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.open import open_video, probe_video, read_frames
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import decode_all
+from stvit_video.video.decoding.torchcodec import _frame_mappings
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 NUM_PICTURES = 60
@@ -492,6 +495,10 @@ def test_every_backend_shows_pictures_as_a_player_does(video_of_kind, name, back
     [
         ("decord", "fast_2000.mkv", "pictures share a time"),
         ("torchcodec", "fast_2000.mkv", "pictures share a time"),
+        ("torchcodec", "mpeg4.avi", "container avi"),
+        ("torchcodec", "transport.ts", "container mpegts"),
+        ("torchcodec", "program.mpg", "container mpeg"),
+        ("torchcodec", "garbage.mp4", "its packets do not tell which pictures are shown"),
         (
             "decord",
             "no_sync_table.mp4",
@@ -508,6 +515,55 @@ def test_a_backend_that_is_known_to_be_wrong_refuses(video_of_kind, backend, nam
     assert str(caught.value) == (
         f"{path}: wrong backend: {detail}; use auto or pyav ({backend}, open)"
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["refresh.mp4", "hidden.webm", "edit_list.mp4", "open.mp4", "live.webm"]
+)
+def test_torchcodec_finds_every_frame_from_every_other(video_of_kind, name):
+    path = video_of_kind(name)
+    expected = _numbers(_shown_pictures(path), name)
+    served = []
+    for i in range(len(expected)):
+        try:
+            decoder = open_video(path, backend="torchcodec")
+        except ConfigError as error:
+            pytest.skip(str(error))
+        with decoder:
+            assert decoder.num_frames == len(expected)
+            served += _numbers(decoder.frames([i]).numpy(), name)
+    assert served == expected
+
+
+def _told_to_torchcodec(path):
+    """Times, durations and numbers of the key frames."""
+    frames = json.loads(_frame_mappings(index_video(path, backend="pyav")))["frames"]
+    times, durations = ([frame[name] for frame in frames] for name in ("pts", "duration"))
+    return times, durations, [i for i, frame in enumerate(frames) if frame["key_frame"]]
+
+
+def test_torchcodec_is_told_what_its_own_pass_would_find(video_of_kind):
+    times, durations, keys = _told_to_torchcodec(video_of_kind("uneven.mp4"))
+    with av.open(str(video_of_kind("uneven.mp4"))) as container:
+        pictures = list(container.decode(video=0))
+    assert times == [picture.pts for picture in pictures]
+    assert durations == [*np.diff(times), pictures[-1].duration]
+    assert keys == [i for i, picture in enumerate(pictures) if picture.key_frame]
+
+
+def test_torchcodec_is_told_only_of_shown_pictures_and_true_key_frames(video_of_kind):
+    assert _told_to_torchcodec(video_of_kind("refresh.mp4"))[2] == [0]
+    hidden, whole = (
+        len(_told_to_torchcodec(video_of_kind(n))[0]) for n in ("hidden.webm", "vp8.webm")
+    )
+    assert (hidden, whole) == (NUM_PICTURES - 1, NUM_PICTURES)
+    times, _, keys = _told_to_torchcodec(video_of_kind("edit_list.mp4"))
+    assert (times[0], keys[0]) == (0, 0)  # its key frame is cut away
+
+
+@pytest.mark.parametrize("name", ["live.webm", "all_keys.asf"])
+def test_torchcodec_looks_itself_where_the_table_or_the_header_is_no_help(video_of_kind, name):
+    assert _frame_mappings(index_video(video_of_kind(name), backend="pyav")) is None
 
 
 def test_only_pictures_that_need_no_other_are_entries(video_of_kind):
