@@ -6,20 +6,22 @@ SET=$(basename "$0" .sh)
 PROGRAM=${STVIT_VIDEO:-stvit-video}
 NAME=${SET%_2020} # editions of one data set share its card and its classes
 CLASSES=$DATA/classes/$NAME.txt
+RECIPE=${3:-} # file with the settings of a training, whose way of reading the new videos suit
 
 fail() {
     echo "$0: $1" >&2
     exit 2
 }
 
-# Refuse a call without its two paths, and paths that are no folders.
+# Refuse a call without its two folders, and paths that are not there.
 check_paths() {
     if [ -z "$VIDEOS" ] || [ -z "$ANNOTATIONS" ]; then
-        echo "usage: $0 VIDEOS ANNOTATIONS (folders; data/cards/$NAME.md says which)" >&2
+        echo "usage: $0 VIDEOS ANNOTATIONS [RECIPE] (two folders, a file; data/cards/$NAME.md says which)" >&2
         exit 2
     fi
     [ -d "$VIDEOS" ] || fail "video folder $VIDEOS does not exist"
     [ -d "$ANNOTATIONS" ] || fail "annotation folder $ANNOTATIONS does not exist"
+    [ -z "$RECIPE" ] || [ -f "$RECIPE" ] || fail "recipe $RECIPE does not exist"
     command -v "$PROGRAM" >/dev/null ||
         fail "$PROGRAM is not on the PATH; activate the environment or set STVIT_VIDEO"
 }
@@ -50,5 +52,6 @@ make_part() {
     "$PROGRAM" data manifest "$layout" "$source/videos" "$@" --output "$source/$part.csv" \
         --num_workers 0
     "$PROGRAM" data scan "$source/$part.csv"
-    "$PROGRAM" data prepare "$source/$part.csv" "$DATA/$SET/prepared" --output "$DATA/$SET/$part.csv"
+    "$PROGRAM" data prepare "$source/$part.csv" "$DATA/$SET/prepared" \
+        --output "$DATA/$SET/$part.csv" ${RECIPE:+--recipe "$RECIPE"}
 }

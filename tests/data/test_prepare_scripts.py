@@ -248,19 +248,40 @@ def test_hmdb51_takes_the_marked_videos_of_each_fold(tmp_path, data, run_script,
     assert _state(data, "hmdb51") == before
 
 
+@pytest.mark.parametrize(
+    ("recipe", "made_for"),
+    [
+        ("", "any"),
+        ("kinetics400/videomae_base_16x4_224.yaml", "dense4"),
+        ("something_something_v2/videomae_base_16x4_224.yaml", "segments"),
+    ],
+)
+def test_new_videos_suit_the_training_of_a_recipe(
+    recipe, made_for, tmp_path, data, run_script, write_numbered
+):
+    _write_kinetics(tmp_path / "k400", write_numbered, names=("zumba", "abseiling"))
+    recipe_path = [str(REPOSITORY / "configs" / recipe)] if recipe else []
+    assert run_script("kinetics400", "k400", "k400/annotations", *recipe_path).returncode == 0
+    for part in ("train", "val"):
+        records = read_manifest(data / "kinetics400" / f"{part}.csv").records
+        assert {record.made_for for record in records} == {made_for}
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_says_in_one_line_what_it_wants(name, tmp_path, data, run_script):
     script = f"data/prepare/{name}.sh"
     bare = run_script(name)
     assert bare.returncode == 2
     assert bare.stderr == (
-        f"usage: {script} VIDEOS ANNOTATIONS (folders; data/cards/{_card(name)} says which)\n"
+        f"usage: {script} VIDEOS ANNOTATIONS [RECIPE] (two folders, a file;"
+        f" data/cards/{_card(name)} says which)\n"
     )
     (tmp_path / "videos").mkdir()
     (tmp_path / "lists").mkdir()
     for arguments, message in (
         (("none", "lists"), f"{script}: video folder none does not exist\n"),
         (("videos", "none"), f"{script}: annotation folder none does not exist\n"),
+        (("videos", "lists", "none"), f"{script}: recipe none does not exist\n"),
     ):
         result = run_script(name, *arguments)
         assert (result.returncode, result.stderr) == (2, message)
