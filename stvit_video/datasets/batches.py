@@ -5,12 +5,13 @@ Legend: B clips in a batch, C colours, T frames, S height and width of a clip.
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from stvit_video.datasets.clips import FailedVideo, Item, Sample
+from stvit_video.datasets.clips import FailedVideo, Item, Sample, VideoFacts
 from stvit_video.datasets.slots import PinnedSlots, Slots
 from stvit_video.video.pixels.planes import (
     ClipPlanes,
@@ -38,6 +39,8 @@ class Batch(NamedTuple):
     view_index: Tensor
     """int64 (B,)."""
     failures: tuple[FailedVideo, ...] = ()
+    facts: tuple[VideoFacts, ...] = ()
+    """(B,): of the video of each view."""
 
 
 class Parcel(NamedTuple):
@@ -51,6 +54,8 @@ class Parcel(NamedTuple):
     labels: Tensor
     """int64 (3, B): label, video index and view index."""
     failures: tuple[FailedVideo, ...]
+    facts: tuple[VideoFacts, ...]
+    """(B,): of the video of each view."""
     worker: int = -1
     """Which worker packed it; -1 for the process itself."""
 
@@ -90,6 +95,7 @@ def collate_samples(items: Sequence[Item], *, take: TakeMemory = new_memory) -> 
         torch.tensor([row for row, _ in clips + planes], dtype=torch.int64),
         torch.tensor(labels, dtype=torch.int64).reshape(-1, 3).T.contiguous(),
         tuple(failures),
+        tuple(sample.facts for sample in samples),
     )
 
 
@@ -107,7 +113,7 @@ class Delivery:
         if self.device.type != "cuda":
             return self._make(parcel)
         if self._stream is None:  # not before: the process may choose its GPU late
-            self._stream = torch.cuda.Stream(self.device)
+            self._stream = _delivery_stream(self.device)
         if parcel.planes is not None and parcel.planes.slot >= 0:
             self._slots.pin(parcel.planes.data, worker=parcel.worker, slot=parcel.planes.slot)
         with torch.cuda.stream(self._stream):
@@ -135,4 +141,10 @@ class Delivery:
                 rows = parcel.rows.argsort().to(self.device, non_blocking=True)
                 made = torch.cat([clips, made])[rows]
             clips = made
-        return Batch(clips, label, video_index, view_index, parcel.failures)
+        return Batch(clips, label, video_index, view_index, parcel.failures, parcel.facts)
+
+
+@cache
+def _delivery_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all loaders: memory that was used on a stream is used again on that one alone."""
+    return torch.cuda.Stream(device)

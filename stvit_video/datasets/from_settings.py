@@ -1,20 +1,21 @@
 """From the settings of a run to its videos, sampling scheme and loaders."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
-from stvit_video.datasets.clips import VideoDataset
+from stvit_video.datasets.clips import NamedFiles, VideoDataset
 from stvit_video.datasets.layouts.class_folders import find_class_folders
-from stvit_video.datasets.loader import VideoLoader, build_loader
+from stvit_video.datasets.loader import VideoLoader, build_file_loader, build_loader
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import build_transform
+from stvit_video.video.pixels.transform import ClipTransform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 
@@ -83,26 +84,51 @@ def build_evaluation_loader(
     dataset = VideoDataset(
         records,
         sample=sampling_scheme(preprocessing, data, num_clips=views.num_clips),
-        transform=build_transform(
-            preprocessing,
-            num_crops=views.num_crops,
-            normalize=False,
-            ship_planes=_finishes_clips(device),
-        ),
+        transform=_evaluation_transform(preprocessing, views, device),
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         whole_videos=True,
         backend=data.backend,
         on_decode_error="report",
     )
-    share = math.ceil(len(records) / max(data.num_workers, 1))
     loader = build_loader(
         dataset,
-        batch_size=max(min(batch_size // views.num_views, share), 1),
+        batch_size=_videos_in_batch(batch_size, data, views, num_videos=len(records)),
         num_workers=data.num_workers,
         prefetch_batches=data.prefetch_batches,
         shuffle=False,
         seed=0,
+    )
+    return loader.on(device)
+
+
+def build_prediction_loader(
+    videos: Iterable[str | Path],
+    preprocessing: Preprocessing,
+    *,
+    data: DataConfig,
+    views: ViewConfig,
+    batch_size: int,
+    num_videos: int | None = None,
+    device: torch.device | None = None,
+) -> VideoLoader:
+    """Return what `build_evaluation_loader` does, of files that may come without an end.
+
+    `num_videos` is how many there are, where that is known.
+    """
+    files = NamedFiles(
+        sample=sampling_scheme(preprocessing, data, num_clips=views.num_clips),
+        transform=_evaluation_transform(preprocessing, views, device),
+        num_clips=views.num_clips,
+        num_crops=views.num_crops,
+        backend=data.backend,
+    )
+    loader = build_file_loader(
+        files,
+        videos,
+        batch_size=_videos_in_batch(batch_size, data, views, num_videos=num_videos),
+        num_workers=data.num_workers,
+        prefetch_batches=data.prefetch_batches,
     )
     return loader.on(device)
 
@@ -120,6 +146,27 @@ def sampling_scheme(
         random=random,
         short_video=data.short_video,
     )
+
+
+def _evaluation_transform(
+    preprocessing: Preprocessing, views: ViewConfig, device: torch.device | None
+) -> ClipTransform:
+    return build_transform(
+        preprocessing,
+        num_crops=views.num_crops,
+        normalize=False,
+        ship_planes=_finishes_clips(device),
+    )
+
+
+def _videos_in_batch(
+    batch_size: int, data: DataConfig, views: ViewConfig, *, num_videos: int | None
+) -> int:
+    """Return how many videos make `batch_size` views, or fewer so that each worker has a batch."""
+    whole = max(batch_size // views.num_views, 1)
+    if num_videos is None:
+        return whole
+    return max(min(whole, math.ceil(num_videos / max(data.num_workers, 1))), 1)
 
 
 def _finishes_clips(device: torch.device | None) -> bool:

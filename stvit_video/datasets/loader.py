@@ -5,17 +5,18 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from stvit_video.datasets.batches import Batch, Delivery, Packing
-from stvit_video.datasets.clips import Item, VideoDataset
-from stvit_video.datasets.sampler import EpochSampler, ItemKey
+from stvit_video.datasets.clips import Item, NamedFiles, VideoDataset
+from stvit_video.datasets.sampler import EpochSampler, FileSampler, ItemKey
 from stvit_video.datasets.worker_death import noticing_dead_workers
 from stvit_video.errors import ConfigError, DatasetError, WorkerDiedError
 
@@ -122,12 +123,56 @@ def build_loader(
         raise DatasetError(
             f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
         )
+    loader = _make_loader(
+        _Reader(dataset),
+        EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        drop_last=drop_last,
+        prefetch_batches=prefetch_batches,
+        start_method=start_method,
+    )
+    loader.raises = dataset.on_decode_error == "raise"
+    return loader
+
+
+def build_file_loader(
+    files: NamedFiles,
+    paths: Iterable[str | Path],
+    *,
+    batch_size: int,
+    num_workers: int,
+    prefetch_batches: int = 2,
+) -> VideoLoader:
+    """Return a loader that serves all views of `paths` once, in order, `batch_size` files a time.
+
+    They are asked for as workers get free: `prefetch_batches` batches ahead for each.
+    """
+    return _make_loader(
+        files,
+        FileSampler(paths),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        prefetch_batches=prefetch_batches,
+    )
+
+
+def _make_loader(
+    dataset: Dataset[Item],
+    sampler: Sampler[Any],
+    *,
+    batch_size: int,
+    num_workers: int,
+    prefetch_batches: int,
+    drop_last: bool = False,
+    start_method: str | None = None,
+) -> VideoLoader:
     with warnings.catch_warnings():  # torchdata 0.11 calls what torch 2.11 deprecated
         warnings.filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)
         loader = VideoLoader(
-            _Reader(dataset),
+            dataset,
             batch_size=batch_size,
-            sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
+            sampler=sampler,
             num_workers=num_workers,
             collate_fn=Packing(prefetch_batches + 2),
             pin_memory=torch.cuda.is_available(),
@@ -137,7 +182,6 @@ def build_loader(
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
         )
-    loader.raises = dataset.on_decode_error == "raise"
     return loader.on(None)
 
 

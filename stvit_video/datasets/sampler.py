@@ -6,7 +6,9 @@ alone, so an epoch does not depend on the number of workers and can be taken up 
 Legend: I items that a process serves in an epoch.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,6 +24,24 @@ class ItemKey(NamedTuple):
 
     item: int
     seed: int
+
+
+class FileKey(NamedTuple):
+    """What a reader without a list of videos is asked for."""
+
+    item: int
+    """Place of the file among those that are named."""
+    path: str | Path
+
+
+class FileSampler(Sampler[FileKey]):
+    """Names files as they come, once; there may be no end of them."""
+
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        self.paths = paths
+
+    def __iter__(self) -> Iterator[FileKey]:
+        return itertools.starmap(FileKey, enumerate(self.paths))
 
 
 class EpochSampler(Sampler[ItemKey]):
