@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
-from stvit_video.datasets.from_settings import read_videos
+from stvit_video.datasets.from_settings import build_prediction_loader, read_videos
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.prediction import VideoPrediction
 from stvit_video.evaluation.predictor import Predictor
@@ -193,7 +193,14 @@ def _compare(
 
 
 def _draw(model: VideoModel, video: Path, run: RunConfig, prediction: VideoPrediction) -> Picture:
-    clips = Predictor(model, data=run.data, device="cpu").read(video).clips
+    loader = build_prediction_loader(
+        [video],
+        model.preprocessing,
+        data=dataclasses.replace(run.data, num_workers=0),
+        views=ViewConfig(),
+        batch_size=1,
+    )
+    clips = next(iter(loader)).clip  # (1, C, T, H, W)
     with torch.inference_mode():
         weights = model.forward_assignments(normalize_clip(clips, model.preprocessing))[0]
     frames = clips[0].permute(1, 2, 3, 0).numpy()  # (T, H, W, 3)

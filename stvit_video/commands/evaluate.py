@@ -36,8 +36,8 @@ def evaluate(  # noqa: PLR0913 this is a command line
         predictions: Write the best classes of every video to this JSON file.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.evaluation.predictor import trained_settings
     from stvit_video.evaluation.run import run_evaluation
+    from stvit_video.evaluation.trained_settings import trained_settings
     from stvit_video.models.checkpoint import load_model
     from stvit_video.models.device import choose_device
     from stvit_video.report.json_file import result_console, write_json

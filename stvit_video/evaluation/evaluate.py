@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from stvit_video.errors import DatasetError
+from stvit_video.evaluation.forward import ViewBatch, run_batches
 from stvit_video.evaluation.metrics import Accuracy, measure_accuracy
 from stvit_video.evaluation.prediction import rank_labels
 from stvit_video.evaluation.views import combine_views
@@ -20,19 +21,6 @@ from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.sampling.scheme import SamplingScheme
-
-
-class ViewBatch(Protocol):
-    """What a loader serves: views, stacked, and the videos that could not be read."""
-
-    clip: Any
-    """uint8 (B, C, T, H, W); of shape (0,) where every video of the batch failed."""
-    label: Any
-    """int64 (B,)."""
-    video_index: Any
-    """int64 (B,), on the CPU: position of the video in the data set."""
-    failures: Any
-    """Tuple of (video_index, error)."""
 
 
 class VideoScores(NamedTuple):
@@ -96,15 +84,10 @@ def score_videos(
     `advance` is told after every batch how many videos it held. The model is left in eval mode.
     """
     model.eval().to(device)
-    logits: list[Tensor] = []  # (B, K) each: the last one on the device, the others on the CPU
-    video_index, labels, failures = [], [], []
-    for batch in loader:
-        for clip in batch.clip.split(batch_size) if len(batch.label) else ():
-            pixels = normalize_clip(clip.to(device, non_blocking=True), preprocessing)
-            made = model(pixels).float()
-            if logits:  # waits for those before while these are made
-                logits[-1] = logits[-1].cpu()
-            logits.append(made)
+    run: Callable[[Tensor], Tensor] = lambda clips: model(normalize_clip(clips, preprocessing))  # noqa: E731
+    logits, video_index, labels, failures = [], [], [], []
+    for batch, made, _ in run_batches(run, loader, device=device, batch_size=batch_size):
+        logits += [made] if len(made) else []
         video_index.append(batch.video_index)
         labels.append(batch.label)
         failures += [(int(index), str(error)) for index, error in batch.failures]
@@ -113,7 +96,7 @@ def score_videos(
         raise DatasetError(f"none of the {len(failures)} videos decodes: {failures[0][1]}")
     found, rows = torch.cat(video_index).unique(return_inverse=True)  # (M,), (R,)
     scores = combine_views(
-        torch.cat([part.cpu() for part in logits]),
+        torch.cat(logits),
         rows,
         num_videos=len(found),
         num_views=views.num_views,

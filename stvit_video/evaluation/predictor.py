@@ -1,53 +1,38 @@
 """Classify videos with a model that is loaded once.
 
-Legend: V clips of a video, R views, T frames, C colours, H W pixels, K classes.
+Legend: R views, M videos of a batch, T frames, C colours, H W pixels, K classes.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import replace
-from itertools import chain
+from itertools import tee
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvit_video.datasets.from_settings import sampling_scheme
+from stvit_video.datasets.batches import Batch
+from stvit_video.datasets.clips import VideoFacts
+from stvit_video.datasets.from_settings import build_prediction_loader, sampling_scheme
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.evaluation.forward import Answer, run_batches
 from stvit_video.evaluation.prediction import VideoPrediction, rank_labels
+from stvit_video.evaluation.trained_settings import trained_settings
 from stvit_video.evaluation.views import combine_views
-from stvit_video.models.checkpoint import find_card, load_model
+from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import Backend, DataConfig
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, ViewConfig
-from stvit_video.video.decoding.open import open_video
 from stvit_video.video.pixels.crops import build_transform, check_frames, normalize_clip
 
 Frames = NDArray[np.uint8] | Tensor
 """All frames of a video, uint8 (T, H, W, C), RGB."""
-
-_BATCH_SIZE = 16
-
-
-class Views(NamedTuple):
-    """The views of a video, and what it is."""
-
-    video: str
-    num_frames: int
-    fps: float
-    """0 where it is not known."""
-    duration_seconds: float
-    """0 where it is not known."""
-    clips: Tensor
-    """uint8 (R, C, T, H, W), clip by clip and crop by crop."""
-    seconds: float
-    """Spent on opening, decoding and cropping."""
 
 
 class Predictor:
@@ -72,9 +57,6 @@ class Predictor:
         self.model = model.eval().to(self.device, self.dtype)
         self.data = data or DataConfig()
         self.views = views or ViewConfig()
-        self._transform = build_transform(
-            model.preprocessing, num_crops=self.views.num_crops, normalize=False
-        )
         self._run: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
 
     @classmethod
@@ -116,95 +98,131 @@ class Predictor:
             VideoDecodeError: the file cannot be read.
             ConfigError: the frames are of another kind, or sampling needs their rate.
         """
-        return self._classify(self.read(video, fps=fps), top_k)
+        if isinstance(video, str | Path):
+            (prediction,) = self.predict_many([video], top_k=top_k, num_workers=0)
+        else:
+            (prediction,) = self._classify([self._cut(video, fps or 0.0)], ["frames"], top_k=top_k)
+        return prediction
 
     def predict_many(
         self,
         videos: Iterable[str | Path],
         *,
         top_k: int = 5,
+        batch_size: int = 16,
+        num_workers: int | None = None,
         on_error: Callable[[VideoDecodeError], object] | None = None,
     ) -> Iterator[VideoPrediction]:
-        """Classify files one after the other; the next one is decoded while the model runs.
+        """Classify files, in order, while `num_workers` processes read those that follow.
 
-        A file that cannot be read is told to `on_error` and left out; without that it is raised.
+        `videos` may be endless: they are asked for as workers get free, a few batches ahead.
+        `batch_size` counts views; the views of a video stay together. `num_workers` is by default
+        that of the settings of the data, and with 0 this process reads. A file that cannot be read
+        is told to `on_error` and left out; without that it is raised.
+
+        Raises:
+            VideoDecodeError: a file cannot be read.
+            ConfigError: a value is out of range.
+            WorkerDiedError: a process that reads was killed.
         """
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting: Future[Views] | None = None
-            for video in chain(videos, [None]):
-                current = waiting
-                waiting = None if video is None else pool.submit(self.read, video)
-                if current is None:
-                    continue
-                try:
-                    views = current.result()
-                except VideoDecodeError as error:
-                    if on_error is None:
-                        raise
-                    on_error(error)
-                    continue
-                yield self._classify(views, top_k)
-
-    def read(self, video: str | Path | Frames, *, fps: float | None = None) -> Views:
-        """Read all views of a video with one open. Raises as `predict`."""
-        start = time.perf_counter()
-        sample = sampling_scheme(
-            self.model.preprocessing, self.data, num_clips=self.views.num_clips
+        given = self.data.num_workers if num_workers is None else num_workers
+        ahead, names = tee(videos)
+        loader = build_prediction_loader(
+            ahead,
+            self.model.preprocessing,
+            data=replace(self.data, num_workers=given),
+            views=self.views,
+            batch_size=batch_size,
+            num_videos=len(videos) if isinstance(videos, Sized) else None,
+            device=self.device,
         )
-        if isinstance(video, str | Path):
-            with open_video(Path(video), backend=self.data.backend) as decoder:
-                name, info = str(video), decoder.info
-                num_frames, rate, duration = info.num_frames, info.fps, info.duration_seconds
-                wanted, place = sample(num_frames, fps=rate).unique(return_inverse=True)
-                frames = decoder.frames(wanted)  # (all frames of the clips, H, W, C)
-        else:
-            whole = check_frames(video)
-            name, num_frames, rate = "frames", len(whole), fps or 0.0
-            duration = num_frames / rate if rate else 0.0
-            if self.data.target_fps is not None and not rate:
-                raise ConfigError(
-                    f"frames need fps: the model reads them at {self.data.target_fps:g} a second"
-                )
-            wanted, place = sample(num_frames, fps=rate).unique(return_inverse=True)
-            frames = whole[wanted]
-        crops = range(self.views.num_crops)
-        clips = torch.stack([self._transform(frames[own], crop) for own in place for crop in crops])
-        return Views(name, num_frames, rate, duration, clips, time.perf_counter() - start)
+        yield from self._classify(
+            loader, map(str, names), top_k=top_k, batch_size=batch_size, on_error=on_error
+        )
 
-    @torch.inference_mode()
-    def _classify(self, views: Views, top_k: int) -> VideoPrediction:
-        if top_k < 1:
-            raise ConfigError(f"top_k ({top_k}) must be at least 1")
-        start = time.perf_counter()
-        logits = torch.cat([self._logits(part) for part in views.clips.split(_BATCH_SIZE)])
+    def _classify(
+        self,
+        batches: Iterable[Batch],
+        names: Iterable[str],
+        *,
+        top_k: int,
+        batch_size: int = 16,
+        on_error: Callable[[VideoDecodeError], object] | None = None,
+    ) -> Iterator[VideoPrediction]:
+        """Describe the videos of `batches`, whose names come in the same order."""
+        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
+            if value < 1:
+                raise ConfigError(f"{name} ({value}) must be at least 1")
+        waiting = iter(names)
+        for answer in run_batches(self._logits, batches, device=self.device, batch_size=batch_size):
+            errors = {failed.video_index: failed.error for failed in answer.batch.failures}
+            scored = self._combine(answer)
+            for index in sorted({*errors, *scored}):
+                name = next(waiting)
+                if index in scored:
+                    yield self._describe(name, *scored[index], top_k)
+                elif on_error is None:
+                    raise errors[index]
+                else:
+                    on_error(errors[index])
+
+    def _logits(self, clips: Tensor) -> Tensor:
+        """uint8 (R, C, T, H, W) -> logits (R, K)."""
+        pixels = normalize_clip(clips, self.model.preprocessing)
+        return self._run(pixels.to(self.dtype)).float()
+
+    def _combine(self, answer: Answer[Batch]) -> dict[int, tuple[VideoFacts, Tensor, float]]:
+        """Return facts, scores (K,) and share of the time of each video, by its place."""
+        if not len(answer.logits):
+            return {}
+        found, rows = answer.batch.video_index.unique(return_inverse=True)  # (M,), (R,)
         scores = combine_views(
-            logits,  # (R, K)
-            torch.zeros(len(logits), dtype=torch.int64),
-            num_videos=1,
+            answer.logits,
+            rows,
+            num_videos=len(found),
             num_views=self.views.num_views,
             combine=self.views.combine,
-        )[0]  # (K,)
-        seconds = time.perf_counter() - start
+        )  # (M, K)
+        facts = dict(zip(rows.tolist(), answer.batch.facts, strict=True))
+        seconds = answer.seconds / len(found)
+        return {int(index): (facts[m], scores[m], seconds) for m, index in enumerate(found)}
+
+    def _describe(
+        self, name: str, facts: VideoFacts, scores: Tensor, seconds: float, top_k: int
+    ) -> VideoPrediction:
         best = scores.topk(min(top_k, len(scores)))
         counts = self.model.token_counts()
         return VideoPrediction(
-            video=views.video,
+            video=name,
             model=self.model.name,
-            duration_seconds=views.duration_seconds,
-            fps=views.fps,
-            num_frames=views.num_frames,
+            duration_seconds=facts.duration_seconds,
+            fps=facts.fps,
+            num_frames=facts.num_frames,
             views=self.views,
             topk=tuple(rank_labels(best.values, best.indices, self.model.labels)),
             num_patch_tokens=counts["input"] or 0,
             num_semantic_tokens=counts["semantic"],
-            decode_milliseconds=1000 * views.seconds,
+            decode_milliseconds=1000 * facts.read_seconds,
             model_milliseconds=1000 * seconds,
         )
 
-    def _logits(self, clips: Tensor) -> Tensor:
-        """uint8 (R, C, T, H, W) -> logits (R, K) on the CPU."""
-        pixels = normalize_clip(clips.to(self.device), self.model.preprocessing)
-        return self._run(pixels.to(self.dtype)).float().cpu()
+    def _cut(self, frames: Frames, fps: float) -> Batch:
+        """Make the batch of all views of frames in memory."""
+        start = time.perf_counter()
+        frames = check_frames(frames)
+        if self.data.target_fps is not None and not fps:
+            raise ConfigError(
+                f"frames need fps: the model reads them at {self.data.target_fps:g} a second"
+            )
+        preprocessing, views = self.model.preprocessing, self.views
+        sample = sampling_scheme(preprocessing, self.data, num_clips=views.num_clips)
+        transform = build_transform(preprocessing, num_crops=views.num_crops, normalize=False)
+        chosen = [frames[indices] for indices in sample(len(frames), fps=fps)]
+        clips = torch.stack([transform(own, i) for own in chosen for i in range(views.num_crops)])
+        duration = len(frames) / fps if fps else 0.0
+        facts = VideoFacts(len(frames), fps, duration, time.perf_counter() - start)
+        video = torch.zeros(len(clips), dtype=torch.int64)
+        return Batch(clips, video, video, torch.arange(len(clips)), facts=(facts,) * len(clips))
 
 
 def predict_video(
@@ -235,26 +253,3 @@ def predict_video(
         device=device,
     )
     return predictor.predict(video, top_k=top_k)
-
-
-def trained_settings(
-    checkpoint: str | Path, *, views: Mapping[str, Any], data: Mapping[str, Any]
-) -> tuple[DataConfig, ViewConfig]:
-    """Return how to read videos: as the training of a checkpoint did, but for what is given.
-
-    None means not given; what neither says has its default.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-    card = find_card(checkpoint)
-    trained = {} if card is None else card.extra.get("config", {})
-    own = replace(DataConfig(), **_given(trained.get("data", {})))
-    return (
-        replace(own, **_given(data)),
-        ViewConfig(**(_given(trained.get("views", {})) | _given(views))),
-    )
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
