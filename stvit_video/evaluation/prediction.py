@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
 
 _AGGREGATE = {"mean_probability": "softmax-mean", "mean_logit": "logit-mean"}
@@ -34,9 +35,9 @@ class VideoPrediction:
     num_semantic_tokens: int | None
     """Tokens that a clip is clustered to; None for a dense model."""
     decode_milliseconds: float
-    """Opening, decoding and cropping."""
+    """Opening, decoding and cropping, in the process that read the file."""
     model_milliseconds: float
-    """Normalising and forward passes of all views."""
+    """Normalising and forward passes of all views; of a batch of videos, an equal share."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that tools of the field expect."""
@@ -58,6 +59,19 @@ class VideoPrediction:
                 "model": round(self.model_milliseconds),
             },
         }
+
+
+def prediction_table(prediction: VideoPrediction) -> Table:
+    """Make the table of the best classes of a video."""
+    return make_table(
+        f"{prediction.video}: {prediction.num_frames} frames,"
+        f" {prediction.duration_seconds:.1f} s at {prediction.fps:.4g} frames per second",
+        ["rank", "label", Column(title="score", format=".3f")],
+        [[entry["rank"], entry["label"], entry["score"]] for entry in prediction.topk],
+        note=f"{prediction.model}, {prediction.views.num_clips} clips x"
+        f" {prediction.views.num_crops} crops; decoding {prediction.decode_milliseconds:.0f} ms,"
+        f" model {prediction.model_milliseconds:.0f} ms",
+    )
 
 
 def rank_labels(

@@ -1,12 +1,10 @@
 """One evaluation: a model, the videos of a data set, several views of each."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stvit_video.datasets.coverage import read_coverage
 from stvit_video.datasets.from_settings import (
@@ -18,6 +16,7 @@ from stvit_video.datasets.manifest import check_labels
 from stvit_video.evaluation.evaluate import EvaluationReport, evaluate_model, list_predictions
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.json_file import write_json
+from stvit_video.report.progress import count_videos
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.views import ViewConfig
 
@@ -49,10 +48,7 @@ def run_evaluation(
         device=device,
     )
     console, label = progress
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(compact=True), console=console) as bar:
-        task = bar.add_task(label, total=len(manifest.records))
-        advance: Callable[[int], None] = lambda num_videos: bar.advance(task, num_videos)  # noqa: E731
+    with count_videos(console, label, total=len(manifest.records)) as advance:
         report, result = evaluate_model(
             model,
             loader,

@@ -1,6 +1,7 @@
-"""Progress of long runs over files: a bar on standard error."""
+"""Progress of long runs over files: a bar."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -25,7 +26,10 @@ def track_files(
     num_done: int = 0,
     num_bad: int = 0,
 ) -> Iterator[Outcome]:
-    """Pass outcomes on while a bar shows how many of `total` are done and how many are bad."""
+    """Pass outcomes on while a bar shows how many of `total` are done and how many are bad.
+
+    It is on standard error.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -40,3 +44,21 @@ def track_files(
             num_bad += is_bad(outcome)
             progress.update(task, advance=1, num_bad=num_bad)
             yield outcome
+
+
+@contextmanager
+def count_videos(
+    console: Console, label: str, *, total: int, transient: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar; what is handed out is told how many more videos of `total` are done.
+
+    A `transient` bar is for a terminal alone, and gone once they are.
+    """
+    if transient and not console.is_terminal:
+        yield lambda num_videos: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    time_left = TimeRemainingColumn(compact=True)
+    with Progress(*columns, time_left, console=console, transient=transient) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda num_videos: bar.advance(task, num_videos)

@@ -65,6 +65,17 @@ def test_an_empty_file(fails, checkpoint, tmp_path):
     assert fails("predict", path, "--checkpoint", checkpoint) == f"{path}: empty (auto, open)"
 
 
+def test_a_folder_of_which_no_video_decodes(fails, checkpoint, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    arguments = ("predict", folder, "--checkpoint", checkpoint, "--num_workers", "0")
+    assert fails(*arguments) == f"folder {folder} holds no videos, at any depth"
+    for name in ("b.mp4", "a.mp4"):
+        (folder / name).touch()
+    first = f"{folder / 'a.mp4'}: empty (auto, open)"
+    assert fails(*arguments) == f"none of the 2 videos decodes: {first}"
+
+
 def test_text_named_mp4(fails, checkpoint, tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("a list of things to do\n" * 50)

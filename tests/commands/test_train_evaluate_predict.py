@@ -124,6 +124,53 @@ def test_prediction_is_the_json_of_the_field(run_dir, numbered_video, capsys):
     assert {entry["label"] for entry in record["topk"]} == {"pushing left", "waving"}
 
 
+@pytest.fixture
+def some_videos(tmp_path, class_folder_root, numbered_video):
+    """Folder of two videos at different depths, and one that is empty."""
+    folder = tmp_path / "some [bold]videos"
+    (folder / "a").mkdir(parents=True)
+    good = next((class_folder_root / "waving").iterdir())
+    (folder / "a" / "good.mp4").write_bytes(good.read_bytes())
+    (folder / "a" / "broken.mp4").write_bytes(b"")
+    (folder / "z.mp4").write_bytes(numbered_video.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("num_workers", ["0", "2"])
+def test_a_folder_gives_what_its_videos_give(run_dir, some_videos, capsys, num_workers):
+    arguments = ["--checkpoint", run_dir, "--top_k", "1"]
+    how = ["--num_workers", num_workers, "--batch_size", "12"]
+    found = run_json(capsys, ["predict", some_videos, *arguments, *how])
+    broken = some_videos / "a" / "broken.mp4"
+    assert (found["num_found"], found["num_decoded"]) == (3, 2)
+    assert found["failed"] == [f"{broken}: empty (auto, open)"]
+    good = [some_videos / "a" / "good.mp4", some_videos / "z.mp4"]
+    for record, video in zip(found["predictions"], good, strict=True):
+        alone = run_json(capsys, ["predict", video, *arguments])
+        score = record["topk"][0].pop("score")
+        assert score == pytest.approx(alone["topk"][0].pop("score"), abs=2e-6)
+        assert record.pop("timing_ms").keys() == alone.pop("timing_ms").keys()
+        assert record == alone
+
+
+def test_a_folder_is_a_table_and_bad_videos_are_told(run_dir, some_videos, capsys):
+    arguments = ["predict", some_videos, "--checkpoint", run_dir, "--num_workers", "0"]
+    capsys.readouterr()
+    assert main([*map(str, arguments)]) == 0
+    captured = capsys.readouterr()
+    broken = some_videos / "a" / "broken.mp4"
+    assert captured.err == f"does not decode: {broken}: empty (auto, open)\n"
+    title, *drawn, note = captured.out.splitlines()
+    assert title == str(some_videos)
+    assert note == "demo_tiny, 2 clips x 3 crops; 2 of 3 videos decode"
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in drawn if "mp4" in line]
+    best = run_json(capsys, arguments)["predictions"]
+    assert rows == [
+        [video["video"], video["topk"][0]["label"], f"{video['topk'][0]['score']:.3f}"]
+        for video in best
+    ]
+
+
 def test_decoders_agree_on_the_prediction(run_dir, numbered_video, capsys):
     scores = [
         run_json(

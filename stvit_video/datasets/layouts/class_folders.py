@@ -43,6 +43,23 @@ def find_videos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_video_name(path.name))
 
 
+def find_videos_below(folder: Path) -> list[Path]:
+    """List the videos in `folder` and its folders, at any depth but in hidden ones, sorted.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    found = sorted(
+        folder / path
+        for path in inside
+        if is_video_name(path.name) and not any(name[0] == "." for name in path.parts)
+    )
+    if not found:
+        raise DatasetError(f"folder {folder} holds no videos, at any depth")
+    return found
+
+
 def count_left_out(root: Path) -> dict[str, int]:
     """Count the files in class folders that are not taken for videos, by suffix."""
     folders = (path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")

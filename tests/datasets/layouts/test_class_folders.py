@@ -2,7 +2,11 @@
 
 import pytest
 
-from stvit_video.datasets.layouts.class_folders import count_left_out, find_class_folders
+from stvit_video.datasets.layouts.class_folders import (
+    count_left_out,
+    find_class_folders,
+    find_videos_below,
+)
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError
 from stvit_video.video.decoding.open import read_frames
@@ -30,6 +34,20 @@ def test_classes_are_the_sorted_folders_and_other_files_are_left_alone(tmp_path)
         VideoRecord(tmp_path / "b c/1.MP4", 1),
         VideoRecord(tmp_path / "b c/2.webm", 1),
     )
+
+
+def test_videos_are_found_at_any_depth_but_in_hidden_folders(tmp_path):
+    root = tmp_path / ".home"  # what leads to the folder may be hidden
+    _touch(root, "b/c/2.webm", "b/1.MP4", "a.mp4", "b/notes.txt", ".cache/y.mp4", "b/.z.mp4")
+    (root / "folder.mp4").mkdir()
+    assert find_videos_below(root) == [root / "a.mp4", root / "b/1.MP4", root / "b/c/2.webm"]
+
+
+def test_a_folder_without_videos_is_an_error(tmp_path):
+    _touch(tmp_path, "b/notes.txt")
+    with pytest.raises(DatasetError) as error:
+        find_videos_below(tmp_path)
+    assert str(error.value) == f"folder {tmp_path} holds no videos, at any depth"
 
 
 def test_hidden_files_are_no_videos(tmp_path):
