@@ -3,7 +3,7 @@
     python tools/benchmark_evaluation.py MANIFEST      # writes docs/results/feed_evaluation.md
 
 The loop of `stvit-video evaluate` over many videos, and over 64, as validation has them, with the
-workers of the pass before. Clips a second.
+workers of the pass before; and `Predictor.predict_many`, which starts its own. Clips a second.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.datasets.records import Records
 from stvit_video.evaluation.evaluate import score_videos
+from stvit_video.evaluation.predictor import Predictor
 from stvit_video.measure.compare.words import build_word, find_model
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.tables import Column, Table, make_table
@@ -68,6 +69,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         data = DataConfig(num_workers=self.num_workers)
+        self.predictor = Predictor(self.model, data=data, device=str(self.device))
+        self.paths = [record.path for record in self.records]
         self.loader = build_evaluation_loader(
             self.records,
             self.model.preprocessing,
@@ -80,6 +83,11 @@ class Evaluation:
     def load(self) -> None:
         """Read all clips."""
         for _ in self.loader:
+            pass
+
+    def predict(self) -> None:
+        """Classify all files, with new workers."""
+        for _ in self.predictor.predict_many(self.paths, batch_size=BATCH_SIZE):
             pass
 
     def classify(self, batches: Any) -> None:
@@ -95,7 +103,7 @@ class Evaluation:
 
 
 def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
-    """A row of the table: `evaluate` beside loader and model alone."""
+    """A row of the table: `evaluate` and `predict` beside loader and model alone."""
     num_videos = len(evaluation.records)
     batches = {len(batch.label): batch for batch in evaluation.loader}
     whole = batches[max(batches)]
@@ -111,6 +119,7 @@ def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
     parts = {
         "loader": evaluation.load,
         "model": partial(evaluation.classify, memory),
+        "predict": evaluation.predict,
         "evaluate": partial(evaluation.classify, evaluation.loader),
     }
     seconds: dict[str, list[float]] = {name: [] for name in parts}
@@ -120,11 +129,11 @@ def time_parts(word: str, evaluation: Evaluation, rounds: int) -> list[Any]:
             seconds[name] += [passed] if number else []
     waiting = evaluation.loader.waited_seconds / seconds["evaluate"][-1]  # it was the last to run
     rates = {name: num_videos / statistics.median(times) for name, times in seconds.items()}
-    loader, model, together = (rates[name] for name in parts)
-    share = together / min(loader, model)
+    loader, model, predict, together = (rates[name] for name in parts)
+    slower = min(loader, model)
     spread = spread_percent(seconds["evaluate"])
-    alone = [word, num_videos, loader, model]
-    return [*alone, together, share, waiting, num_videos / together, spread]
+    evaluate = [together, together / slower, waiting, num_videos / together, spread]
+    return [word, num_videos, loader, model, *evaluate, predict, predict / slower]
 
 
 def _seconds(run: Callable[[], None]) -> float:
@@ -146,6 +155,8 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
         Column(title="waiting", format=".2f"),
         Column(title="seconds", format=".2f"),
         Column(title="spread %", format=".1f"),
+        Column(title="predict", format=".0f"),
+        Column(title="its share", format=".2f"),
     ]
     note = (
         f"{date_and_machine()}, {options.workers} workers, batches of {BATCH_SIZE}, one view a"

@@ -47,6 +47,7 @@ def test_evaluation_is_timed_beside_its_parts(run_tool, manifest):
     ]
     for row in rows:
         assert 0 < float(row["share of the slower"]) < 3
+        assert 0 < float(row["its share"]) < 3
         assert float(row["seconds"]) > 0
         assert 0 <= float(row["waiting"]) <= 1
     assert " 1 workers, batches of 16, one view a video, " in note
