@@ -6,6 +6,7 @@ from rich.console import Console
 
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
+from stvit_video.evaluation.predictor import Predictor
 from stvit_video.models.registry import build_model
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
@@ -65,6 +66,21 @@ def test_scores_on_the_gpu_are_those_of_the_cpu(loaders, model):
     assert torch.equal(on_cpu.labels, on_gpu.labels)
     assert torch.equal(on_cpu.video_index, on_gpu.video_index)
     torch.testing.assert_close(on_cpu.scores, on_gpu.scores, atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_many_predictions_on_the_gpu_are_those_of_each_file(class_folder_root, model, num_workers):
+    files = [record.path for record in read_videos(class_folder_root).records]
+    predictor = Predictor(model, views=VIEWS, device="cuda")
+    found = list(predictor.predict_many(files, batch_size=13, num_workers=num_workers))
+    alone = [predictor.predict(file) for file in files]
+    assert [prediction.video for prediction in found] == list(map(str, files))
+    for one, other in zip(found, alone, strict=True):
+        scores = {entry["index"]: entry["score"] for entry in other.topk}
+        assert {entry["index"]: entry["score"] for entry in one.topk} == pytest.approx(
+            scores, abs=1e-4
+        )
+        assert one.model_milliseconds > 0
 
 
 def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
