@@ -26,7 +26,7 @@ COMMANDS = {
     "demo": Command("demo", "train, evaluate, classify and draw on an embedded data set"),
     "train": Command("train", "train a model on a folder of class folders or a manifest"),
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
-    "predict": Command("predict", "classify a video"),
+    "predict": Command("predict", "classify a video, or those of a folder"),
     "models": Command("models", "list the models"),
     "recipes": Command("recipes", "list the recipes, or copy one to start from"),
     "convert": Command("convert", "turn published weights into a checkpoint folder"),
