@@ -136,7 +136,7 @@ _NUMBERS = {"frames": "num_frames", "stride": "frame_stride", "size": "image_siz
 
 def _read_part(text: str, parts: list[str]) -> tuple[str, str | int | bool]:
     part = parts.pop(0)
-    if re.match(r"\d+x\d+x\d+@", part):
+    if re.match(r"(\d+x\d+x)?\d+@", part):
         return "semantic", part
     if part in REDUCERS:
         is_option = parts and parts[0].partition("=")[0] in REDUCERS[part] and "=" in parts[0]

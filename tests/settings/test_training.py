@@ -72,7 +72,8 @@ from stvit_video.settings.views import ViewConfig
         (
             lambda: ModelConfig(name="x", semantic="4x4@2"),
             "semantic setting (4x4@2) must read TxHxW@BLOCK, as in 8x4x4@4:"
-            " the semantic grid, and the block after which the tokens are clustered",
+            " the semantic grid, and the block after which the tokens are clustered;"
+            " or COUNT@BLOCK, as in 64@4",
         ),
     ],
 )

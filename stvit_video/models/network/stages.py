@@ -15,10 +15,9 @@ from torch import nn
 from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.semantic.generator import Layer, SemanticTokenGenerator, check_scope
-from stvit_video.tokens.semantic.recovery import TokenRecovery
+from stvit_video.tokens.semantic.generator import Layer, SemanticTokenGenerator, check_counts
+from stvit_video.tokens.semantic.recovery import NearestRecovery, TokenRecovery, build_recovery
 from stvit_video.tokens.token_set import TokenSet
-from stvit_video.tokens.windows import check_windows
 
 
 class Stage(Protocol):
@@ -40,10 +39,15 @@ class BlockStage(nn.Module):
 class SemanticStage(nn.Module):
     """Cluster with the first blocks, go on with the others on the semantic grid.
 
-    With a recovery, the last block brings every patch token back: one dumbbell unit of STViT-R.
+    With a recovery, the last block brings every patch token back: one dumbbell unit of STViT-R. So
+    do far centres without a block, each for its own.
     """
 
-    def __init__(self, generator: SemanticTokenGenerator, recovery: TokenRecovery | None) -> None:
+    def __init__(
+        self,
+        generator: SemanticTokenGenerator,
+        recovery: TokenRecovery | NearestRecovery | None,
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.recovery = recovery
@@ -51,11 +55,14 @@ class SemanticStage(nn.Module):
     def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, P + N, D) -> (B, P + S, D) on the semantic grid, or (B, P + N, D) recovered."""
         num_layers = self.generator.setting.layers
-        semantic = self.generator(state, self.layers(state.grid, blocks))
-        stop = len(blocks) if self.recovery is None else len(blocks) - 1
-        semantic = run_blocks(semantic, blocks[num_layers:stop])  # (B, P + S, D)
+        start, clusters = self.generator(state, self.layers(state.grid, blocks))
+        stop = len(blocks) - int(isinstance(self.recovery, TokenRecovery))
+        semantic = run_blocks(start, blocks[num_layers:stop])  # (B, P + S, D)
         if self.recovery is None:
             return semantic
+        if isinstance(self.recovery, NearestRecovery):
+            assert clusters is not None
+            return self.recovery(state, start, semantic, clusters.nearest)
         return self.recovery(
             state, semantic, self.recovery_layer(state.grid, semantic.grid, blocks)
         )
@@ -87,7 +94,7 @@ class Run(NamedTuple):
 
 def build_semantic_stage(dim: int, setting: SemanticConfig) -> SemanticStage:
     """Make the stage of a setting, with a recovery where it says so."""
-    recovery = None if setting.until is None else TokenRecovery()
+    recovery = None if setting.until is None else build_recovery(setting.recovery)
     return SemanticStage(SemanticTokenGenerator(dim, setting), recovery)
 
 
@@ -126,7 +133,7 @@ def crossing_blocks(settings: Sequence[SemanticConfig]) -> set[int]:
     crossing: set[int] = set()
     for setting in settings:
         crossing.update(range(setting.after, setting.after + setting.layers))
-        if setting.until is not None:
+        if setting.until is not None and setting.recovery == "attention":
             crossing.add(setting.until - 1)
     return crossing
 
@@ -137,7 +144,8 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
     Raises:
         ConfigError: naming the setting, the value and what would fit.
     """
-    needed = setting.layers + (0 if setting.until is None else 1)
+    is_recovered = setting.until is not None and setting.recovery == "attention"
+    needed = setting.layers + int(is_recovered)
     stop = depth if setting.until is None else setting.until
     if setting.after < start:
         raise ConfigError(
@@ -154,8 +162,7 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
             f" blocks, but ends with block {stop};"
             f" {_what_fits(setting, needed, start=start, stop=stop, depth=depth)}"
         )
-    check_scope(setting, grid)
-    check_windows(grid, Grid(*setting.grid))
+    check_counts(setting, grid)
 
 
 def _what_fits(setting: SemanticConfig, needed: int, *, start: int, stop: int, depth: int) -> str:

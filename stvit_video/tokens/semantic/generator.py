@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.semantic.clusters import Clusters, cluster_tokens
 from stvit_video.tokens.semantic.pooling import build_pooling
 from stvit_video.tokens.semantic.regions import TimeRegions
 from stvit_video.tokens.token_set import TokenSet
-from stvit_video.tokens.windows import window_bounds
+from stvit_video.tokens.windows import check_windows, window_bounds
 
 Layer = Callable[..., Tensor]
 """A block, or a block that was told where queries and context sit."""
@@ -40,6 +41,15 @@ class LayerInput(NamedTuple):
     shortcut: bool  # whether the attention is added to the queries or replaces them
 
 
+class _Made(NamedTuple):
+    """Class tokens and centres of each region, what they began with, and the last layer's input."""
+
+    cls: Tensor  # (B*R, P, D)
+    centers: Tensor  # (B*R, S/R, D)
+    clusters: Clusters | None  # of far centres
+    last: LayerInput | None  # None without layers
+
+
 class PerWindow(NamedTuple):
     """What windowed attention keeps of a window: its sides in patch and in semantic tokens."""
 
@@ -58,9 +68,10 @@ class PerWindow(NamedTuple):
 class SemanticTokenGenerator(nn.Module):
     """Makes S cluster centres from N patch tokens, S << N.
 
-    1. Pool the windows of the grid: every window gives one centre, together P.
+    1. Pool the windows of the grid: every window gives one centre, together P. Or, by content: P
+       are the means of clusters around the farthest points, which carry their sizes.
     2. Layer 1: the centres attend to the patch tokens X, with residual P (unless `shortcut` is
-       off).
+       off). Far centres may do without layers.
     3. Every further layer: q = S, k = v = [S; X]; before the first of them the learnable global
        centres G are added to the queries (not to the keys).
 
@@ -68,7 +79,8 @@ class SemanticTokenGenerator(nn.Module):
     initialises them. Class tokens go along as further queries and keys; under the scopes `tube`
     and `frame` every region has its copy, and the copies are averaged afterwards.
 
-    The semantic grid is the setting's for any input, but `per_window` it grows with the input.
+    The semantic grid is the setting's for any input, but `per_window` it grows with the input, and
+    far centres have only their number, or one for each region along time.
     """
 
     def __init__(
@@ -88,6 +100,9 @@ class SemanticTokenGenerator(nn.Module):
         semantic_grid = Grid(*self.setting.grid)
         if self.per_window is not None:
             semantic_grid = self.per_window.semantic_grid(grid)
+        if self.setting.centers == "far":
+            num_regions = 1 if self.setting.scope == "clip" else semantic_grid.t
+            semantic_grid = Grid(num_regions, 1, semantic_grid.size // num_regions)
         return semantic_grid._replace(t=grid.t) if self.setting.scope == "frame" else semantic_grid
 
     def region_grids(self, grid: Grid) -> tuple[Grid, Grid]:
@@ -96,50 +111,72 @@ class SemanticTokenGenerator(nn.Module):
         longest = max(stop - start for start, stop in window_bounds(grid.t, num_regions))
         return semantic_grid._replace(t=semantic_grid.t // num_regions), grid._replace(t=longest)
 
-    def forward(self, state: TokenSet, layers: Sequence[Layer]) -> TokenSet:
-        """Cluster: tokens (B, P + N, D) -> (B, P + S, D) on the semantic grid."""
+    def forward(self, state: TokenSet, layers: Sequence[Layer]) -> tuple[TokenSet, Clusters | None]:
+        """Cluster: tokens (B, P + N, D) -> (B, P + S, D), and the clusters around far centres."""
         regions = self._regions(state.grid)
-        (cls, centers), _ = self._cluster(state, layers)
-        tokens = torch.cat([regions.average(cls), regions.unfold(centers)], dim=1)
-        return TokenSet(tokens, self.semantic_grid(state.grid))
+        made = self._cluster(state, layers)
+        cls = regions.average(made.cls)
+        tokens = torch.cat([cls, regions.unfold(made.centers)], dim=1)
+        size = None
+        if made.clusters is not None:
+            own = made.clusters.size.new_ones(len(cls), cls.shape[1], 1)
+            size = torch.cat([own, made.clusters.size], dim=1)
+        return TokenSet(tokens, self.semantic_grid(state.grid), size), made.clusters
 
     def assignments(self, state: TokenSet, layers: Sequence[Layer]) -> Tensor:
         """Say what each centre is made of: tokens (B, P + N, D) -> weights (B, S, N).
 
         The attention of the last layer over the patch tokens, mean over heads; the weight on
-        class tokens and other centres is left out, so a row sums to at most 1.
+        class tokens and other centres is left out, so a row sums to at most 1. Without layers the
+        share of each token in the mean.
         """
         regions = self._regions(state.grid)
-        (cls, centers), last = self._cluster(state, layers)
+        made = self._cluster(state, layers)
+        if made.last is None:
+            assert made.clusters is not None
+            return made.clusters.shares()
         weights = cast(GeneratorLayer, layers[-1]).attention_weights(
-            last.queries, last.context, last.mask
+            made.last.queries, made.last.context, made.last.mask
         )
-        num_patches = last.context.shape[1] - cls.shape[1]
+        num_patches = made.last.context.shape[1] - made.cls.shape[1]
         if len(layers) > 1:
-            num_patches -= centers.shape[1]
-        return regions.merge_weights(weights[:, cls.shape[1] :, -num_patches:])
+            num_patches -= made.centers.shape[1]
+        return regions.merge_weights(weights[:, made.cls.shape[1] :, -num_patches:])
 
-    def _cluster(
-        self, state: TokenSet, layers: Sequence[Layer]
-    ) -> tuple[tuple[Tensor, Tensor], LayerInput]:
-        """Run the layers: -> class tokens and centres per region, and the last layer's input."""
-        grid = state.grid
-        regions = self._regions(grid)
+    def _cluster(self, state: TokenSet, layers: Sequence[Layer]) -> _Made:
+        """Make the first centres and run the layers."""
+        semantic_grid = self.semantic_grid(state.grid)
+        regions = self._regions(state.grid)
         cls, patches = state.split()
-        centers = regions.fold(self.pool(patches, grid, self.semantic_grid(grid)))  # (B*R, S/R, D)
+        centers, clusters = self._first_centers(patches, state.grid)
+        centers = regions.fold(centers)  # (B*R, S/R, D)
         patches, inside = regions.split(patches), regions.inside(patches)
         cls = regions.repeat(cls)
+        inputs = None
         for i, layer in enumerate(layers):
             read = [cls, patches] if i == 0 else [cls, centers, patches]
             context = torch.cat(read, dim=1)  # (B*R, M, D)
             if i == min(1, len(layers) - 1):
-                centers = self._add_global_centers(centers, regions, self.semantic_grid(grid))
+                centers = self._add_global_centers(centers, regions, semantic_grid)
             queries = torch.cat([cls, centers], dim=1)  # (B*R, P + S/R, D)
             shortcut = self.setting.shortcut or i > 0
             inputs = LayerInput(queries, context, _key_mask(inside, context), shortcut)
             out = layer(queries, context=context, mask=inputs.mask, shortcut=shortcut)
             cls, centers = out.split([cls.shape[1], centers.shape[1]], dim=1)
-        return (cls, centers), inputs
+        return _Made(cls, centers, clusters, inputs)
+
+    def _first_centers(self, patches: Tensor, grid: Grid) -> tuple[Tensor, Clusters | None]:
+        """Make the centres that the layers begin with: (B, N, D) -> (B, S, D)."""
+        semantic_grid = self.semantic_grid(grid)
+        if self.setting.centers == "grid":
+            return self.pool(patches, grid, semantic_grid), None
+        clusters = cluster_tokens(
+            patches,
+            grid,
+            num_regions=semantic_grid.t,
+            num_centers=semantic_grid.size // semantic_grid.t,
+        )
+        return clusters.means, clusters
 
     def _add_global_centers(
         self, centers: Tensor, regions: TimeRegions, semantic_grid: Grid
@@ -172,16 +209,28 @@ def _resize_centers(centers: Tensor, native: Grid, grid: Grid) -> Tensor:
     return resized.flatten(2).transpose(1, 2).to(centers.dtype)
 
 
-def check_scope(setting: SemanticConfig, grid: Grid) -> None:
-    """Refuse a scope `frame` that does not keep every frame.
+def check_counts(setting: SemanticConfig, grid: Grid) -> None:
+    """Refuse more semantic tokens than there are tokens, or a scope `frame` that drops frames.
 
     Raises:
-        ConfigError: the semantic grid has another length in time than the token grid.
+        ConfigError: the semantic grid has another length in time than the token grid, or is larger.
     """
     if setting.scope == "frame" and setting.grid[0] != grid.t:
         raise ConfigError(
             f"semantic setting {setting} keeps {setting.grid[0]} time steps, but scope=frame"
             f" clusters each of the {grid.t} on its own; write {grid.t} or use scope=tube"
+        )
+    semantic_grid = Grid(*setting.grid)
+    if setting.centers == "grid":
+        check_windows(grid, semantic_grid)
+        return
+    if setting.scope != "clip":
+        check_windows(grid, Grid(semantic_grid.t, 1, 1))
+        semantic_grid = semantic_grid._replace(t=1)
+    if semantic_grid.size > grid.size:
+        raise ConfigError(
+            f"semantic setting {setting} chooses {semantic_grid.size} centres among {grid.size}"
+            f" tokens; choose at most {grid.size}"
         )
 
 

@@ -51,8 +51,13 @@ class StagePlan:
         """Say what a window keeps.
 
         Raises:
-            ConfigError: windows cannot share the semantic grid evenly.
+            ConfigError: windows cannot share the semantic grid evenly, or centres have no place.
         """
+        if setting.centers == "far":
+            raise ConfigError(
+                f"semantic setting {setting} has centers=far, whose tokens have no place in the"
+                " windows of this model; write TxHxW@BLOCK,centers=grid"
+            )
         side = (min(self.window[1], self.grid.h), min(self.window[2], self.grid.w))
         windows = Grid(setting.grid[0], -(-self.grid.h // side[0]), -(-self.grid.w // side[1]))
         if self.grid.t % windows.t or setting.grid[1] % windows.h or setting.grid[2] % windows.w:

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.semantic.clusters import cluster_tokens
+from stvit_video.tokens.semantic.farthest import cluster_farthest
+
+
+def naive(tokens, num_centers):
+    """The rule, word by word, for the tokens (N, D) of one clip."""
+    features = tokens / tokens.norm(dim=1, keepdim=True)
+    like_mean = features @ features.mean(dim=0)
+    centers = [int(like_mean.argmin())]
+    while len(centers) < num_centers:
+        closest = (features @ features[centers].T).max(dim=1).values
+        closest[centers] = torch.inf
+        centers.append(int(closest.argmin()))
+    nearest = (features @ features[centers].T).argmax(dim=1)
+    nearest[centers] = torch.arange(num_centers)
+    return nearest
+
+
+@pytest.mark.parametrize("num_centers", [1, 2, 7, 30])
+def test_each_token_goes_to_the_nearest_of_the_farthest_points(num_centers):
+    tokens = torch.randn(3, 30, 5, generator=torch.Generator().manual_seed(0))
+    nearest = cluster_farthest(tokens, num_centers)
+    for own, clip in zip(nearest, tokens, strict=True):
+        assert own.tolist() == naive(clip, num_centers).tolist()
+    assert nearest.dtype == torch.int64
+
+
+def test_what_is_rare_gets_a_centre_of_its_own():
+    tokens = torch.tensor([[1.0, 0, 0]] * 20 + [[0, 1.0, 0]] * 3 + [[0, 0, 1.0]])[None]
+    tokens = tokens * torch.linspace(0.5, 2, 24)[:, None]  # lengths do not count
+    (nearest,) = cluster_farthest(tokens, 3)
+    assert [len(set(nearest[part].tolist())) for part in (slice(20), slice(20, 23))] == [1, 1]
+    assert sorted(nearest.bincount().tolist()) == [1, 3, 20]
+
+
+def test_no_centre_is_empty_where_all_tokens_are_equal():
+    (nearest,) = cluster_farthest(torch.ones(1, 9, 4), 5)
+    assert nearest.bincount(minlength=5).tolist() == [5, 1, 1, 1, 1]
+
+
+def test_the_order_of_the_tokens_changes_the_order_of_the_answers_alone():
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(2, 40, 6, generator=generator)
+    order = torch.randperm(40, generator=generator)
+    assert torch.equal(cluster_farthest(tokens[:, order], 9), cluster_farthest(tokens, 9)[:, order])
+
+
+def test_means_sizes_and_shares_are_those_of_the_members():
+    tokens = torch.randn(2, 24, 5)
+    clusters = cluster_tokens(tokens, Grid(2, 3, 4), num_regions=1, num_centers=6)
+    assert clusters.size.sum(dim=1).tolist() == [[24], [24]]
+    for clip in range(2):
+        for k in range(6):
+            own = tokens[clip][clusters.nearest[clip] == k]
+            assert clusters.size[clip, k] == len(own)
+            torch.testing.assert_close(clusters.means[clip, k], own.mean(dim=0))
+    torch.testing.assert_close(clusters.shares() @ tokens, clusters.means)
+
+
+def test_a_row_of_tokens_follows_one_thing_through_time():
+    """Two things over three frames of 4 tokens; the second is not seen in the last frame."""
+    first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    frames = [[first, first, second, second], [second, first, first, first], [first] * 4]
+    tokens = torch.stack([torch.stack(frame) for frame in frames]).flatten(0, 1)[None]
+    tokens = tokens + torch.linspace(0, 0.1, 12)[:, None]
+    clusters = cluster_tokens(tokens, Grid(3, 2, 2), num_regions=3, num_centers=2)
+    rare = int(clusters.nearest[0, 2])
+    sizes = clusters.size.view(3, 2)
+    assert sizes[:, rare].tolist() == [2, 1, 0]
+    assert sizes[:, 1 - rare].tolist() == [2, 3, 4]
+    means = clusters.means.view(3, 2, 2)
+    torch.testing.assert_close(means[0, rare], tokens[0, 2:4].mean(dim=0))
+    torch.testing.assert_close(means[2, rare], tokens[0, [2, 3, 4]].mean(dim=0))  # of the clip
+
+
+def test_frames_that_do_not_share_out_evenly_each_belong_to_one_region():
+    clusters = cluster_tokens(torch.randn(1, 10, 3), Grid(5, 1, 2), num_regions=2, num_centers=2)
+    assert clusters.size.view(2, 2).sum(dim=1).tolist() == [6, 4]
+
+
+def test_gradients_reach_each_token_by_its_share():
+    tokens = torch.randn(1, 12, 4, requires_grad=True)
+    clusters = cluster_tokens(tokens, Grid(1, 3, 4), num_regions=1, num_centers=4)
+    (gradient,) = torch.autograd.grad(clusters.means.sum(), tokens)
+    sizes = clusters.size[0, clusters.nearest[0]]
+    torch.testing.assert_close(gradient[0], (1 / sizes).expand(12, 4))
