@@ -24,7 +24,7 @@ class Clusters(NamedTuple):
 
     def shares(self) -> Tensor:
         """Say what each mean is made of: (B, S, N), rows sum to 1; to 0 in an empty cluster."""
-        return _members(self.nearest, self.size.shape[1]) / self.size.clamp(min=1)
+        return _weights(self.nearest, 1 / self.size.clamp(min=1))
 
 
 def cluster_tokens(tokens: Tensor, grid: Grid, *, num_regions: int, num_centers: int) -> Clusters:
@@ -45,15 +45,16 @@ def cluster_tokens(tokens: Tensor, grid: Grid, *, num_regions: int, num_centers:
 
 def _average(tokens: Tensor, nearest: Tensor, num_clusters: int) -> tuple[Tensor, Tensor]:
     """Return means (B, S, D) and sizes (B, S, 1), by one matrix product and in any order alike."""
-    members = _members(nearest, num_clusters)
-    size = members.sum(dim=-1, keepdim=True, dtype=torch.float32)
-    means = (members / size.clamp(min=1)).to(tokens.dtype) @ tokens
+    one = torch.ones(1, device=tokens.device).expand(nearest.shape)
+    size = one.new_zeros(len(nearest), num_clusters).scatter_add(1, nearest, one)[..., None]
+    means = _weights(nearest, (1 / size.clamp(min=1)).to(tokens.dtype)) @ tokens
     return means.to(tokens.dtype), size  # under autocast the product has another type
 
 
-def _members(nearest: Tensor, num_clusters: int) -> Tensor:
-    """Say who is in which cluster: (B, N) -> bool (B, S, N)."""
-    return nearest[:, None] == torch.arange(num_clusters, device=nearest.device)[:, None]
+def _weights(nearest: Tensor, share: Tensor) -> Tensor:
+    """Write the share (B, S, 1) of a cluster where a token (B, N) is in it: (B, S, N)."""
+    cluster = torch.arange(share.shape[1], device=nearest.device)[:, None]
+    return torch.where(nearest[:, None] == cluster, share, 0.0)
 
 
 def _region_of(grid: Grid, num_regions: int, device: torch.device) -> Tensor:

@@ -9,7 +9,6 @@ Legend: B clips, N tokens, K centres, D width.
 import importlib.util
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _HAS_TRITON = importlib.util.find_spec("triton") is not None  # not on Windows
@@ -39,11 +38,12 @@ def compare_tokens(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     device = tokens.device.type
     is_half = tokens.is_cuda and (tokens.element_size() < 4 or torch.is_autocast_enabled(device))
+    features = torch.empty_like(tokens, dtype=torch.float16 if is_half else torch.float32)
+    length = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True, dtype=torch.float32)
+    torch.div(tokens, length.clamp(min=1e-12), out=features)  # (B, N, D), one pass over memory
+    mean = features.mean(dim=1, dtype=torch.float32).to(features.dtype)
     with torch.autocast(device, enabled=False):
-        features = F.normalize(tokens.float(), dim=-1)  # (B, N, D)
-        first = (features @ features.mean(dim=1)[..., None]).squeeze(-1).argmin(dim=1)
-        if is_half:
-            features = features.half()
+        first = (features @ mean[..., None]).squeeze(-1).argmin(dim=1)
         return features @ features.mT, first
 
 
