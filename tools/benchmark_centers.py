@@ -108,8 +108,8 @@ def render(rows: list[list[object]], options: argparse.Namespace) -> Table:
     ]
     note = (
         f"{date_and_machine()}, batches of {options.batch_size}, medians of {options.rounds} rounds"
-        f" in turns; shares are of the dense pass that is compiled alike, and of the parts of the one"
-        f" that is not. {versions('torch', 'triton')}."
+        f" in turns; shares are of the dense pass that is compiled alike, and of the parts of"
+        f" the one that is not. {versions('torch', 'triton')}."
     )
     return make_table("Forward passes, and the choice of centres alone", columns, rows, note=note)
 

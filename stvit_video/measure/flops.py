@@ -114,7 +114,7 @@ index_select instance_norm is_floating_point isinf isnan layer_norm le linalg_ve
 linspace log log2 log_softmax logical_and logical_not logical_or lt mT masked_fill masked_fill_
 masked_select max max_pool1d max_pool2d max_pool3d maximum mean meshgrid min minimum mul mul_
 native_layer_norm ne neg new_empty new_full new_ones new_zeros nonzero norm normalize numpy_T
-one_hot ones ones_like pad pow prod rand rand_like randint randn randn_like relu relu_
+one_hot ones ones_like pad pow prod rand rand_like randint randn randn_like reciprocal relu relu_
 remainder repeat repeat_interleave result_type rms_norm roll rot90 round rsqrt rsub scatter
 scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ searchsorted select_scatter
 sigmoid silu silu_ sin slice_scatter softmax sort split_with_sizes sqrt stack std sub sum

@@ -86,3 +86,18 @@ def test_counts_equal_the_closed_form(name, semantic):
         expected += rest * block_macs(regions * s, regions * s, dim)
         assert count_flops(model, clip).by_module["stages.1.generator"] == regions * clustering
     assert count_flops(model, clip).macs == expected
+
+
+@pytest.mark.parametrize(
+    ("setting", "num_regions"), [("64@4", 1), ("8x3x3@4,centers=far,scope=tube", 8)]
+)
+def test_choosing_centres_costs_what_comparing_and_averaging_do(setting, num_regions):
+    model, clip = on_meta("videomae_base_patch16_224", {"semantic": setting})
+    n, dim, s = 1568, 768, model.token_counts()["semantic"]
+    report = count_flops(model, clip)
+    compared = n if num_regions == 1 else n // 8  # places of a frame, of all its width
+    choosing = compared * n * dim + n * dim
+    assert report.by_module["stages.1.generator"] == choosing + s * n * dim
+    rest = report.macs - report.by_module["stages.1.generator"]
+    patches = n * 1536 * dim + dim * 400
+    assert rest == patches + 4 * block_macs(n, n, dim) + 8 * block_macs(s, s, dim)

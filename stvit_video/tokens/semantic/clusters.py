@@ -18,28 +18,30 @@ class Clusters(NamedTuple):
     means: Tensor
     """(B, S, D)."""
     size: Tensor
-    """(B, S, 1): tokens of each; 0 where a region holds nothing of what its centre stands for."""
+    """(B, S, 1): tokens of each, at least one."""
     nearest: Tensor
     """int64 (B, N): the cluster of each token."""
 
     def shares(self) -> Tensor:
-        """Say what each mean is made of: (B, S, N), rows sum to 1; to 0 in an empty cluster."""
-        return _weights(self.nearest, 1 / self.size.clamp(min=1))
+        """Say what each mean is made of: (B, S, N), rows sum to 1."""
+        return _weights(self.nearest, 1 / self.size)
 
 
 def cluster_tokens(tokens: Tensor, grid: Grid, *, num_regions: int, num_centers: int) -> Clusters:
     """Cluster tokens (B, N, D) on `grid` around the K farthest of them.
 
-    The centres are those of the whole clip. With more than one region along time, each has the
-    means of its own tokens, so token k of all regions is one thing on its way through time; where
-    it is not seen, its place holds the mean of the clip, of size 0.
+    With more than one region along time, places of the frame are clustered, by all that they hold
+    through time, and each region has the means of its own tokens: token k of all regions is of the
+    same places, as attention along time reads them.
     """
-    center = cluster_farthest(tokens, num_centers)  # (B, N)
-    nearest = center + num_centers * _region_of(grid, num_regions, tokens.device)
+    if num_regions == 1:
+        nearest = cluster_farthest(tokens, num_centers)  # (B, N)
+    else:
+        series = tokens.unflatten(1, (grid.t, -1)).transpose(1, 2).flatten(2)  # (B, h*w, t*D)
+        place = cluster_farthest(series, num_centers)[:, None]  # (B, 1, h*w)
+        region = torch.arange(grid.t, device=tokens.device) * num_regions // grid.t
+        nearest = (place + num_centers * region[:, None]).flatten(1)
     means, size = _average(tokens, nearest, num_regions * num_centers)
-    if num_regions > 1:
-        whole, _ = _average(tokens, center, num_centers)  # (B, K, D)
-        means = torch.where(size > 0, means, whole.repeat(1, num_regions, 1))
     return Clusters(means, size, nearest)
 
 
@@ -47,7 +49,7 @@ def _average(tokens: Tensor, nearest: Tensor, num_clusters: int) -> tuple[Tensor
     """Return means (B, S, D) and sizes (B, S, 1), by one matrix product and in any order alike."""
     one = torch.ones(1, device=tokens.device).expand(nearest.shape)
     size = one.new_zeros(len(nearest), num_clusters).scatter_add(1, nearest, one)[..., None]
-    means = _weights(nearest, (1 / size.clamp(min=1)).to(tokens.dtype)) @ tokens
+    means = _weights(nearest, (1 / size).to(tokens.dtype)) @ tokens
     return means.to(tokens.dtype), size  # under autocast the product has another type
 
 
@@ -55,9 +57,3 @@ def _weights(nearest: Tensor, share: Tensor) -> Tensor:
     """Write the share (B, S, 1) of a cluster where a token (B, N) is in it: (B, S, N)."""
     cluster = torch.arange(share.shape[1], device=nearest.device)[:, None]
     return torch.where(nearest[:, None] == cluster, share, 0.0)
-
-
-def _region_of(grid: Grid, num_regions: int, device: torch.device) -> Tensor:
-    """Number the region of each token along time: int64 (N,)."""
-    frame = torch.arange(grid.t, device=device) * num_regions // grid.t
-    return frame.repeat_interleave(grid.h * grid.w)

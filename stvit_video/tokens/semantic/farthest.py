@@ -7,6 +7,7 @@ Legend: B clips, N tokens, K centres, D width.
 """
 
 import importlib.util
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ def compare_tokens(tokens: Tensor) -> tuple[Tensor, Tensor]:
     length = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True, dtype=torch.float32)
     torch.div(tokens, length.clamp(min=1e-12), out=features)  # (B, N, D), one pass over memory
     mean = features.mean(dim=1, dtype=torch.float32).to(features.dtype)
-    with torch.autocast(device, enabled=False):
+    has_autocast = torch.amp.is_autocast_available(device)  # not of shapes alone
+    with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
         first = (features @ mean[..., None]).squeeze(-1).argmin(dim=1)
         return features @ features.mT, first
 

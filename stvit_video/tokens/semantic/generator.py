@@ -220,17 +220,18 @@ def check_counts(setting: SemanticConfig, grid: Grid) -> None:
             f"semantic setting {setting} keeps {setting.grid[0]} time steps, but scope=frame"
             f" clusters each of the {grid.t} on its own; write {grid.t} or use scope=tube"
         )
-    semantic_grid = Grid(*setting.grid)
+    semantic_grid, among = Grid(*setting.grid), grid
     if setting.centers == "grid":
         check_windows(grid, semantic_grid)
         return
     if setting.scope != "clip":
         check_windows(grid, Grid(semantic_grid.t, 1, 1))
-        semantic_grid = semantic_grid._replace(t=1)
-    if semantic_grid.size > grid.size:
+        semantic_grid, among = semantic_grid._replace(t=1), grid._replace(t=1)
+    if semantic_grid.size > among.size:
+        what = "tokens" if setting.scope == "clip" else "places of a frame"
         raise ConfigError(
-            f"semantic setting {setting} chooses {semantic_grid.size} centres among {grid.size}"
-            f" tokens; choose at most {grid.size}"
+            f"semantic setting {setting} chooses {semantic_grid.size} centres among {among.size}"
+            f" {what}; choose at most {among.size}"
         )
 
 

@@ -113,12 +113,20 @@ def test_a_far_model_trains_exports_and_takes_other_clips(setting):
     assert (weights.flatten(2).sum(dim=-1) <= 1 + 1e-5).all()
 
 
-def test_more_centres_than_tokens_are_refused():
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("257@1", "257 centres among 256 tokens; choose at most 256"),
+        (
+            "2x13x5@1,centers=far,scope=tube",
+            "65 centres among 64 places of a frame; choose at most 64",
+        ),
+    ],
+)
+def test_more_centres_than_tokens_are_refused(setting, told):
     with pytest.raises(ConfigError) as caught:
-        create_model("demo_tiny", **CLIP, semantic="257@1")
-    assert str(caught.value) == (
-        "semantic setting 257@1 chooses 257 centres among 256 tokens; choose at most 256"
-    )
+        create_model("demo_tiny", **CLIP, semantic=setting)
+    assert str(caught.value) == f"semantic setting {setting} chooses {told}"
 
 
 def test_windows_have_no_place_for_far_centres():

@@ -61,20 +61,20 @@ def test_means_sizes_and_shares_are_those_of_the_members():
     torch.testing.assert_close(clusters.shares() @ tokens, clusters.means)
 
 
-def test_a_row_of_tokens_follows_one_thing_through_time():
-    """Two things over three frames of 4 tokens; the second is not seen in the last frame."""
+def test_with_regions_places_are_clustered_by_all_that_they_hold_through_time():
+    """Of 4 places two are alike in the first frame, but only one of them in the second, too."""
     first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    frames = [[first, first, second, second], [second, first, first, first], [first] * 4]
+    frames = [[first, first, second, second], [first, first, first, second]]
     tokens = torch.stack([torch.stack(frame) for frame in frames]).flatten(0, 1)[None]
-    tokens = tokens + torch.linspace(0, 0.1, 12)[:, None]
-    clusters = cluster_tokens(tokens, Grid(3, 2, 2), num_regions=3, num_centers=2)
-    rare = int(clusters.nearest[0, 2])
-    sizes = clusters.size.view(3, 2)
-    assert sizes[:, rare].tolist() == [2, 1, 0]
-    assert sizes[:, 1 - rare].tolist() == [2, 3, 4]
-    means = clusters.means.view(3, 2, 2)
-    torch.testing.assert_close(means[0, rare], tokens[0, 2:4].mean(dim=0))
-    torch.testing.assert_close(means[2, rare], tokens[0, [2, 3, 4]].mean(dim=0))  # of the clip
+    tokens = tokens * torch.linspace(1, 1.1, 8)[:, None]
+    clusters = cluster_tokens(tokens, Grid(2, 1, 4), num_regions=2, num_centers=3)
+    early, late = clusters.nearest[0].view(2, 4).tolist()
+    assert late == [k + 3 for k in early]
+    assert early[0] == early[1]
+    assert len(set(early)) == 3
+    assert clusters.size.view(2, 3)[:, early[0]].tolist() == [2, 2]
+    torch.testing.assert_close(clusters.means[0, early[0]], tokens[0, :2].mean(dim=0))
+    torch.testing.assert_close(clusters.means[0, late[0]], tokens[0, 4:6].mean(dim=0))
 
 
 def test_frames_that_do_not_share_out_evenly_each_belong_to_one_region():

@@ -1,0 +1,232 @@
+"""Measure what reducing tokens costs a trained model, without training, with a little, with all.
+
+    python tools/training_free.py --processes 14        # ten minutes on an H100 with 16 cores
+    python tools/training_free.py --raw RAW --only_write   # the page again, from what was measured
+
+Dense models of four kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
+method then reduces the tokens of the same weights, and all are tested on the same clips, which
+nothing was chosen on. Some settings are trained, too: for a tenth of the dense training from the
+dense weights, and from scratch. Writes docs/results/training_free.md and its plot.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import tempfile
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from moving_digits import NUM_CLASSES, NUM_FRAMES, SIZE, draw_clips, load_pictures
+from result_page import RESULTS
+from torch import Tensor, nn
+from training_free_page import write_results
+
+from stvit_video.errors import ConfigError
+from stvit_video.files import write_file
+from stvit_video.measure.flops import count_flops
+from stvit_video.models import registry
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.registry import create_model
+
+BACKBONES = {
+    "joint, mean": ("videomae_base_patch16_224", False),
+    "joint, class token": ("vit_base_patch16_224", True),
+    "divided": ("timesformer_base_patch16_224", False),
+    "factorised encoder": ("vivit_base_fe_patch16x2_224", False),
+}
+"""A row of the registry whose blocks are made small, and whether it has a class token."""
+
+_GRIDS = ("4x2x2", "4x3x3")
+_CENTERS = (8, 16, 24, 36, 48)
+JOINT = (
+    *(f"{grid}@{d}" for grid in (*_GRIDS, "2x2x2") for d in (1, 2, 3)),
+    *(f"{grid}@{d},pool=avg" for grid in _GRIDS for d in (1, 2)),
+    *(f"{count}@{d}" for d in (1, 2, 3) for count in _CENTERS),
+    *(f"{count}@{d},layers={n}" for n in (1, 2) for d in (1, 2) for count in (16, 36)),
+    *(f"4x2x2@{d},centers=far,scope=tube" for d in (1, 2)),
+    *(f"tome:r={r}" for r in (8, 12, 16, 20, 24, 32, 40)),
+    *(f"random:keep={n},block={d}" for d in (1, 2) for n in (16, 36)),
+    *(f"average:grid={grid},block={d}" for d in (1, 2) for grid in _GRIDS),
+    *(f"dpcknn:keep={n},block={d}" for d in (1, 2) for n in (16, 36)),
+    *(f"rlt:threshold={t}" for t in (0.2, 0.5)),
+)
+WITH_CLASS_TOKEN = tuple(f"evit:keep={keep},block=2+4" for keep in (0.7, 0.5, 0.3))
+IN_FRAMES = (
+    *(f"4x{hw}@{d},scope={scope}" for scope in ("frame",) for hw in ("2x2", "3x3") for d in (1, 2)),
+    *(f"4x1x{n}@{d},centers=far,scope=frame" for d in (1, 2, 3) for n in (4, 6, 9, 12)),
+)
+SETTINGS = {
+    "joint, mean": JOINT,
+    "joint, class token": (*JOINT, *WITH_CLASS_TOKEN),
+    "divided": (*IN_FRAMES, *(f"{grid}@{d}" for grid in _GRIDS for d in (1, 2))),
+    "factorised encoder": IN_FRAMES,
+}
+TRAINED = ("4x2x2@1", "16@1", "16@1,layers=1", "16@1,layers=2", "tome:r=24")
+"""Settings of the first backbone that are trained as well."""
+
+
+def main() -> None:
+    """Measure what is missing in the folder of raw results, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=3000, help="of a training, of 64 clips each")
+    parser.add_argument("--tested", type=int, default=2000, help="test clips")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    parser.add_argument("--raw", type=Path, help="folder of raw results to go on with")
+    parser.add_argument("--only_write", action="store_true")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        raw = options.raw or Path(folder)
+        raw.mkdir(parents=True, exist_ok=True)
+        if not options.only_write:
+            measure(raw, options)
+        write_results(raw, options.output)
+
+
+def measure(raw: Path, options: argparse.Namespace) -> None:
+    """Run all jobs: the dense models first, then those that begin with their weights."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
+        dense = itertools.product(options.backbones, options.seeds)
+        run_all(pool, partial(test_backbone, raw, options), dense)
+        if next(iter(BACKBONES)) in options.backbones:
+            further = itertools.product(TRAINED, options.seeds, ("a tenth", "from scratch"))
+            run_all(pool, partial(train_further, raw, options), further)
+
+
+def run_all(
+    pool: ProcessPoolExecutor, job: partial[None], cases: Iterable[tuple[object, ...]]
+) -> None:
+    """Run a job for all cases, and raise what one of them raised."""
+    for future in [pool.submit(job, *case) for case in cases]:
+        future.result()
+
+
+def test_backbone(raw: Path, options: argparse.Namespace, backbone: str, seed: int) -> None:
+    """Train a dense model and test it with every setting."""
+    if result_file(raw, backbone, "no training", seed, SETTINGS[backbone][-1]).exists():
+        return
+    dense = build(backbone, None)
+    train(dense, options, seed=seed, num_steps=options.steps, lr=2e-3)
+    torch.save(dense.state_dict(), weights_file(raw, backbone, seed))
+    results = {"dense": judge(dense, options)}
+    for setting in SETTINGS[backbone]:
+        model = build(backbone, setting)
+        model.load_state_dict(dense.state_dict(), strict=False)  # global centres are new
+        results[setting] = judge(model, options)
+    save(raw, backbone, "no training", seed, results)
+
+
+def train_further(
+    raw: Path, options: argparse.Namespace, setting: str, seed: int, how: str
+) -> None:
+    """Train a model with a setting, from the dense weights or from scratch, and test it."""
+    backbone = next(iter(BACKBONES))
+    if result_file(raw, backbone, how, seed, setting).exists():
+        return
+    model = build(backbone, setting)
+    steps, lr = options.steps, 2e-3
+    if how == "a tenth":
+        steps, lr = options.steps // 10, 5e-4
+        weights = torch.load(weights_file(raw, backbone, seed), weights_only=True)
+        model.load_state_dict(weights, strict=False)
+    else:
+        torch.manual_seed(seed)
+        model = build(backbone, setting)
+    train(model, options, seed=seed + 100, num_steps=steps, lr=lr)
+    save(raw, backbone, how, seed, {setting: judge(model, options)})
+
+
+def build(backbone: str, setting: str | None) -> VideoModel:
+    """Make a network of 7 blocks of width 64 on 144 tokens."""
+    name, has_class_token = BACKBONES[backbone]
+    small = {"dim": 64, "depth": 7, "num_heads": 4, "tubelet_size": (2, 4, 4)}
+    if hasattr(registry.VARIANTS[name], "temporal_depth"):
+        small["temporal_depth"] = 2
+    registry.VARIANTS["small"] = dataclasses.replace(registry.VARIANTS[name], **small)
+    kind = "semantic" if setting and "@" in setting else "reduction"
+    return create_model(
+        "small",
+        num_classes=NUM_CLASSES,
+        num_frames=NUM_FRAMES,
+        image_size=SIZE,
+        class_token=has_class_token,
+        **({kind: setting} if setting else {}),
+    )
+
+
+def train(
+    model: nn.Module, options: argparse.Namespace, *, seed: int, num_steps: int, lr: float
+) -> None:
+    """AdamW under a one-cycle schedule, batches of 64; the seed chooses the clips."""
+    device = torch.device(options.device)
+    pictures = load_pictures(device)["train"]
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=num_steps, pct_start=0.1
+    )
+    generator = torch.Generator(device).manual_seed(seed)
+    for _ in range(num_steps):
+        clips, labels = draw_clips(pictures, 64, generator)
+        loss = F.cross_entropy(model(clips), labels, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+
+
+@torch.inference_mode()
+def judge(model: VideoModel, options: argparse.Namespace) -> dict[str, object]:
+    """Return multiply-adds of a clip, and which test clips are answered right."""
+    device = torch.device(options.device)
+    pictures = load_pictures(torch.device("cpu"))["test"]
+    clips, labels = draw_clips(pictures, options.tested, torch.Generator().manual_seed(9))
+    model.eval().cpu()
+    try:
+        macs = count_flops(model, clips[:1]).macs
+    except ConfigError:
+        macs = 0
+    model.to(device)
+    right: list[Tensor] = []
+    for part, wanted in zip(clips.split(100), labels.split(100), strict=True):
+        right.append(model(part.to(device)).argmax(dim=1).cpu() == wanted)
+    return {"macs": macs, "right": "".join(map(str, torch.cat(right).int().tolist()))}
+
+
+def weights_file(raw: Path, backbone: str, seed: int) -> Path:
+    """Where the dense weights are kept."""
+    return raw / f"{slug(backbone)}_{seed}.pt"
+
+
+def result_file(raw: Path, backbone: str, how: str, seed: int, last_setting: str) -> Path:
+    """Where the results of a job are kept."""
+    return raw / f"{slug(f'{backbone}, {how}, {seed}, {last_setting}')}.json"
+
+
+def slug(text: str) -> str:
+    """Name a file after a text."""
+    return f"{text.split(',')[0].replace(' ', '_')}_{zlib.crc32(text.encode()):08x}"
+
+
+def save(raw: Path, backbone: str, how: str, seed: int, results: dict[str, object]) -> None:
+    """Keep the results of one job."""
+    path = result_file(raw, backbone, how, seed, list(results)[-1])
+    content = {"backbone": backbone, "how": how, "seed": seed, "results": results}
+    write_file(path, json.dumps(content) + "\n")
+    print(f"{backbone}, {how}, {seed}, {list(results)[-1]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
