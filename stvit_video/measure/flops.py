@@ -124,6 +124,7 @@ upsample_nearest2d upsample_nearest3d var var_mean where zero_ zeros zeros_like
 
 FREE_OPERATORS = frozenset(f"aten::{name}" for name in _FREE_NAMES.split()) | {
     "prim::PythonOp.SwishFunction",  # the activation of PyTorchVideo's X3D
+    "stvit_video::choose_farthest",  # compares and moves; the cosines before it are a product
 }
 """Element-wise operators, reductions, comparisons, moves and views, which papers do not count."""
 

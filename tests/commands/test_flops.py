@@ -64,10 +64,48 @@ def test_what_a_reducer_spends_on_choosing_is_its_own_line(setting, clustering):
     assert sum(cost.stages.values()) == cost.flops.macs
 
 
+@pytest.mark.parametrize("setting", ["16@2", "2x1x8@2,centers=far,scope=tube", "16@2-5"])
+def test_choosing_centres_by_content_compares_every_pair_and_averages(setting):
+    cost = model_cost(f"demo_tiny:{setting}")
+    tokens, kept, width = 256, 16, 96
+    own = tokens * tokens * width + tokens * width  # to each other and to their mean
+    averages = kept * tokens * width
+    if "tube" in setting:
+        averages += 8 * tokens * width  # and those of the whole clip
+    assert cost.clustering_macs == own + averages
+    assert sum(cost.stages.values()) == cost.flops.macs
+
+
 def test_parts_of_a_peer_are_its_layers():
     cost = model_cost("timm:deit_small_patch16_224")
     assert list(cost.stages) == ["model.patch_embed", "model.blocks", "model.head"]
     assert sum(cost.stages.values()) == cost.flops.macs
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "16x@2",
+            "model demo_tiny:16x@2 has a part '16x@2' that is none of TxHxW@BLOCK, COUNT@BLOCK,"
+            " frames=N, stride=N, size=N, class_token, fused, tome, random, average, evit, dpcknn,"
+            " atc, rlt",
+        ),
+        ("0@2", "semantic.grid (0) must be at least 1"),
+        (
+            "300@2",
+            "semantic setting 300@2 chooses 300 centres among 256 tokens; choose at most 256",
+        ),
+        (
+            "16@9",
+            "semantic setting 16@9 begins after block 9, but ends with block 6; choose a block from"
+            " 0 to 6",
+        ),
+    ],
+)
+def test_wrong_numbers_of_centres_end_in_one_line(capsys, setting, message):
+    assert main(["flops", f"demo_tiny:{setting}"]) == 2
+    assert capsys.readouterr().err == f"stvit-video flops: {message}\n"
 
 
 def test_wrong_models_and_views_end_in_one_line(capsys):

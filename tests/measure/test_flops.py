@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-import stvit_video.models.layers.time_attention  # noqa: F401 registers its operator
+import stvit_video.models.layers.time_attention
+import stvit_video.tokens.semantic.farthest  # noqa: F401 both register operators
 from stvit_video.errors import ConfigError
 from stvit_video.measure.flops import count_flops
 
@@ -107,6 +108,13 @@ def test_the_kernel_of_attention_along_time_counts_as_attention():
     qkv = torch.empty(clips, tokens, 3, heads, width, device="meta")
     sequences = tokens // frames * heads
     assert count_flops(function, qkv).macs == sequences * 2 * frames**2 * width
+
+
+def test_the_kernel_that_chooses_centres_is_free():
+    function = _Function(lambda x: torch.ops.stvit_video.choose_farthest(x @ x.mT, x[:, 0, 0], 3))
+    tokens, width = 24, 16
+    report = count_flops(function, torch.empty(1, tokens, width, device="meta"))
+    assert report.macs == tokens**2 * width
 
 
 def test_a_batch_of_two_views_is_refused():
