@@ -47,7 +47,8 @@ class ModelConfig:
     name: str
     """As `stvit-video models` lists it."""
     semantic: str | None = None
-    """Setting such as `8x4x4@4`: cluster to 8x4x4 tokens after block 4; None clusters nothing."""
+    """Setting such as `8x4x4@4`: cluster to 8x4x4 tokens after block 4; `64@4`: to 64 tokens around
+    centres chosen by content. None clusters nothing."""
     reduction: str | None = None
     """Another method in place of semantic tokens, such as `tome:r=65`; plain ViTs have it."""
     class_token: bool | None = None
@@ -108,8 +109,8 @@ class ModelWord:
 def parse_model(text: str) -> ModelWord:
     """Read `NAME[:SETTING...]`, parts joined by colons; whether there is such a model is not asked.
 
-    A part is a semantic setting (`8x4x4@4,scope=tube`), a reducer (`tome:r=65`), `frames=32`,
-    `stride=2`, `size=256`, `class_token` or `fused`. A peer is `library:model`, as in
+    A part is a semantic setting (`8x4x4@4,scope=tube`, `64@4`), a reducer (`tome:r=65`),
+    `frames=32`, `stride=2`, `size=256`, `class_token` or `fused`. A peer is `library:model`, as in
     `torchvision:swin3d_t`.
 
     Raises:
@@ -147,6 +148,6 @@ def _read_part(text: str, parts: list[str]) -> tuple[str, str | int | bool]:
     if name in _NUMBERS and value.isdecimal():
         return _NUMBERS[name], int(value)
     raise ConfigError(
-        f"model {text} has a part {part!r} that is none of TxHxW@BLOCK, frames=N, stride=N, size=N,"
-        f" class_token, fused, {', '.join(REDUCERS)}"
+        f"model {text} has a part {part!r} that is none of TxHxW@BLOCK, COUNT@BLOCK, frames=N,"
+        f" stride=N, size=N, class_token, fused, {', '.join(REDUCERS)}"
     )

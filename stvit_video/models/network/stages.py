@@ -157,9 +157,10 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
             f"semantic setting {setting} recovers in block {stop}, but the model has {depth}"
         )
     if setting.after + needed > stop:
+        needs = f" and needs {needed} blocks" if needed else ""
         raise ConfigError(
-            f"semantic setting {setting} begins after block {setting.after} and needs {needed}"
-            f" blocks, but ends with block {stop};"
+            f"semantic setting {setting} begins after block {setting.after}{needs}, but ends with"
+            f" block {stop};"
             f" {_what_fits(setting, needed, start=start, stop=stop, depth=depth)}"
         )
     check_counts(setting, grid)

@@ -42,8 +42,9 @@ def test_a_peer_is_one_word_with_a_colon():
     [
         (
             "demo_tiny:tomato",
-            "model demo_tiny:tomato has a part 'tomato' that is none of TxHxW@BLOCK, frames=N,"
-            " stride=N, size=N, class_token, fused, tome, random, average, evit, dpcknn, atc, rlt",
+            "model demo_tiny:tomato has a part 'tomato' that is none of TxHxW@BLOCK, COUNT@BLOCK,"
+            " frames=N, stride=N, size=N, class_token, fused, tome, random, average, evit, dpcknn,"
+            " atc, rlt",
         ),
         ("demo_tiny:size=32:size=64", "model demo_tiny:size=32:size=64 sets image_size twice"),
     ],
