@@ -4,6 +4,8 @@ Legend: T frames, H W pixels, C colours, S semantic tokens, (t, h, w) patch grid
 """
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,21 +18,31 @@ def draw_clusters(
 ) -> bytes:
     """Draw a clip (T, H, W, 3) and who reads it, weights (S, t, h, w), as a PNG picture.
 
-    Every patch takes the colour of the semantic token that attends to it most, the stronger the
-    more of that token's attention it has. The first frame of each of the t time steps is shown.
+    The first frame of each of the t time steps is shown; `colour_patches` says in which colours.
     """
-    num_steps = assignments.shape[1]
+    return compare_clusters(frames, {"": assignments}, title=title)
+
+
+def compare_clusters(
+    frames: NDArray[np.uint8], assignments: Mapping[str, NDArray[np.float32]], *, title: str
+) -> bytes:
+    """Draw a clip (T, H, W, 3) and a row for each name, weights (S, t, h, w) on the same grid."""
+    num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
     shown = frames[::every][:num_steps]  # (t, H, W, 3)
-    coloured = colour_patches(shown, assignments)  # (t, H, W, 3)
-    figure = Figure(figsize=(1.7 * num_steps + 0.3, 3.9), dpi=110, layout="constrained")
-    axes = figure.subplots(2, num_steps, squeeze=False)
-    for step in range(num_steps):
-        axes[0, step].imshow(shown[step], interpolation="nearest")
-        axes[0, step].set_title(f"frame {step * every + 1}", fontsize=9)
-        axes[1, step].imshow(coloured[step], interpolation="nearest")
+    rows: list[tuple[str, NDArray[Any]]] = [("", shown)]  # (t, H, W, 3) each
+    rows += [(name, colour_patches(shown, weights)) for name, weights in assignments.items()]
+    size = (1.7 * num_steps + 0.3, 1.8 * len(rows) + 0.3)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.subplots(len(rows), num_steps, squeeze=False)
     for axis in axes.flat:
-        axis.set_axis_off()
+        axis.set(xticks=[], yticks=[], frame_on=False)
+    for row, (name, pictures) in zip(axes, rows, strict=True):
+        row[0].set_ylabel(name, fontsize=9)
+        for axis, picture in zip(row, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+    for step, axis in enumerate(axes[0]):
+        axis.set_title(f"frame {step * every + 1}", fontsize=9)
     figure.suptitle(title, fontsize=10)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
@@ -40,12 +52,17 @@ def draw_clusters(
 def colour_patches(
     frames: NDArray[np.uint8], assignments: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> 0..1 (t, H, W, 3)."""
+    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> 0..1 (t, H, W, 3).
+
+    Every patch takes the colour of the semantic token that attends to it most, the stronger the
+    closer it comes to what that token attends to most; so the patches of a mean are all as strong,
+    however many there are.
+    """
     owner = assignments.argmax(axis=0)  # (t, h, w)
     strength = assignments.max(axis=0)  # (t, h, w)
-    strength = strength / np.quantile(strength, 0.98)
+    strength = strength / assignments.max(axis=(1, 2, 3)).clip(1e-12)[owner]
     colours = token_colours(len(assignments))[owner]  # (t, h, w, 3)
-    alpha = (0.15 + 0.6 * strength.clip(0, 1))[..., None]  # (t, h, w, 1)
+    alpha = (0.15 + 0.5 * strength)[..., None]  # (t, h, w, 1)
     height, width = (frames.shape[i + 1] // owner.shape[i + 1] for i in (0, 1))
     grown = [values.repeat(height, axis=1).repeat(width, axis=2) for values in (alpha, colours)]
     grey = frames.mean(axis=-1, keepdims=True) / 255  # (t, H, W, 1)
