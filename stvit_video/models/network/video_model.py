@@ -119,7 +119,8 @@ class VideoModel(nn.Module):
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
 
-        Of the first semantic stage: attention of its last layer over the patch grid.
+        Of the first semantic stage: attention of its last layer over the patch grid, or, of far
+        centres without layers, the share of each patch in the mean.
 
         Raises:
             ConfigError: the model has no semantic tokens.
