@@ -7,7 +7,7 @@ from torch import nn
 
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import VARIANTS, build
-from stvit_video.models.variant import BuildOptions, Recipe
+from stvit_video.models.variant import BuildOptions, Recipe, Variant
 from stvit_video.models.weights.foreign import read_network
 from stvit_video.models.weights.load import Pretrained, load_pretrained
 from stvit_video.settings.grammar import SemanticConfig, parse_semantic
@@ -17,9 +17,11 @@ from stvit_video.settings.model import ModelConfig
 def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoModel:
     """Return a network with the weights of `model` and semantic tokens, such as `8x4x4@4`.
 
-    The layers that cluster are the model's own blocks, so the result works before any training;
-    only the global centres (and the head of learned pooling) are new. A class token stays, as one
-    more query. `model` is left as it is: one of ours, a VideoMAE, ViViT, TimeSformer, ViT, DeiT or
+    The result works before any training. A setting that names neither centers nor pool has far
+    centres where the network can (not Swin): clusters by content, which lose least without
+    training and add no weight. With `centers=grid`, the paper's, the layers that cluster are the
+    model's own blocks; only the global centres (and the head of learned pooling) are new. A class
+    token stays. `model` is left as it is: one of ours, a VideoMAE, ViViT, TimeSformer, ViT, DeiT or
     Swin of HF transformers, a VisionTransformer or SwinTransformer of timm, or a SwinTransformer3d
     of torchvision. With None the result is dense: the
     same network in our form.
@@ -35,7 +37,7 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoMo
     options = BuildOptions(
         num_classes=pretrained.variant.num_classes,
         preprocessing=pretrained.variant.preprocessing,
-        semantic=() if semantic is None else parse_semantic(str(semantic)),
+        semantic=_units(semantic, pretrained.variant),
         drop_path=model.recipe.options.drop_path
         if isinstance(model, VideoModel) and model.recipe
         else 0.0,
@@ -45,6 +47,14 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoMo
     load_pretrained(result, pretrained)
     first = next(model.parameters())
     return result.to(first.device, first.dtype).train(model.training)
+
+
+def _units(semantic: str | SemanticConfig | None, variant: Variant) -> tuple[SemanticConfig, ...]:
+    if semantic is None:
+        return ()
+    if isinstance(semantic, SemanticConfig):
+        return (semantic,)
+    return parse_semantic(semantic, defaults=variant.untrained_options)
 
 
 def _read(model: nn.Module) -> tuple[str, Pretrained]:

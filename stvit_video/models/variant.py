@@ -52,6 +52,11 @@ class Variant(ABC):
     returned, both with the reason.
     """
 
+    @property
+    def untrained_options(self) -> dict[str, str]:
+        """Options of a semantic setting that lose least where nothing is trained afterwards."""
+        return {}
+
     @abstractmethod
     def build(self, options: BuildOptions) -> nn.Module:
         """Build the network with random weights."""

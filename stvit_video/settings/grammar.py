@@ -4,6 +4,7 @@ The only place that reads and writes them.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,19 +93,21 @@ def _defaults(centers: CentersName) -> dict[str, str | int | bool]:
     }
 
 
-def parse_semantic(text: str, *, centers: CentersName = "grid") -> tuple[SemanticConfig, ...]:
+def parse_semantic(
+    text: str, *, defaults: Mapping[str, str] | None = None
+) -> tuple[SemanticConfig, ...]:
     """Read `8x4x4@4`, with options `8x4x4@4,scope=tube`, with recovery `1x6x6@1-6+1x6x6@7-12`.
 
-    Units in a row are joined by `+`; each one is a `SemanticConfig`. `centers` is what a unit with
-    a grid has that does not say; one without a grid, `64@4`, has far ones.
+    Units in a row are joined by `+`; each one is a `SemanticConfig`. One without a grid, `64@4`,
+    has far centres. `defaults` are options of units that name neither centers nor pool.
 
     Raises:
         ConfigError: the text is no such setting, or an option or its value is unknown.
     """
-    return tuple(_parse_unit(unit, centers) for unit in text.split("+"))
+    return tuple(_parse_unit(unit, defaults or {}) for unit in text.split("+"))
 
 
-def _parse_unit(text: str, centers: CentersName) -> SemanticConfig:
+def _parse_unit(text: str, defaults: Mapping[str, str]) -> SemanticConfig:
     setting, *pairs = text.strip().split(",")
     match = re.fullmatch(r"(?:(\d+)x(\d+)x)?(\d+)@(\d+)(?:-(\d+))?", setting)
     if match is None:
@@ -114,8 +117,8 @@ def _parse_unit(text: str, centers: CentersName) -> SemanticConfig:
             " or COUNT@BLOCK, as in 64@4"
         )
     t, h, w, after, until = match.groups()
-    options: dict[str, str | int | bool] = {"centers": centers if t else "far"}
-    known = list(_defaults(centers))
+    options: dict[str, str | int | bool] = {} if t else {"centers": "far"}
+    known = list(_defaults("grid"))
     for pair in pairs:
         name, _, value = pair.strip().partition("=")
         if name not in known:
@@ -124,6 +127,9 @@ def _parse_unit(text: str, centers: CentersName) -> SemanticConfig:
                 f"{did_you_mean(name, known)}"
             )
         options[name] = _option_value(name, value, text)
+    if not {"centers", "pool"} & options.keys():
+        options = {**defaults, **options}
+    centers: CentersName = "far" if options.get("centers") == "far" else "grid"
     if not t and options["centers"] == "grid":
         raise ConfigError(
             f"semantic setting ({text}) has centers=grid, so it must read TxHxW@BLOCK"
@@ -132,7 +138,7 @@ def _parse_unit(text: str, centers: CentersName) -> SemanticConfig:
         grid=(int(t or 1), int(h or 1), int(w)),
         after=int(after),
         until=None if until is None else int(until),
-        **(_defaults("far" if options["centers"] == "far" else "grid") | options),  # type: ignore[arg-type]
+        **(_defaults(centers) | options),  # type: ignore[arg-type]
     )
 
 

@@ -19,6 +19,7 @@ from stvit_video.models import registry
 from stvit_video.models.checkpoint import load_model, write_checkpoint
 from stvit_video.models.registry import create_model
 from stvit_video.models.sparsify import sparsify
+from stvit_video.settings.grammar import parse_semantic
 
 HF_SIZES = {
     "hidden_size": 24,
@@ -32,6 +33,10 @@ HF_SIZES = {
 }
 
 
+NEW_WEIGHTS = [("", []), (",centers=grid", ["stages.1.generator.global_centers"])]
+"""What names no centres has far ones, which need no weights."""
+
+
 def _hf_models():
     return {
         "videomae": VideoMAEForVideoClassification(VideoMAEConfig(patch_size=8, **HF_SIZES)),
@@ -42,15 +47,16 @@ def _hf_models():
     }
 
 
-def test_our_model_keeps_its_weights_and_its_class_token():
+@pytest.mark.parametrize(("centers", "new"), NEW_WEIGHTS)
+def test_our_model_keeps_its_weights_and_its_class_token(centers, new):
     dense = create_model("deit_tiny_patch16_224", image_size=96, num_classes=3).eval()
     dense.labels = ("a", "b", "c")
-    model = sparsify(dense, "1x2x3@4")
+    model = sparsify(dense, f"1x2x3@4{centers}")
     assert model.token_counts() == {"input": 36, "semantic": 6}
     assert model.labels == ("a", "b", "c")
     expected = dense.state_dict()
     weights = model.state_dict()
-    assert weights.keys() - expected.keys() == {"stages.1.generator.global_centers"}
+    assert weights.keys() - expected.keys() == set(new)
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
     assert model(torch.randn(2, 3, 1, 96, 96)).shape == (2, 3)
 
@@ -75,20 +81,21 @@ def test_mode_and_dtype_stay(training):
 
 def test_a_semantic_model_takes_another_setting_and_none():
     model = sparsify(create_model("demo_tiny", semantic="2x2x2@2"), "1x2x2@1-4")
-    assert str(model.recipe.options.semantic[0]) == "1x2x2@1-4"
+    assert str(model.recipe.options.semantic[0]) == "1x2x2@1-4,centers=far"
     assert sparsify(model, None).token_counts()["semantic"] is None
 
 
+@pytest.mark.parametrize(("centers", "new"), NEW_WEIGHTS)
 @pytest.mark.parametrize("family", ["videomae", "timesformer", "vivit"])
-def test_a_model_of_hf_transformers_becomes_semantic(family, tmp_path):
+def test_a_model_of_hf_transformers_becomes_semantic(family, centers, new, tmp_path):
     theirs = _hf_models()[family].eval()
-    model = sparsify(theirs, "2x2x3@1")
+    model = sparsify(theirs, f"2x2x3@1{centers}")
     clip = torch.randn(2, 3, 6, 40, 40)
     with torch.no_grad():
         assert (model(clip) - theirs(clip.transpose(1, 2)).logits).abs().max() < 1
     assert model.token_counts()["semantic"] == 12
     assert model.labels == ("archery", "bowling", "yoga")
-    assert list(model.key_report.new) == ["stages.1.generator.global_centers"]
+    assert list(model.key_report.new) == new
     write_checkpoint(model, tmp_path)
     again = load_model(tmp_path)
     assert torch.equal(again(clip), model(clip))
@@ -121,7 +128,7 @@ def test_a_grid_that_the_attention_cannot_keep_is_refused():
     with pytest.raises(
         ConfigError, match="semantic grid 2x9x2 is larger than the token grid 4x8x8"
     ):
-        sparsify(dense, "2x9x2@2")
+        sparsify(dense, "2x9x2@2,centers=grid")
 
 
 def _squares(num_clips, generator):
@@ -170,3 +177,31 @@ def test_a_freshly_sparsified_model_starts_far_above_chance(trained, setting):
     dense, (clips, labels) = trained
     assert _top1(dense, clips, labels) > 0.9
     assert _top1(sparsify(dense, setting), clips, labels) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("vivit_base_patch16x2_224", "2x3x3@4,centers=far"),
+        ("timesformer_base_patch16_224", "2x3x3@4,centers=far,scope=tube"),
+        ("vivit_base_fsa_patch16x2_224", "2x3x3@4,centers=far,scope=tube"),
+        ("timesformer_base_space_patch16_224", "2x3x3@4,centers=far,scope=frame"),
+        ("vivit_base_fe_patch16x2_224", "2x3x3@4,centers=far,scope=frame"),
+        ("video_swin_tiny_patch2x4x4_224", "2x3x3@4"),
+    ],
+)
+def test_words_without_centres_get_those_that_need_no_training(name, setting):
+    row = registry.VARIANTS[name]
+    defaults = row.untrained_options
+    assert [str(unit) for unit in parse_semantic("2x3x3@4", defaults=defaults)] == [setting]
+
+
+@pytest.mark.parametrize("name", ["timesformer_base_patch16_224", "vivit_base_fdp_patch16x2_224"])
+def test_attention_along_time_keeps_time_steps(name):
+    with pytest.raises(ConfigError) as caught:
+        create_model(name, semantic="64@4")
+    kind = "divided" if "timesformer" in name else "factorised"
+    assert str(caught.value) == (
+        f"semantic setting 64@4 leaves no time steps, but this model's attention is {kind}; write"
+        " TxHxW@BLOCK,centers=far,scope=tube"
+    )

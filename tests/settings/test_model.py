@@ -24,8 +24,21 @@ def test_words_with_far_centres_have_no_layers_where_they_name_none():
     (setting,) = parse_semantic("64@4")
     assert (setting.grid, setting.centers, setting.layers) == ((1, 1, 64), "far", 0)
     assert not setting.use_global
-    assert parse_semantic("8x4x4@4", centers="far") == parse_semantic("8x4x4@4,centers=far")
-    assert parse_semantic("8x4x4@4,centers=grid", centers="far") == parse_semantic("8x4x4@4")
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [
+        ("8x4x4@4", "8x4x4@4,centers=far,scope=tube"),
+        ("8x4x4@4,layers=1,scope=clip", "8x4x4@4,centers=far,layers=1"),
+        ("8x4x4@4,centers=grid", "8x4x4@4"),
+        ("8x4x4@4,pool=max", "8x4x4@4"),
+        ("64@4", "64@4"),
+    ],
+)
+def test_defaults_fill_in_what_names_neither_centres_nor_pooling(text, read_as):
+    defaults = {"centers": "far", "scope": "tube"}
+    assert parse_semantic(text, defaults=defaults) == parse_semantic(read_as)
 
 
 def test_a_setting_says_grid_and_block():

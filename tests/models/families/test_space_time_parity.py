@@ -288,7 +288,7 @@ def test_divided_weights_start_a_semantic_model_without_time_in_its_layers():
 @torch.no_grad()
 def test_a_block_that_clustered_starts_time_anew_in_another_setting():
     dense = sparsify(hf_timesformer("divided_space_time"), None)
-    clustered = sparsify(dense, "2x2x1@0")
+    clustered = sparsify(dense, "2x2x1@0,centers=grid")
     again = sparsify(clustered, None)
     for i in (0, 1):
         assert not again.blocks[i].temporal_fc.weight.any()

@@ -7,7 +7,12 @@ from typing import Literal
 
 from stvit_video.models.families.timesformer import weights as timesformer_weights
 from stvit_video.models.families.vit import weights as vit_weights
-from stvit_video.models.families.vit.variant import VitVariant, native_size, refuse_reducer
+from stvit_video.models.families.vit.variant import (
+    VitVariant,
+    check_rows,
+    native_size,
+    refuse_reducer,
+)
 from stvit_video.models.layers.blocks import Block, DividedBlock
 from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
 from stvit_video.models.network.frame_transformer import FrameTransformer, check_frame_scope
@@ -47,9 +52,17 @@ class TimesformerVariant(VitVariant):
             resizing="nearest",
         )
 
+    @property
+    def untrained_options(self) -> dict[str, str]:
+        """Far centres of what the attention reads at once."""
+        scope = {"divided": "tube", "joint": "clip", "space": "frame"}
+        return {"centers": "far", "scope": scope[self.attention]}
+
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         if self.attention != "joint":
             refuse_reducer(options, self.attention)
+        if self.attention == "divided":
+            check_rows(options, self.attention)
         if self.attention == "space":
             check_frame_scope(options.semantic, embed.native_grid)
         return super()._plan(options, embed)

@@ -41,6 +41,11 @@ class VitVariant(Variant):
     """What the head reads; None for the class token where there is one."""
     activation: Callable[..., nn.Module] = nn.GELU
 
+    @property
+    def untrained_options(self) -> dict[str, str]:
+        """Far centres, measured in docs/results/training_free.md."""
+        return {"centers": "far"}
+
     def build(self, options: BuildOptions) -> VideoModel:
         """Build the network; semantic models do without class token, as in the paper."""
         has_class_token = options.class_token
@@ -125,6 +130,20 @@ def refuse_reducer(options: BuildOptions, attention: str) -> None:
             f"reduction ({options.reducer.name}) needs joint attention, but this model's"
             f" attention is {attention}; choose a plain ViT"
         )
+
+
+def check_rows(options: BuildOptions, attention: str) -> None:
+    """Refuse far centres of whole clips where attention reads along time, place by place.
+
+    Raises:
+        ConfigError: a setting has them.
+    """
+    for setting in options.semantic:
+        if setting.centers == "far" and setting.scope == "clip":
+            raise ConfigError(
+                f"semantic setting {setting} leaves no time steps, but this model's attention is"
+                f" {attention}; write TxHxW@BLOCK,centers=far,scope=tube"
+            )
 
 
 def drop_path_rates(last: float, depth: int) -> list[float]:

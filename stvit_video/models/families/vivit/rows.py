@@ -11,6 +11,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.models.families.vit import weights as vit_weights
 from stvit_video.models.families.vit.variant import (
     VitVariant,
+    check_rows,
     drop_path_rates,
     native_size,
     refuse_reducer,
@@ -40,6 +41,11 @@ class FactorisedEncoderVariant(VitVariant):
 
     temporal_depth: int
     """Blocks of the temporal encoder."""
+
+    @property
+    def untrained_options(self) -> dict[str, str]:
+        """Far centres of each frame."""
+        return {"centers": "far", "scope": "frame"}
 
     def _network(self, options: BuildOptions, has_class_token: bool) -> Callable[..., VideoModel]:
         num_steps = options.preprocessing.num_frames // self.tubelet_size[0]
@@ -81,8 +87,14 @@ class FactorisedVariant(VitVariant):
 
     attention: Literal["self_attention", "dot_product"]
 
+    @property
+    def untrained_options(self) -> dict[str, str]:
+        """Far centres of places."""
+        return {"centers": "far", "scope": "tube"}
+
     def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
         refuse_reducer(options, "factorised")
+        check_rows(options, "factorised")
         if self.attention == "dot_product":
             if embed.cls_token is not None:
                 raise ConfigError(
