@@ -7,7 +7,7 @@ from rich.console import Console
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.evaluation.predictor import Predictor
-from stvit_video.models.registry import build_model
+from stvit_video.models.registry import build_model, create_model
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
@@ -94,3 +94,25 @@ def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
     assert len(report.epochs) == 8
     assert report.epochs[-1].train_loss < report.epochs[0].train_loss
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("setting", ["16@2", "4x1x4@2,centers=far,scope=tube,layers=1"])
+def test_far_centres_compile_to_one_graph(setting, dtype):
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", semantic=setting).eval().to("cuda", dtype)
+    clip = torch.randn(2, 3, 8, 64, 64, device="cuda", dtype=dtype)
+    compiled = torch.compile(model, fullgraph=True)
+    with torch.inference_mode():
+        expected = model(clip)
+        tolerance = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(compiled(clip), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_far_centres_train_under_autocast():
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", semantic="16@2").cuda()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        loss = model(torch.randn(4, 3, 8, 64, 64, device="cuda")).square().mean()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -1,6 +1,7 @@
 """Measure what reducing tokens costs a trained model, without training, with a little, with all.
 
     python tools/training_free.py --processes 14        # ten minutes on an H100 with 16 cores
+    python tools/training_free.py --raw RAW --demo VIDEOS RUN RUN RUN     # adds runs of the demo
     python tools/training_free.py --raw RAW --only_write   # the page again, from what was measured
 
 Dense models of four kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
@@ -24,16 +25,21 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from moving_digits import NUM_CLASSES, NUM_FRAMES, SIZE, draw_clips, load_pictures
-from result_page import RESULTS
+from result_page import RESULTS, date_and_machine, versions
 from torch import Tensor, nn
 from training_free_page import write_results
 
+from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.errors import ConfigError
 from stvit_video.files import write_file
 from stvit_video.measure.flops import count_flops
 from stvit_video.models import registry
+from stvit_video.models.checkpoint import load_model
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import create_model
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.views import ViewConfig
+from stvit_video.video.pixels.crops import normalize_clip
 
 BACKBONES = {
     "joint, mean": ("videomae_base_patch16_224", False),
@@ -42,6 +48,7 @@ BACKBONES = {
     "factorised encoder": ("vivit_base_fe_patch16x2_224", False),
 }
 """A row of the registry whose blocks are made small, and whether it has a class token."""
+FIRST = next(iter(BACKBONES))
 
 _GRIDS = ("4x2x2", "4x3x3")
 _CENTERS = (8, 16, 24, 36, 48)
@@ -62,11 +69,23 @@ IN_FRAMES = (
     *(f"4x{hw}@{d},scope={scope}" for scope in ("frame",) for hw in ("2x2", "3x3") for d in (1, 2)),
     *(f"4x1x{n}@{d},centers=far,scope=frame" for d in (1, 2, 3) for n in (4, 6, 9, 12)),
 )
+DEMO = (
+    *(f"4x2x2@{d}" for d in (1, 2, 3)),
+    *(f"4x4x4@{d}" for d in (1, 2)),
+    *(f"{count}@{d}" for d in (1, 2, 3) for count in (16, 32, 64)),
+    *(f"32@{d},layers={n}" for d in (1, 2) for n in (1, 2)),
+    *(f"tome:r={r}" for r in (24, 32, 40, 48, 56, 64, 80)),
+    *(f"random:keep={n},block=2" for n in (32, 64)),
+    *(f"average:grid={grid},block=2" for grid in ("4x2x2", "4x4x4")),
+    *(f"dpcknn:keep={n},block=2" for n in (32, 64)),
+    *(f"rlt:threshold={t}" for t in (0.1, 0.2)),
+)
 SETTINGS = {
     "joint, mean": JOINT,
     "joint, class token": (*JOINT, *WITH_CLASS_TOKEN),
     "divided": (*IN_FRAMES, *(f"{grid}@{d}" for grid in _GRIDS for d in (1, 2))),
     "factorised encoder": IN_FRAMES,
+    "demo": DEMO,
 }
 TRAINED = ("4x2x2@1", "16@1", "16@1,layers=1", "16@1,layers=2", "tome:r=24")
 """Settings of the first backbone that are trained as well."""
@@ -82,6 +101,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--raw", type=Path, help="folder of raw results to go on with")
+    parser.add_argument("--demo", nargs="+", type=Path, help="test videos, and dense run folders")
     parser.add_argument("--only_write", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
@@ -96,10 +116,15 @@ def main() -> None:
 def measure(raw: Path, options: argparse.Namespace) -> None:
     """Run all jobs: the dense models first, then those that begin with their weights."""
     context = multiprocessing.get_context("spawn")
+    if options.demo:
+        videos, *runs = options.demo
+        for seed, run in enumerate(runs):
+            test_demo(raw, options, videos, run, seed)
+        return
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         dense = itertools.product(options.backbones, options.seeds)
         run_all(pool, partial(test_backbone, raw, options), dense)
-        if next(iter(BACKBONES)) in options.backbones:
+        if FIRST in options.backbones:
             further = itertools.product(TRAINED, options.seeds, ("a tenth", "from scratch"))
             run_all(pool, partial(train_further, raw, options), further)
 
@@ -119,42 +144,65 @@ def test_backbone(raw: Path, options: argparse.Namespace, backbone: str, seed: i
     dense = build(backbone, None)
     train(dense, options, seed=seed, num_steps=options.steps, lr=2e-3)
     torch.save(dense.state_dict(), weights_file(raw, backbone, seed))
-    results = {"dense": judge(dense, options)}
+    save(raw, backbone, seed, test_all(backbone, dense, test_clips(options), options))
+
+
+def test_demo(raw: Path, options: argparse.Namespace, videos: Path, run: Path, seed: int) -> None:
+    """Test a dense run of the demo with every setting, on two clips of each video."""
+    if result_file(raw, "demo", "no training", seed, SETTINGS["demo"][-1]).exists():
+        return
+    dense = load_model(run)
+    loader = build_evaluation_loader(
+        read_videos(videos).records,
+        dense.preprocessing,
+        data=DataConfig(num_workers=0),
+        views=ViewConfig(num_clips=2, num_crops=1),
+        batch_size=50,
+    )
+    batches = [(normalize_clip(b.clip, dense.preprocessing), b.label) for b in loader]
+    clips, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    save(raw, "demo", seed, test_all("demo", dense, (clips, labels[::2]), options))
+
+
+def test_all(
+    backbone: str, dense: VideoModel, clips: tuple[Tensor, Tensor], options: argparse.Namespace
+) -> dict[str, object]:
+    """Test a dense model, and its weights with every setting."""
+    results = {"dense": judge(dense, clips, options)}
     for setting in SETTINGS[backbone]:
         model = build(backbone, setting)
         model.load_state_dict(dense.state_dict(), strict=False)  # global centres are new
-        results[setting] = judge(model, options)
-    save(raw, backbone, "no training", seed, results)
+        results[setting] = judge(model, clips, options)
+    return results
 
 
 def train_further(
     raw: Path, options: argparse.Namespace, setting: str, seed: int, how: str
 ) -> None:
     """Train a model with a setting, from the dense weights or from scratch, and test it."""
-    backbone = next(iter(BACKBONES))
-    if result_file(raw, backbone, how, seed, setting).exists():
+    if result_file(raw, FIRST, how, seed, setting).exists():
         return
-    model = build(backbone, setting)
+    torch.manual_seed(seed)
+    model = build(FIRST, setting)
     steps, lr = options.steps, 2e-3
     if how == "a tenth":
         steps, lr = options.steps // 10, 5e-4
-        weights = torch.load(weights_file(raw, backbone, seed), weights_only=True)
+        weights = torch.load(weights_file(raw, FIRST, seed), weights_only=True)
         model.load_state_dict(weights, strict=False)
-    else:
-        torch.manual_seed(seed)
-        model = build(backbone, setting)
     train(model, options, seed=seed + 100, num_steps=steps, lr=lr)
-    save(raw, backbone, how, seed, {setting: judge(model, options)})
+    save(raw, FIRST, seed, {setting: judge(model, test_clips(options), options)}, how=how)
 
 
 def build(backbone: str, setting: str | None) -> VideoModel:
-    """Make a network of 7 blocks of width 64 on 144 tokens."""
+    """Make a network of 7 blocks of width 64 on 144 tokens, or that of the demo."""
+    kind = "semantic" if setting and "@" in setting else "reduction"
+    if backbone == "demo":
+        return create_model("demo_tiny", num_classes=8, **({kind: setting} if setting else {}))
     name, has_class_token = BACKBONES[backbone]
     small = {"dim": 64, "depth": 7, "num_heads": 4, "tubelet_size": (2, 4, 4)}
     if hasattr(registry.VARIANTS[name], "temporal_depth"):
         small["temporal_depth"] = 2
     registry.VARIANTS["small"] = dataclasses.replace(registry.VARIANTS[name], **small)
-    kind = "semantic" if setting and "@" in setting else "reduction"
     return create_model(
         "small",
         num_classes=NUM_CLASSES,
@@ -187,22 +235,28 @@ def train(
         schedule.step()
 
 
-@torch.inference_mode()
-def judge(model: VideoModel, options: argparse.Namespace) -> dict[str, object]:
-    """Return multiply-adds of a clip, and which test clips are answered right."""
-    device = torch.device(options.device)
+def test_clips(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Draw the test clips, the same on any machine."""
     pictures = load_pictures(torch.device("cpu"))["test"]
-    clips, labels = draw_clips(pictures, options.tested, torch.Generator().manual_seed(9))
+    return draw_clips(pictures, options.tested, torch.Generator().manual_seed(9))
+
+
+@torch.inference_mode()
+def judge(
+    model: VideoModel, tested: tuple[Tensor, Tensor], options: argparse.Namespace
+) -> dict[str, object]:
+    """Return multiply-adds of a clip, and which labels are answered right by their clips."""
+    device, (clips, labels) = torch.device(options.device), tested
     model.eval().cpu()
     try:
         macs = count_flops(model, clips[:1]).macs
     except ConfigError:
         macs = 0
     model.to(device)
-    right: list[Tensor] = []
-    for part, wanted in zip(clips.split(100), labels.split(100), strict=True):
-        right.append(model(part.to(device)).argmax(dim=1).cpu() == wanted)
-    return {"macs": macs, "right": "".join(map(str, torch.cat(right).int().tolist()))}
+    logits = torch.cat([model(part.to(device)).float().cpu() for part in clips.split(100)])
+    scores = logits.softmax(dim=1).view(len(labels), -1, logits.shape[1]).mean(dim=1)
+    right = (scores.argmax(dim=1) == labels).int().tolist()
+    return {"macs": macs, "right": "".join(map(str, right))}
 
 
 def weights_file(raw: Path, backbone: str, seed: int) -> Path:
@@ -220,10 +274,18 @@ def slug(text: str) -> str:
     return f"{text.split(',')[0].replace(' ', '_')}_{zlib.crc32(text.encode()):08x}"
 
 
-def save(raw: Path, backbone: str, how: str, seed: int, results: dict[str, object]) -> None:
+def save(
+    raw: Path,
+    backbone: str,
+    seed: int,
+    results: dict[str, object],
+    *,
+    how: str = "no training",
+) -> None:
     """Keep the results of one job."""
     path = result_file(raw, backbone, how, seed, list(results)[-1])
-    content = {"backbone": backbone, "how": how, "seed": seed, "results": results}
+    where = f"{date_and_machine()}, {versions('torch')}"
+    content = {"backbone": backbone, "how": how, "seed": seed, "where": where, "results": results}
     write_file(path, json.dumps(content) + "\n")
     print(f"{backbone}, {how}, {seed}, {list(results)[-1]}", flush=True)
 

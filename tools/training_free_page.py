@@ -4,10 +4,10 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from result_page import date_and_machine, versions
 
 from stvit_video.files import write_file
 from stvit_video.report.tables import Column, make_table, markdown_text
@@ -31,20 +31,28 @@ _FAMILIES = {
 
 def write_results(raw: Path, output: Path) -> None:
     """Write training_free.md and training_free.png."""
-    by_backbone = read(raw)
-    parts = [_HEAD.format(conditions=f"{date_and_machine()}. {versions('torch')}.")]
+    jobs = read(raw)
+    by_backbone = join(jobs)
+    parts = [_HEAD]
     for backbone, results in by_backbone.items():
-        parts += [f"## Without training: {backbone}\n", markdown_text(table_of(backbone, results))]
+        where = {job["where"] for job in jobs if job["backbone"] == backbone}
+        table = table_of(backbone, results, "; ".join(sorted(where)))
+        parts += [f"## Without training: {backbone}\n", markdown_text(table)]
     parts += ["## With training: joint, mean\n", markdown_text(trained_table(by_backbone))]
     write_file(output / "training_free.md", "\n".join(parts))
     plot(by_backbone, output / "training_free.png")
 
 
-def read(raw: Path) -> dict[str, Results]:
-    """Join the results of all jobs."""
-    found: dict[str, Results] = {}
+def read(raw: Path) -> list[dict[str, Any]]:
+    """Read all jobs, one a line, in the order of the page."""
     lines = [line for path in sorted(raw.glob("*.json")) for line in path.read_text().splitlines()]
-    for job in sorted(map(json.loads, lines), key=lambda job: ORDER.index(job["backbone"])):
+    return sorted(map(json.loads, lines), key=lambda job: ORDER.index(job["backbone"]))
+
+
+def join(jobs: list[dict[str, Any]]) -> dict[str, Results]:
+    """Sort what was measured by backbone, setting, training and seed."""
+    found: dict[str, Results] = {}
+    for job in jobs:
         of_backbone = found.setdefault(job["backbone"], defaultdict(lambda: defaultdict(dict)))
         for setting, measured in job["results"].items():
             of_backbone[setting][job["how"]][job["seed"]] = measured
@@ -70,7 +78,7 @@ def compare(results: Results, setting: str, how: str) -> list[float]:
     return [macs, *(100 * float(x) for x in (own.mean(), difference.mean(), error, spread))]
 
 
-def table_of(backbone: str, results: Results) -> object:
+def table_of(backbone: str, results: Results, where: str) -> object:
     """All settings of a backbone without training, by what they are and what they cost."""
     rows = []
     dense = compare(results, "dense", "no training")
@@ -91,7 +99,9 @@ def table_of(backbone: str, results: Results) -> object:
         Column(title="error", format=".1f"),
         Column(title="seeds", format=".1f"),
     ]
-    note = f"Means of {seeds} models; `seeds` is the standard deviation of top-1 over them."
+    note = (
+        f"Means of {seeds} models; `seeds` is the standard deviation of top-1 over them. {where}."
+    )
     return make_table(f"Without training: {backbone}", columns, rows, note=note)
 
 
@@ -169,15 +179,15 @@ _COLOURS = {
     "rlt": "#606c38",
 }
 
-_HEAD = """# Semantic tokens without training
+_HEAD = """# What clustering costs a trained model
 
 Written by `tools/training_free.py`; do not edit.
 
 Moving digits over clutter, 40 classes, 144 patch tokens, 7 blocks of width 64
 (`tools/moving_digits.py`); test clips of other writers, on which nothing was chosen. `to dense` is
 the mean paired difference in points, `error` its standard error. Multiply-adds hold the choice of
-centres. `demo` are encoded videos: the dense model and the 400 test videos of `make demo`, one clip
-of each. {conditions}
+centres. `demo` are encoded videos: dense models of `make demo` and its 400 test videos, two clips of
+each.
 
 ![Accuracy without training over multiply-adds](training_free.png)
 """

@@ -39,12 +39,12 @@ def compare_tokens(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     device = tokens.device.type
     is_half = tokens.is_cuda and (tokens.element_size() < 4 or torch.is_autocast_enabled(device))
-    features = torch.empty_like(tokens, dtype=torch.float16 if is_half else torch.float32)
+    dtype = torch.float16 if is_half else torch.float32
+    features = torch.empty(tokens.shape, dtype=dtype, device=tokens.device)
     length = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True, dtype=torch.float32)
     torch.div(tokens, length.clamp(min=1e-12), out=features)  # (B, N, D), one pass over memory
     mean = features.mean(dim=1, dtype=torch.float32).to(features.dtype)
-    has_autocast = torch.amp.is_autocast_available(device)  # not of shapes alone
-    with torch.autocast(device, enabled=False) if has_autocast else nullcontext():
+    with nullcontext() if tokens.is_meta else torch.autocast(device, enabled=False):
         first = (features @ mean[..., None]).squeeze(-1).argmin(dim=1)
         return features @ features.mT, first
 

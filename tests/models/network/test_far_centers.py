@@ -99,7 +99,7 @@ def test_sizes_count(small):
 
 
 @pytest.mark.parametrize("setting", ["5@1", "5@1,layers=1", "5@1,layers=2,use_global=true"])
-def test_a_far_model_trains_exports_and_takes_other_clips(setting):
+def test_a_far_model_trains_exports_compiles_and_takes_other_clips(setting):
     model = create_model("demo_tiny", **CLIP, semantic=setting)
     clip = torch.randn(2, 3, 8, 64, 64)
     model(clip).square().sum().backward()
@@ -108,6 +108,8 @@ def test_a_far_model_trains_exports_and_takes_other_clips(setting):
     with torch.no_grad():
         exported = torch.export.export(model, (clip,)).module()
         torch.testing.assert_close(exported(clip), model(clip))
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(clip), model(clip))
         weights = model.forward_assignments(torch.randn(1, 3, 6, 48, 80))
     assert weights.shape == (1, 5, 3, 6, 10)
     assert (weights.flatten(2).sum(dim=-1) <= 1 + 1e-5).all()
