@@ -98,15 +98,13 @@ def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("setting", ["16@2", "4x1x4@2,centers=far,scope=tube,layers=1"])
-def test_far_centres_compile_to_one_graph(setting, dtype):
+def test_far_centres_are_one_graph(setting, dtype):
     torch.manual_seed(0)
     model = create_model("demo_tiny", semantic=setting).eval().to("cuda", dtype)
     clip = torch.randn(2, 3, 8, 64, 64, device="cuda", dtype=dtype)
-    compiled = torch.compile(model, fullgraph=True)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
     with torch.inference_mode():
-        expected = model(clip)
-        tolerance = 1e-5 if dtype == torch.float32 else 0.05
-        torch.testing.assert_close(compiled(clip), expected, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(compiled(clip), model(clip))
 
 
 def test_far_centres_train_under_autocast():

@@ -1,7 +1,7 @@
 """Draw what semantic tokens are made of on one clip, a row for each setting of the same weights.
 
     .venv/bin/python tools/draw_clusters.py clip.mp4 --checkpoint runs/demo/dense \
-        --settings 4x2x2@2 16@2 --size 128 --stride 8 --output clusters.png
+        --settings 4x2x2@2,centers=grid 16@2 --size 128 --stride 8 --output clusters.png
 
 Any size of clip will do: positions are interpolated, and more patches show finer borders.
 
@@ -70,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("--checkpoint", type=Path, required=True, help="of a dense model")
-    parser.add_argument("--settings", nargs="+", required=True, help="such as 4x2x2@2 16@2")
+    parser.add_argument(
+        "--settings", nargs="+", required=True, help="such as 4x2x2@2,centers=grid 16@2"
+    )
     parser.add_argument("--frames", type=int, help="of the clip; by default those of the model")
     parser.add_argument("--stride", type=int, help="frames of the video from one to the next")
     parser.add_argument("--size", type=int, help="height and width in pixels")

@@ -44,7 +44,7 @@ class MergeStage(nn.Module):
     def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, N, D) -> (B, N/4, 2D)."""
         (merging,) = blocks
-        return TokenSet(*merging(state.tokens, state.grid), size=None)
+        return TokenSet(*merging(state.tokens, state.grid))
 
 
 class WindowedSemanticStage(SemanticStage):

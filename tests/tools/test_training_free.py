@@ -1,0 +1,83 @@
+"""The tools that show what far centres cost, in accuracy and in time."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TOOLS = Path(__file__).parents[2] / "tools"
+FEW = {
+    "joint, mean": ("4x2x2@1", "16@1", "tome:r=24"),
+    "divided": ("4x1x6@1,centers=far,scope=frame",),
+}
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+
+
+@pytest.mark.usefixtures("tools")
+def test_moving_digits_move_and_are_labelled():
+    import moving_digits
+
+    pictures = moving_digits.load_pictures(torch.device("cpu"))
+    assert (len(pictures["train"].digit), len(pictures["test"].digit)) == (1200, 597)
+    clips, labels = moving_digits.draw_clips(pictures["test"], 80, torch.Generator().manual_seed(0))
+    assert clips.shape == (80, 3, 8, 24, 24)
+    assert set(labels.tolist()) <= set(range(40))
+    motion = labels % 4
+    bright = (clips[:, 0] > 1.2).float()
+    for number, (dy, dx) in enumerate(((0, 1), (0, -1), (1, 0), (-1, 0))):
+        own = bright[motion == number]
+        moved = own[:, :-1].roll((dy, dx), dims=(2, 3))
+        assert (moved == own[:, 1:]).float().mean() > 0.99
+        assert (own[:, :-1] == own[:, 1:]).float().mean() < 0.99
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_was_measured_becomes_tables_and_a_plot(tmp_path, monkeypatch):
+    import training_free
+    from training_free_page import compare, join, read, write_results
+
+    monkeypatch.setattr(training_free, "SETTINGS", FEW)
+    options = argparse.Namespace(steps=2, tested=50, device="cpu")
+    for backbone in FEW:
+        for seed in (0, 1):
+            training_free.test_backbone(tmp_path, options, backbone, seed)
+    for seed in (0, 1):
+        for how in ("a tenth", "from scratch"):
+            options.steps = 30
+            training_free.train_further(tmp_path, options, "16@1", seed, how)
+    write_results(tmp_path, tmp_path)
+    page = (tmp_path / "training_free.md").read_text()
+    assert page.index("Without training: joint, mean") < page.index("Without training: divided")
+    assert "| far centres | `16@1` | 17.0 | -75 |" in page
+    assert (tmp_path / "training_free.png").read_bytes()[:4] == b"\x89PNG"
+    results = join(read(tmp_path))["joint, mean"]
+    right = [results["16@1"]["no training"][seed]["right"].count("1") for seed in (0, 1)]
+    macs, top1, *_ = compare(results, "16@1", "no training")
+    assert (round(macs, 1), top1) == (17.0, sum(right))  # of 2 x 50 clips, in %
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_choice_of_centres_is_timed_beside_whole_models(tmp_path, monkeypatch):
+    import benchmark_centers
+
+    words = ["--models", "demo_tiny", "demo_tiny:8@2", "--batch_size", "1", "--rounds", "2"]
+    words += ["--centers", "8", "--compile", "off", "--device", "cpu", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmark_centers.py", *words])
+    benchmark_centers.main()
+    lines = (tmp_path / "centers_speed.md").read_text().splitlines()
+    rows = [[c.strip() for c in x.strip("|").split("|")] for x in lines if x.startswith("| ")][2:]
+    assert [row[0] for row in rows] == [
+        "demo_tiny",
+        "demo_tiny:8@2",
+        "compare all tokens",
+        "compare, choose 8",
+        "compare, choose 8, average",
+    ]
+    assert (rows[0][4], rows[2][2]) == ("100.0", "-")
+    assert all(float(row[3]) > 0 for row in rows)
