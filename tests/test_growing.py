@@ -79,7 +79,7 @@ def test_a_family_is_its_rows_and_its_names_of_weights(monkeypatch, tmp_path):
     clip = torch.randn(2, 3, 4, 32, 32)
     again = stvit_video.create_model("half_tiny", pretrained=path, **SMALL).eval()
     assert torch.equal(again(clip), model(clip))
-    clustered = stvit_video.sparsify(model, "2x2x2@1")
+    clustered = stvit_video.sparsify(model, "2x2x2@1,centers=grid")
     assert clustered.forward_features(clip).shape == (2, 96, 2, 2, 2)
     assert type(clustered.blocks[5]) is HalfBlock
 

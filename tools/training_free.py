@@ -5,8 +5,8 @@
     python tools/training_free.py --raw RAW --only_write   # the page again, from what was measured
 
 Dense models of four kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
-method then reduces the tokens of the same weights, and all are tested on the same clips, which
-nothing was chosen on. Some settings are trained, too: for a tenth of the dense training from the
+method then reduces the tokens of the same weights, and all are tested on the same clips.
+Some settings are trained, too: for a tenth of the dense training from the
 dense weights, and from scratch. Writes docs/results/training_free.md and its plot.
 """
 

@@ -184,10 +184,10 @@ _HEAD = """# What clustering costs a trained model
 Written by `tools/training_free.py`; do not edit.
 
 Moving digits over clutter, 40 classes, 144 patch tokens, 7 blocks of width 64
-(`tools/moving_digits.py`); test clips of other writers, on which nothing was chosen. `to dense` is
-the mean paired difference in points, `error` its standard error. Multiply-adds hold the choice of
-centres. `demo` are encoded videos: dense models of `make demo` and its 400 test videos, two clips
-of each.
+(`tools/moving_digits.py`); test clips of other writers. No setting was chosen on them; that far
+centres of frames and tubes cluster places was, after a first run. `to dense` is the mean paired
+difference in points, `error` its standard error. Multiply-adds hold the choice of centres. `demo`
+are encoded videos: dense models of `make demo` and its 400 test videos, two clips of each.
 
 ![Accuracy without training over multiply-adds](training_free.png)
 """
