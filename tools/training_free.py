@@ -15,8 +15,8 @@ import dataclasses
 import itertools
 import json
 import multiprocessing
+import re
 import tempfile
-import zlib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from training_free_page import write_results
 
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
-from stvit_video.errors import ConfigError
 from stvit_video.files import write_file
 from stvit_video.measure.flops import count_flops
 from stvit_video.models import registry
@@ -247,11 +246,7 @@ def judge(
 ) -> dict[str, object]:
     """Return multiply-adds of a clip, and which labels are answered right by their clips."""
     device, (clips, labels) = torch.device(options.device), tested
-    model.eval().cpu()
-    try:
-        macs = count_flops(model, clips[:1]).macs
-    except ConfigError:
-        macs = 0
+    macs = count_flops(model.eval().cpu(), clips[:1]).macs
     model.to(device)
     logits = torch.cat([model(part.to(device)).float().cpu() for part in clips.split(100)])
     scores = logits.softmax(dim=1).view(len(labels), -1, logits.shape[1]).mean(dim=1)
@@ -271,7 +266,7 @@ def result_file(raw: Path, backbone: str, how: str, seed: int, last_setting: str
 
 def slug(text: str) -> str:
     """Name a file after a text."""
-    return f"{text.split(',')[0].replace(' ', '_')}_{zlib.crc32(text.encode()):08x}"
+    return re.sub(r"\W+", "_", text)
 
 
 def save(

@@ -85,9 +85,9 @@ def table_of(backbone: str, results: Results, where: str) -> object:
     for setting in results:
         if "no training" in results[setting]:
             macs, *figures = compare(results, setting, "no training")
-            saved = 100 * (macs / dense[0] - 1) if macs else None
-            rows.append([family(setting), f"`{setting}`", macs or None, saved, *figures])
-    rows.sort(key=lambda row: (row[0] != "dense", row[0], -(row[2] or 0)))
+            saved = 100 * (macs / dense[0] - 1)
+            rows.append([family(setting), f"`{setting}`", macs, saved, *figures])
+    rows.sort(key=lambda row: (row[0] != "dense", row[0], -row[2]))
     seeds = len(results["dense"]["no training"])
     columns: list[Column | str] = [
         "method",
@@ -147,8 +147,7 @@ def plot(by_backbone: dict[str, Results], path: Path) -> None:
         for setting in results:
             if setting != "dense" and "no training" in results[setting]:
                 macs, _, difference, error, _ = compare(results, setting, "no training")
-                if macs:
-                    points[family(setting)].append((100 * (macs / dense - 1), difference, error))
+                points[family(setting)].append((100 * (macs / dense - 1), difference, error))
         for name in sorted(points):
             x, y, error_bars = zip(*sorted(points[name]), strict=True)
             is_ours = name == "far centres"

@@ -84,7 +84,10 @@ def score_videos(
     `advance` is told after every batch how many videos it held. The model is left in eval mode.
     """
     model.eval().to(device)
-    run: Callable[[Tensor], Tensor] = lambda clips: model(normalize_clip(clips, preprocessing))  # noqa: E731
+
+    def run(clips: Tensor) -> Tensor:
+        return model(normalize_clip(clips, preprocessing))
+
     logits, video_index, labels, failures = [], [], [], []
     for batch, made, _ in run_batches(run, loader, device=device, batch_size=batch_size):
         logits += [made] if len(made) else []

@@ -196,6 +196,12 @@ def test_words_without_centres_get_those_that_need_no_training(name, setting):
     assert [str(unit) for unit in parse_semantic("2x3x3@4", defaults=defaults)] == [setting]
 
 
+def test_a_setting_that_is_no_word_stays_as_it_is():
+    (setting,) = parse_semantic("2x2x2@2")
+    model = sparsify(create_model("demo_tiny"), setting)
+    assert model.recipe.options.semantic == (setting,)
+
+
 @pytest.mark.parametrize("name", ["timesformer_base_patch16_224", "vivit_base_fdp_patch16x2_224"])
 def test_attention_along_time_keeps_time_steps(name):
     with pytest.raises(ConfigError) as caught:

@@ -85,7 +85,7 @@ class VideoModel(nn.Module):
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
-        return self.run_stages(TokenSet(*self.embed(clip), size=None))
+        return self.run_stages(TokenSet(*self.embed(clip)))
 
     def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
@@ -125,7 +125,7 @@ class VideoModel(nn.Module):
         Raises:
             ConfigError: the model has no semantic tokens.
         """
-        state = TokenSet(*self.embed(clip), size=None)
+        state = TokenSet(*self.embed(clip))
         return self.assign_tokens(state).unflatten(2, tuple(state.grid))
 
     def assign_tokens(self, state: TokenSet) -> Tensor:

@@ -46,7 +46,11 @@ def cluster_tokens(tokens: Tensor, grid: Grid, *, num_regions: int, num_centers:
 
 
 def _average(tokens: Tensor, nearest: Tensor, num_clusters: int) -> tuple[Tensor, Tensor]:
-    """Return means (B, S, D) and sizes (B, S, 1), by one matrix product and in any order alike."""
+    """Return means (B, S, D) and sizes (B, S, 1).
+
+    By a matrix product, which adds up large clusters in float32 and always in the same order, where
+    scattered sums (`reducers.reducer.merge_clusters`) would not.
+    """
     one = torch.ones(1, device=tokens.device).expand(nearest.shape)
     size = one.new_zeros(len(nearest), num_clusters).scatter_add(1, nearest, one)[..., None]
     means = _weights(nearest, (1 / size).to(tokens.dtype)) @ tokens

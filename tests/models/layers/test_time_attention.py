@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -61,7 +57,7 @@ def test_every_place_reads_its_own_frames_only(size):
     torch.testing.assert_close(attend_in_time(qkv, size[1]), reference(qkv, size[1]))
 
 
-def test_the_kernel_and_its_gradient_agree_with_the_loop(tmp_path):
+def test_the_kernel_and_its_gradient_agree_with_the_loop(tmp_path, run_code):
     cases = []
     for size in SIZES:
         qkv = some_heads(*size, torch.float16)
@@ -72,26 +68,14 @@ def test_the_kernel_and_its_gradient_agree_with_the_loop(tmp_path):
         case = {"qkv": qkv, "of_out": of_out, "frames": size[1]}
         cases.append((case, out.detach(), wanted.grad))
     torch.save([case for case, _, _ in cases], tmp_path / "cases")
-    subprocess.run(
-        [sys.executable, "-c", INTERPRETED, str(tmp_path / "cases")],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=True,
-    )
+    run_code(INTERPRETED, tmp_path / "cases", TRITON_INTERPRET=1)
     for saved, (_, out, gradient) in zip(torch.load(tmp_path / "cases"), cases, strict=True):
         assert distance(saved["out"], out) < 1e-3
         assert distance(saved["gradient"], gradient) < 1e-3
 
 
-def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED],
-        env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "True True\n" * 4
+def test_the_kernels_compile_for_gpus_that_are_not_here(tmp_path, run_code):
+    assert run_code(COMPILED, TRITON_CACHE_DIR=tmp_path) == "True True\n" * 4
 
 
 @pytest.mark.gpu

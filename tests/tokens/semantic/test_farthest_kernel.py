@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -44,32 +40,20 @@ def clip_tokens(b, n):
     return tokens
 
 
-def test_the_kernel_chooses_as_the_plain_path_does(tmp_path):
+def test_the_kernel_chooses_as_the_plain_path_does(tmp_path, run_code):
     cases = []
     for b, n, count in SIZES:
         similarity, first = compare_tokens(clip_tokens(b, n))
         cases.append({"similarity": similarity.half(), "first": first, "count": count})
     torch.save(cases, tmp_path / "cases")
-    subprocess.run(
-        [sys.executable, "-c", INTERPRETED, str(tmp_path / "cases")],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=True,
-    )
+    run_code(INTERPRETED, tmp_path / "cases", TRITON_INTERPRET=1)
     for case in torch.load(tmp_path / "cases"):
         wanted = choose_farthest(case["similarity"], case["first"], case["count"])
         assert torch.equal(case["nearest"], wanted)
 
 
-def test_the_kernel_compiles_for_gpus_that_are_not_here(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED],
-        env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "True\n" * 2
+def test_the_kernel_compiles_for_gpus_that_are_not_here(tmp_path, run_code):
+    assert run_code(COMPILED, TRITON_CACHE_DIR=tmp_path) == "True\n" * 2
 
 
 @pytest.mark.gpu

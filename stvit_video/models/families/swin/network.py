@@ -21,7 +21,7 @@ class SwinTransformer(VideoModel):
 
         What each stage gives before it is merged; the last one is normed, as `forward_features`.
         """
-        state = TokenSet(*self.embed(clip), size=None)
+        state = TokenSet(*self.embed(clip))
         levels = []
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             if isinstance(stage, MergeStage):
@@ -45,7 +45,7 @@ class SwinTransformer(VideoModel):
         Raises:
             ConfigError: the model has no semantic tokens.
         """
-        state = TokenSet(*self.embed(clip), size=None)
+        state = TokenSet(*self.embed(clip))
         return self.assign_tokens(state).unflatten(2, stage_grid(state.grid, 2))
 
     def token_counts(self, clip_size: tuple[int, int, int] | None = None) -> dict[str, int | None]:
