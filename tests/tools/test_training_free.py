@@ -63,6 +63,22 @@ def test_what_was_measured_becomes_tables_and_a_plot(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("tools")
+def test_differences_to_dense_are_paired():
+    from training_free_page import compare
+
+    def seeds(*rights):
+        measured = {i: {"macs": 2e6, "right": right} for i, right in enumerate(rights)}
+        return {"no training": measured}
+
+    results = {"dense": seeds("1110", "1100"), "16@1": seeds("1100", "0100")}
+    macs, top1, difference, error, spread = compare(results, "16@1", "no training")
+    assert (macs, top1, difference) == (2, 37.5, -25)
+    # of each clip, mean over seeds: -1/2, 0, -1/2, 0
+    assert error == pytest.approx(100 * (0.25 / 3) ** 0.5 / 2)
+    assert spread == pytest.approx(100 * 0.25 / 2**0.5)
+
+
+@pytest.mark.usefixtures("tools")
 def test_the_choice_of_centres_is_timed_beside_whole_models(tmp_path, monkeypatch):
     import benchmark_centers
 

@@ -145,7 +145,7 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
         ConfigError: naming the setting, the value and what would fit.
     """
     is_recovered = setting.until is not None and setting.recovery == "attention"
-    needed = setting.layers + int(is_recovered)
+    needed = max(setting.layers + int(is_recovered), int(setting.until is not None))
     stop = depth if setting.until is None else setting.until
     if setting.after < start:
         raise ConfigError(
@@ -157,7 +157,7 @@ def check_setting(setting: SemanticConfig, *, depth: int, start: int, grid: Grid
             f"semantic setting {setting} recovers in block {stop}, but the model has {depth}"
         )
     if setting.after + needed > stop:
-        needs = f" and needs {needed} blocks" if needed else ""
+        needs = f" and needs {needed} block{'s' * (needed > 1)}" if needed else ""
         raise ConfigError(
             f"semantic setting {setting} begins after block {setting.after}{needs}, but ends with"
             f" block {stop};"

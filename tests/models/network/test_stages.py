@@ -34,3 +34,22 @@ def test_a_setting_without_room_is_told_what_fits(text, advice):
     if "choose 4" in advice:
         for fitting in advice.split("choose ")[1].split(" or "):
             plan_stages(parse_semantic(fitting), depth=6, dim=8, grid=Grid(4, 2, 3))
+
+
+def test_recovery_without_a_block_needs_one_less_but_not_none():
+    def plan(text):
+        return plan_stages(parse_semantic(text), depth=6, dim=8, grid=Grid(4, 2, 3))
+
+    assert [run.blocks for run in plan("5@2-3,layers=1,recovery=nearest")] == [
+        range(2),
+        range(2, 3),
+        range(3, 6),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        plan("5@2-3,layers=1")
+    assert str(caught.value).split(" and ")[1].startswith("needs 2 blocks, but ends with block 3;")
+    with pytest.raises(ConfigError) as caught:
+        plan("5@3-3,recovery=nearest")
+    assert str(caught.value).split(" and ")[1] == (
+        "needs 1 block, but ends with block 3; choose a block from 0 to 2 or 5@3-4,recovery=nearest"
+    )

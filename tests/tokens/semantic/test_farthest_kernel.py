@@ -41,9 +41,10 @@ def clip_tokens(b, n):
 
 
 def test_the_kernel_chooses_as_the_plain_path_does(tmp_path, run_code):
+    lonely = torch.cat([-torch.ones(2, 1, 8), 1 + 0.1 * clip_tokens(2, 49)], dim=1)
     cases = []
-    for b, n, count in SIZES:
-        similarity, first = compare_tokens(clip_tokens(b, n))
+    for tokens, count in [*((clip_tokens(b, n), count) for b, n, count in SIZES), (lonely, 20)]:
+        similarity, first = compare_tokens(tokens)
         cases.append({"similarity": similarity.half(), "first": first, "count": count})
     torch.save(cases, tmp_path / "cases")
     run_code(INTERPRETED, tmp_path / "cases", TRITON_INTERPRET=1)
