@@ -300,7 +300,7 @@ def conditions(options: argparse.Namespace, files: dict[str, Records]) -> dict[s
         "seconds": options.seconds,
         "kilobytes_per_video": sizes,
         "bytes_per_clip": bytes_per_clip(files),
-        "versions": {name: version(name) for name in ("torch", "av", "decord", "torchdata")},
+        "versions": {name: version(name) for name in ("torch", "av", "decord")},
     }
 
 

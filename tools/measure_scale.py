@@ -237,7 +237,7 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
         "processor": f"{os.cpu_count()} cores, {platform.machine()}",
         "items": options.items,
         "remark": options.remark,
-        "versions": {name: version(name) for name in ("torch", "torchdata", "pyarrow")},
+        "versions": {name: version(name) for name in ("torch", "pyarrow")},
     }
 
 

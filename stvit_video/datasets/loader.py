@@ -3,28 +3,29 @@
 Legend: B clips in a batch, T H W frames and pixels, C colours.
 """
 
+import itertools
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch.utils.data import Dataset, Sampler
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stvit_video.datasets.batches import Batch, Delivery, Packing
 from stvit_video.datasets.clips import Item, NamedFiles, VideoDataset
-from stvit_video.datasets.sampler import EpochSampler, FileSampler, ItemKey
+from stvit_video.datasets.sampler import EpochSampler, FileSampler, ItemKey, Place
 from stvit_video.datasets.worker_death import noticing_dead_workers
-from stvit_video.errors import ConfigError, DatasetError, WorkerDiedError
+from stvit_video.errors import DatasetError, WorkerDiedError
 
 
-class VideoLoader(StatefulDataLoader):
+class VideoLoader(DataLoader[Any]):
     """A data loader that measures how long its user waits for data.
 
-    `state_dict()` and `load_state_dict()` save and restore the place inside an epoch.
+    `state_dict()` and `load_state_dict()` save and restore the place inside an epoch. The place is
+    the number of items that all processes were served, so that another number of workers or
+    processes, or another batch size, goes on behind them.
     """
 
     waited_seconds: float = 0.0
@@ -33,35 +34,27 @@ class VideoLoader(StatefulDataLoader):
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
     delivery: Delivery
     """Makes batches of what the workers pack."""
+    place = Place(0, 0)
+    """Behind the batch that was served last."""
     _iterator: Any
     """Of the parent class: it holds the workers."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the place in the epoch; before the first iteration this starts the workers."""
-        with noticing_dead_workers(self.num_workers, self._workers):
-            return super().state_dict()
+    def state_dict(self) -> dict[str, int]:
+        """Return the place in the epoch, that of the last batch included."""
+        return self.place._asdict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Return to a place in an epoch."""
+        self.place = Place(**state)
+        assert isinstance(self.sampler, EpochSampler)
+        self.sampler.go_to(self.place)
 
     def on(self, device: torch.device | None) -> Self:
         """Serve batches on a device, which finishes clips that workers left as planes."""
         self.delivery = Delivery(device or torch.device("cpu"))
         return self
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Return to a place in an epoch.
-
-        Raises:
-            ConfigError: the place was saved with another number of workers.
-        """
-        snapshot = state.get("_snapshot")
-        saved = snapshot["_main_snapshot"]["_num_workers"] if snapshot else 0
-        if state and saved != self.num_workers:
-            raise ConfigError(
-                f"num_workers ({self.num_workers}) must be {saved}, as it was when the place in"
-                " the epoch was saved"
-            )
-        super().load_state_dict(state)
-
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # its own is a class
         """Serve one pass.
 
         Raises:
@@ -70,12 +63,19 @@ class VideoLoader(StatefulDataLoader):
         """
         self.waited_seconds = 0.0
         start = time.perf_counter()
-        for batch in self._batches():
+        for place, batch in zip(self._places(), self._batches()):  # noqa: B905 one has no end
+            self.place = place
             self.waited_seconds += time.perf_counter() - start
             if batch.failures and self.raises:
                 raise batch.failures[0].error
             yield batch
             start = time.perf_counter()
+
+    def _places(self) -> Iterator[Place]:
+        if isinstance(self.sampler, EpochSampler):
+            assert self.batch_size is not None
+            yield from self.sampler.places(self.batch_size, drop_last=self.drop_last)
+        yield from itertools.repeat(self.place)
 
     def _batches(self) -> Iterator[Batch]:
         self.delivery.release_memory()  # of a pass that was broken off
@@ -167,21 +167,20 @@ def _make_loader(
     drop_last: bool = False,
     start_method: str | None = None,
 ) -> VideoLoader:
-    with warnings.catch_warnings():  # torchdata 0.11 calls what torch 2.11 deprecated
-        warnings.filterwarnings("ignore", "'set_vital' is deprecated", UserWarning)
-        loader = VideoLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=num_workers,
-            collate_fn=Packing(prefetch_batches + 2),
-            pin_memory=torch.cuda.is_available(),
-            drop_last=drop_last,
-            worker_init_fn=_use_one_thread,
-            prefetch_factor=prefetch_batches if num_workers else None,
-            multiprocessing_context=start_method if num_workers else None,
-            persistent_workers=num_workers > 0,
-        )
+    loader = VideoLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=Packing(prefetch_batches + 2),
+        pin_memory=torch.cuda.is_available(),
+        drop_last=drop_last,
+        worker_init_fn=_use_one_thread,
+        prefetch_factor=prefetch_batches if num_workers else None,
+        multiprocessing_context=start_method if num_workers else None,
+        persistent_workers=num_workers > 0,
+        generator=torch.Generator(),  # items have their own seeds: draw none from the global one
+    )
     return loader.on(None)
 
 

@@ -34,6 +34,15 @@ class FileKey(NamedTuple):
     path: str | Path
 
 
+class Place(NamedTuple):
+    """How far a training is, whatever the number of processes and the size of a batch."""
+
+    epoch: int
+    """Counted from 0."""
+    served: int
+    """Items of this epoch that all processes together were served."""
+
+
 class FileSampler(Sampler[FileKey]):
     """Names files as they come, once; there may be no end of them."""
 
@@ -60,10 +69,15 @@ class EpochSampler(Sampler[ItemKey]):
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
+        self.served = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration serves; by default, the one after the last."""
         self.epoch = epoch
+
+    def go_to(self, place: Place) -> None:
+        """Let the next iteration serve the rest of an epoch."""
+        self.epoch, self.served = place
 
     def __len__(self) -> int:
         rank, num_processes = _rank_and_size()
@@ -76,55 +90,37 @@ class EpochSampler(Sampler[ItemKey]):
         return self.num_items // num_processes
 
     def __iter__(self) -> Iterator[ItemKey]:
-        return EpochKeys(self)
+        epoch, served, self.served = self.epoch, self.served, 0
+        for item in self.order(epoch, served=served):  # of 10 million items, the order alone
+            yield self.key(int(item), epoch)
+        self.epoch = max(self.epoch, epoch + 1)  # the user may have chosen a later one
 
-    def order(self, epoch: int) -> Tensor:
-        """Return the items of this process in `epoch`, in order: int64 (I,)."""
+    def places(self, batch_size: int, *, drop_last: bool) -> Iterator[Place]:
+        """Yield the place behind each batch of the next iteration; at its end, the next epoch."""
+        epoch, served = self.epoch, self.served
+        num_processes = _rank_and_size()[1]
+        left = (self.num_items - served) // num_processes if self.shuffle else len(self)
+        num_batches = left // batch_size if drop_last else -(-left // batch_size)
+        for number in range(1, num_batches):
+            yield Place(epoch, served + number * batch_size * num_processes)
+        yield Place(epoch + 1, 0)
+
+    def order(self, epoch: int, *, served: int = 0) -> Tensor:
+        """Return the items of this process in `epoch`, in order: int64 (I,).
+
+        Those that all processes together were `served` are left out.
+        """
         rank, num_processes = _rank_and_size()
-        num_mine = len(self)
         if not self.shuffle:
-            return torch.arange(rank, self.num_items, num_processes)
+            return torch.arange(served + rank, self.num_items, num_processes)
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        order = torch.randperm(self.num_items, generator=generator)
+        order = torch.randperm(self.num_items, generator=generator)[served:]
+        num_mine = len(order) // num_processes
         return order[rank::num_processes][:num_mine].clone()  # keeps no other process's share
 
     def key(self, item: int, epoch: int) -> ItemKey:
         """Return the key of an item in `epoch`; without `shuffle` it is that of every epoch."""
         return ItemKey(item, mix_seed(self.seed, epoch if self.shuffle else 0, item))
-
-
-class EpochKeys(Iterator[ItemKey]):
-    """The keys of one epoch, with a place in it that can be saved and returned to.
-
-    Each key is made when it is asked for: of 10 million items, the order alone is kept.
-    """
-
-    def __init__(self, sampler: EpochSampler) -> None:
-        self.sampler = sampler
-        self.epoch = sampler.epoch
-        self.served = 0
-        self.order = sampler.order(self.epoch)  # (I,)
-
-    def __next__(self) -> ItemKey:
-        if self.served >= len(self.order):
-            self._go_to_epoch(self.epoch + 1)
-            raise StopIteration
-        self.served += 1
-        return self.sampler.key(int(self.order[self.served - 1]), self.epoch)
-
-    def state_dict(self) -> dict[str, int]:
-        """Return the place: epoch, and items of this process that were served."""
-        return {"epoch": self.epoch, "served": self.served}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Return to a place; the sampler goes on with the epoch after it."""
-        self.epoch, self.served = state["epoch"], state["served"]
-        self.order = self.sampler.order(self.epoch)
-        self._go_to_epoch(self.epoch + (self.served >= len(self.order)))
-
-    def _go_to_epoch(self, epoch: int) -> None:
-        """Never back: the user may have chosen a later one."""
-        self.sampler.set_epoch(max(self.sampler.epoch, epoch))
 
 
 def _rank_and_size() -> tuple[int, int]:

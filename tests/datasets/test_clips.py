@@ -11,7 +11,7 @@ from stvit_video.datasets.clips import FailedVideo, VideoDataset
 from stvit_video.datasets.loader import build_loader
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.sampler import ItemKey
-from stvit_video.errors import ConfigError, DatasetError, VideoDecodeError
+from stvit_video.errors import DatasetError, VideoDecodeError
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 from stvit_video.video.sampling.scheme import SamplingScheme
 
@@ -227,17 +227,19 @@ def test_the_epoch_after_a_resumed_one_is_the_next(three_videos):
             assert [b.video_index.tolist() for b in resumed] == epochs[2]
 
 
-def test_a_place_in_an_epoch_belongs_to_its_number_of_workers(three_videos):
-    build = functools.partial(
-        build_loader, _dataset(three_videos), batch_size=1, shuffle=True, seed=3
-    )
-    loader = build(num_workers=2)
-    next(iter(loader))
-    with pytest.raises(ConfigError) as error:
-        build(num_workers=0).load_state_dict(loader.state_dict())
-    assert str(error.value) == (
-        "num_workers (0) must be 2, as it was when the place in the epoch was saved"
-    )
+def test_a_place_in_an_epoch_serves_other_batches_and_workers(three_videos):
+    dataset = _dataset(three_videos * 4)
+    build = functools.partial(build_loader, dataset, shuffle=True, seed=3)
+    loader = build(batch_size=2, num_workers=2)
+    whole = [i for batch in loader for i in batch.video_index.tolist()]
+    loader = build(batch_size=2, num_workers=2)
+    batches = iter(loader)
+    first = [i for _ in range(2) for i in next(batches).video_index.tolist()]
+    assert loader.state_dict() == {"epoch": 0, "served": 4}
+    resumed = build(batch_size=5, num_workers=0, drop_last=True)
+    resumed.load_state_dict(loader.state_dict())
+    assert [first, *[b.video_index.tolist() for b in resumed]] == [whole[:4], whole[4:9]]
+    assert resumed.state_dict() == {"epoch": 1, "served": 0}
 
 
 def test_random_clips_of_a_file_made_for_their_stride_start_at_its_references(numbered_video):
