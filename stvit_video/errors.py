@@ -29,6 +29,10 @@ class WriteError(StvitVideoError, OSError):
     """A file or a folder that cannot be written: no right to, no room, not a folder."""
 
 
+class TrainingError(StvitVideoError, ArithmeticError):
+    """A training that cannot go on: its loss is no number."""
+
+
 class WorkerDiedError(StvitVideoError, RuntimeError):
     """A process that prepares batches has died: killed by the system, or by what it decoded."""
 

@@ -32,7 +32,8 @@ def train_(
         views: Views of each video that `evaluate` and `predict` take where nothing else is said.
         optimizer: How fast it learns.
         train: How long and on what.
-        output_dir: Run folder, for the model, the settings, the metrics and a file to resume from.
+        output_dir: Run folder, for the model, the settings, the metrics and checkpoints; the same
+            command again goes on from the newest.
         json: Write the metrics here as well; `-` is standard output.
     """
     from stvit_video.report.json_file import result_console, write_json

@@ -71,10 +71,18 @@ class VideoLoader(DataLoader[Any]):
             yield batch
             start = time.perf_counter()
 
+    def num_batches_left(self) -> int:
+        """Return how many batches the next iteration serves."""
+        return sum(1 for _ in self._places_left())
+
+    def _places_left(self) -> Iterator[Place]:
+        assert isinstance(self.sampler, EpochSampler)
+        assert self.batch_size is not None
+        return self.sampler.places(self.batch_size, drop_last=self.drop_last)
+
     def _places(self) -> Iterator[Place]:
         if isinstance(self.sampler, EpochSampler):
-            assert self.batch_size is not None
-            yield from self.sampler.places(self.batch_size, drop_last=self.drop_last)
+            yield from self._places_left()
         yield from itertools.repeat(self.place)
 
     def _batches(self) -> Iterator[Batch]:

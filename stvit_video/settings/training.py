@@ -65,8 +65,15 @@ class TrainConfig:
     """GPUs of this machine, gradients averaged over them; `auto` takes all, or the CPU."""
     seed: Seed = 0
     """Of weights, order, clips and augmentation."""
-    resume: bool = False
-    """Go on from `last.ckpt` in the run folder."""
+    num_nodes: Count = 1
+    """Machines that train together, each started by torchrun or SLURM."""
+    resume: bool | Literal["auto"] = "auto"
+    """Go on from the newest checkpoint of the run folder: `auto` where there is one; true insists
+    on it, false on a new run."""
+    checkpoint_minutes: Positive = 10.0
+    """Time between checkpoints; there is one after each epoch, too."""
+    keep_checkpoints: Count = 2
+    """How many of them are kept, the newest."""
 
     def __post_init__(self) -> None:
         check_settings("train", self)

@@ -9,6 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stvit_video.training.classifier import VideoClassifier
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochReport:
@@ -19,7 +21,7 @@ class EpochReport:
     step: int
     """Steps of the optimiser so far."""
     lr: float
-    """Learning rate after the last step."""
+    """Highest learning rate of its last step."""
     train_loss: float
     """Mean over the clips of the epoch."""
     val_top1: float | None
@@ -48,6 +50,10 @@ class ProgressDisplay(NamedTuple):
     if_waiting: str = ""
     """What to do where training waits much for data."""
 
+    def tell(self, line: str) -> None:
+        """Print a line."""
+        self.console.print(line, soft_wrap=True, markup=False)
+
 
 MUCH_WAITING = 0.2
 """Share of the training time from which on a user is told."""
@@ -61,10 +67,13 @@ class EpochLog(Callback):
         self.epochs: list[EpochReport] = []
         self.start = self.epoch_start = time.perf_counter()
         self.train_seconds = 0.0
+        self.before: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self.start = time.perf_counter() - (self.epochs[-1].elapsed_seconds if self.epochs else 0)
+        """Start the clocks; an epoch that is taken up in its middle is not begun again."""
+        elapsed, in_epoch, _ = self.before
+        self.start = time.perf_counter() - elapsed
+        self.epoch_start = time.perf_counter() - in_epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the epoch."""
@@ -76,6 +85,7 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the report of this epoch; Lightning calls this after validation."""
+        assert isinstance(pl_module, VideoClassifier)
         now = time.perf_counter()
         metrics = trainer.callback_metrics
         val_top1 = metrics.get("val_top1")
@@ -84,16 +94,38 @@ class EpochLog(Callback):
                 epoch=trainer.current_epoch + 1,
                 step=trainer.global_step,
                 lr=max(group["lr"] for group in trainer.optimizers[0].param_groups),
-                train_loss=float(metrics.get("train_loss", float("nan"))),
+                train_loss=pl_module.epoch_mean.take(pl_module.device),
                 val_top1=None if val_top1 is None else float(val_top1),
                 elapsed_seconds=now - self.start,
                 train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,
-                data_wait_seconds=float(getattr(trainer.train_dataloader, "waited_seconds", 0.0)),
+                data_wait_seconds=self.waited(trainer),
                 num_failed=len(getattr(pl_module, "failures", ())),
             )
         )
+        self.before = (now - self.start, 0.0, 0.0)
         if trainer.is_global_zero:
             self.write(self.epochs)
+
+    def waited(self, trainer: Trainer) -> float:
+        """Seconds of this epoch in which the device waited for batches."""
+        return self.before[2] + float(getattr(trainer.train_dataloader, "waited_seconds", 0.0))
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the clocks."""
+        now = time.perf_counter()
+        in_epoch = (now - self.epoch_start, self.waited(trainer))
+        checkpoint["clocks"] = (
+            now - self.start,
+            *((0.0, 0.0) if trainer.is_last_batch else in_epoch),
+        )
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take up the clocks."""
+        self.before = tuple(checkpoint["clocks"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: the epochs so far."""
@@ -167,14 +199,14 @@ class TrainingProgress(Callback):
         """Move the bar."""
         if self.bar is not None:
             passed = time.perf_counter() - self.epoch_log.epoch_start
-            waited = float(getattr(trainer.train_dataloader, "waited_seconds", 0.0))
+            waited = self.epoch_log.waited(trainer)
             state = f"{self.state}{_waiting(waited / passed)}"
             self.bar.update(self.task, completed=trainer.global_step, state=state)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell loss, accuracy and waiting."""
         metrics = trainer.callback_metrics
-        state = f"loss {float(metrics.get('train_loss', float('nan'))):.3f}"
+        state = f"loss {self.epoch_log.epochs[-1].train_loss:.3f}"
         if "val_top1" in metrics:
             state += f"  val top-1 {100 * float(metrics['val_top1']):.1f} %"
         self.state = f"{state}  "

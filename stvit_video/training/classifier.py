@@ -3,22 +3,25 @@
 Legend: B views in a batch, C colours, T H W frames and pixels, K classes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.optim import AdamW
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import OptimizerConfig
-from stvit_video.training.optimizer import build_optimizer, build_schedule
+from stvit_video.training.losses import EpochMean, LossWatch
+from stvit_video.training.optimizer import Schedule, build_optimizer
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
-from stvit_video.video.seeded import mix_seed
+from stvit_video.video.seeded import mix_seed, seeded
 
 
 class VideoClassifier(LightningModule):
@@ -34,6 +37,7 @@ class VideoClassifier(LightningModule):
         optimizer: OptimizerConfig,
         augment: BatchTransform,
         max_failed_share: float = 0.01,
+        name_video: Callable[[int], str] = "video {}".format,
     ) -> None:
         super().__init__()
         self.model = model
@@ -44,6 +48,9 @@ class VideoClassifier(LightningModule):
         self.max_failed_share = max_failed_share
         self.failures: dict[int, str] = {}
         self.val_failures: dict[int, str] = {}
+        self.epoch_mean = EpochMean()
+        self.losses = LossWatch(name_video)
+        self.schedule: Schedule | None = None
         self.val_top1 = MulticlassAccuracy(num_classes=num_classes, average="micro")
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -53,17 +60,31 @@ class VideoClassifier(LightningModule):
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch: a scalar."""
         self._count_failures(batch.failures)
+        self._set_rates(batch_index)
         if not len(batch.label):  # keep step with the other processes
             return torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
         seed = mix_seed(
             torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
         )
         clip, target = self.augment(batch.clip, batch.label, seed=seed)
-        logits = self.model(clip)  # (B, K)
+        with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
+            if clip.is_cuda:
+                torch.cuda.manual_seed(seed)
+            logits = self.model(clip)  # (B, K)
         smoothing = self.augment.augmentation.label_smoothing
         loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(logits))
+        self.epoch_mean.add(loss, len(logits))
+        self.losses.add(
+            loss,
+            step=self.global_step + 1,
+            epoch=self.current_epoch + 1,
+            videos=batch.video_index.tolist(),
+        )
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """See that no loss was left unlooked at."""
+        self.losses.check()
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Count right answers on one view of each video that decodes."""
@@ -72,20 +93,42 @@ class VideoClassifier(LightningModule):
             self.val_top1.update(self(batch.clip), batch.label)
         self.log("val_top1", self.val_top1, batch_size=len(batch.label))
 
-    def configure_optimizers(self) -> Any:
-        """Return AdamW and its schedule, stepped after every step."""
+    def configure_optimizers(self) -> AdamW:
+        """Return AdamW; its rates are set ahead of every step."""
         optimizer = build_optimizer(self.model, self.optimizer_settings)
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(
-            optimizer,
-            self.optimizer_settings,
-            num_steps=num_steps,
-            steps_per_epoch=num_steps / (self.trainer.max_epochs or 1),
+        self.schedule = Schedule(optimizer, self.optimizer_settings)
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """Lay out the schedule: the steps of an epoch are known only where all processes are."""
+        batches, accumulate = (
+            self.trainer.num_training_batches,
+            self.trainer.accumulate_grad_batches,
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        assert self.schedule is not None
+        self.schedule.lay_out(
+            steps_per_epoch=-(-int(batches) // accumulate), num_epochs=self.trainer.max_epochs or 1
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the rest of the epoch needs, and the videos that failed."""
+        checkpoint["training"] = {
+            "loss_sums": self.epoch_mean.over_all(self.device).tolist(),
+            "failures": self.failures,
+            "val_failures": self.val_failures,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up; the first process alone has the losses of all."""
+        kept = checkpoint["training"]
+        self.failures, self.val_failures = dict(kept["failures"]), dict(kept["val_failures"])
+        if self.global_rank == 0:
+            self.epoch_mean.sums = torch.tensor(kept["loss_sums"], dtype=torch.float64)
+
+    def _set_rates(self, batch_index: int) -> None:
+        assert self.schedule is not None
+        step = batch_index // self.trainer.accumulate_grad_batches
+        self.schedule.set(epoch=self.current_epoch, step=step)
 
     def _count_failures(self, failures: Any) -> None:
         for index, error in failures:

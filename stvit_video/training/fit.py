@@ -1,6 +1,8 @@
 """Run the training: the only place that makes a Lightning Trainer."""
 
 import logging
+import os
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
-from stvit_video.errors import ConfigError
+from stvit_video.datasets.upkeep.stopping import Terminated
+from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import (
     EpochLog,
@@ -22,8 +25,20 @@ from stvit_video.training.callbacks import (
     ProgressDisplay,
     TrainingProgress,
 )
+from stvit_video.training.checkpoints import (
+    CHECKPOINT_FOLDER,
+    Checkpoints,
+    StoppedError,
+    StopSignals,
+)
 from stvit_video.training.classifier import VideoClassifier
-from stvit_video.training.resume import RESUME_FILE, WholeCheckpoints, check_resume, tell_kept
+from stvit_video.training.resume import (
+    WholeCheckpoints,
+    check_checkpoint,
+    find_checkpoint,
+    num_epochs,
+    read_checkpoint,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +70,7 @@ def fit(
     write: Callable[[FitReport], object],
     export: Callable[[], object],
 ) -> FitReport:
-    """Train, and leave `last.ckpt` in `run_dir`; with `settings.resume` go on from there.
+    """Train, or go on from the newest checkpoint in `run_dir` as `settings.resume` says.
 
     `write` is called with the report of all epochs so far after each one, `export` whenever the
     model is at least as good as ever on `val_loader`, both in the first process only.
@@ -63,11 +78,12 @@ def fit(
     Raises:
         CheckpointError: there is nothing to resume.
         DatasetError: too many videos do not decode.
+        TrainingError: the loss is no number.
         WriteError: the disk refuses a file; what was written before stays.
-        KeyboardInterrupt: ctrl-c, with a line that says what is kept.
+        KeyboardInterrupt: a signal, with a line that says what is kept; `Terminated` for another
+            than ctrl-c's.
     """
-    resume_path = run_dir / RESUME_FILE
-    check_start(settings, run_dir=run_dir, classifier=classifier)
+    start = check_start(settings, run_dir=run_dir, classifier=classifier, tell=display.tell)
 
     def report() -> FitReport:
         return FitReport(
@@ -76,32 +92,42 @@ def fit(
             val_failed=tuple(sorted(classifier.val_failures.values())),
         )
 
+    signals = StopSignals(display.tell)
     log = EpochLog(lambda _: write(report()))
-    callbacks: list[Callback] = [
-        log,
-        ExportBest(export),
-        TrainingProgress(display, log),
-        ModelCheckpoint(dirpath=run_dir, filename="last", enable_version_counter=False),
-    ]
-    with _quiet_lightning(), _telling_what_is_kept(resume_path, epochs=settings.epochs):
+    checkpoints = Checkpoints(
+        run_dir / CHECKPOINT_FOLDER,
+        minutes=settings.checkpoint_minutes,
+        keep=settings.keep_checkpoints,
+        loader=train_loader,
+        signals=signals,
+        losses=classifier.losses,
+    )
+    callbacks = [log, ExportBest(export), TrainingProgress(display, log), checkpoints]
+    checkpoints.last = start
+    with _quiet_lightning(), signals.listening():
         trainer = _build_trainer(
             settings,
             run_dir=run_dir,
             callbacks=callbacks,
             clip_grad_norm=classifier.optimizer_settings.clip_grad_norm,
         )
-        trainer.fit(
-            classifier,
-            train_loader,
-            val_loader,
-            ckpt_path=resume_path if settings.resume else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(classifier, train_loader, val_loader, ckpt_path=start, weights_only=True)
+        except (StoppedError, KeyboardInterrupt, SystemExit) as stop:  # of ctrl-c, Lightning exits
+            told = _tell_stop(checkpoints.last, epochs=settings.epochs)
+            is_ctrl_c = signals.received in (None, signal.SIGINT)
+            raise (KeyboardInterrupt if is_ctrl_c else Terminated)(told) from stop
     return report()
 
 
-def check_start(settings: TrainConfig, *, run_dir: Path, classifier: VideoClassifier) -> None:
-    """Refuse what cannot be run here, before anything is written.
+def check_start(
+    settings: TrainConfig,
+    *,
+    run_dir: Path,
+    classifier: VideoClassifier,
+    tell: Callable[[str], object],
+) -> Path | None:
+    """Refuse what cannot be run here, before anything is written; return where to go on from.
 
     Raises:
         ConfigError: there are not as many GPUs, or the run that is resumed is further on.
@@ -113,8 +139,23 @@ def check_start(settings: TrainConfig, *, run_dir: Path, classifier: VideoClassi
             f"train.devices ({settings.devices}) must be at most the {num_gpus} GPUs of this"
             " machine, or auto, or cpu"
         )
-    if settings.resume:
-        check_resume(run_dir / RESUME_FILE, classifier, epochs=settings.epochs)
+    if settings.resume is False:
+        return None
+    folder = run_dir / CHECKPOINT_FOLDER
+    start = find_checkpoint(folder, tell=tell)
+    if start is not None:
+        check_checkpoint(start, classifier, epochs=settings.epochs)
+    elif settings.resume is True:
+        raise CheckpointError(f"{folder} holds no checkpoint; start without --train.resume true")
+    return start
+
+
+def _tell_stop(kept: Path | None, *, epochs: int) -> str:
+    """Say what a run that was stopped leaves, and how to go on."""
+    if kept is None:
+        return "stopped before a checkpoint was written"
+    epoch = num_epochs(read_checkpoint(kept))
+    return f"stopped; {kept} holds {epoch} of {epochs} epochs: the same command goes on from there"
 
 
 def _build_trainer(
@@ -124,16 +165,18 @@ def _build_trainer(
     callbacks: list[Callback],
     clip_grad_norm: float | None,
 ) -> Trainer:
-    return Trainer(
+    on_slurm = SLURMEnvironment.detect()  # its own answer to signals is one that nothing reads
+    trainer = Trainer(
         accelerator=_accelerator(settings.devices),
-        devices=1 if settings.devices == "cpu" else settings.devices,
-        strategy=_strategy(settings.devices),
+        devices=_processes_here() if settings.devices == "cpu" else settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings),
         precision=settings.precision,
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate_steps,
         gradient_clip_val=clip_grad_norm,
         callbacks=callbacks,
-        plugins=WholeCheckpoints(),
+        plugins=[WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if on_slurm else [])],
         default_root_dir=run_dir,
         logger=False,
         enable_progress_bar=False,
@@ -141,16 +184,26 @@ def _build_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    # Its own word for a stop makes every process wait for its device at every step.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
-def _strategy(devices: int | Literal["auto", "cpu"]) -> str | DDPStrategy:
-    """Average gradients over several GPUs, and send no buffers around.
+def _processes_here() -> int:
+    """Return how many processes torchrun started on this machine; else 1."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _strategy(settings: TrainConfig) -> str | DDPStrategy:
+    """Average gradients over several processes, and send no buffers around.
 
     Validation is shared exactly, so that processes may run unequal numbers of batches: a buffer
     sent before each would wait for ever. Our buffers are tables that never change.
     """
-    num_devices = torch.cuda.device_count() if devices == "auto" else devices
-    if devices == "cpu" or num_devices == 1 or not torch.cuda.is_available():
+    on_gpu = settings.devices != "cpu" and torch.cuda.is_available()
+    num_gpus = torch.cuda.device_count() if settings.devices == "auto" else settings.devices
+    num_processes = num_gpus if on_gpu else _processes_here()
+    if num_processes == 1 and settings.num_nodes == 1:
         return "auto"
     return DDPStrategy(broadcast_buffers=False)
 
@@ -159,15 +212,6 @@ def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
     if devices == "cpu":
         return "cpu"
     return "auto" if devices == "auto" else "gpu"
-
-
-@contextmanager
-def _telling_what_is_kept(resume_path: Path, *, epochs: int) -> Iterator[None]:
-    """Let ctrl-c through with a line for the user; Lightning makes an exit with status 1 of it."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as stop:
-        raise KeyboardInterrupt(tell_kept(resume_path, epochs=epochs)) from stop
 
 
 @contextmanager

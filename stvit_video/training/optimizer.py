@@ -8,7 +8,6 @@ from timm.optim import (  # type: ignore[attr-defined]
     param_groups_weight_decay,
 )
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import USUAL_WARMUP, OptimizerConfig
@@ -46,17 +45,36 @@ def parameter_groups(
     return groups
 
 
-def build_schedule(
-    optimizer: AdamW, settings: OptimizerConfig, *, num_steps: int, steps_per_epoch: float
-) -> LambdaLR:
-    """Return a schedule that is stepped after every step of the optimizer."""
-    warmup = USUAL_WARMUP if settings.warmup_epochs is None else settings.warmup_epochs
-    warmup_steps = min(round(warmup * steps_per_epoch), num_steps)
+class Schedule:
+    """Sets the learning rate of every group ahead of a step.
 
-    def factor(step: int) -> float:
-        return cosine_factor(step, num_steps=num_steps, warmup_steps=warmup_steps)
+    It counts in the steps of today's epochs and holds today's settings, so that a run goes on well
+    with another learning rate, weight decay, length or size of a batch.
+    """
 
-    return LambdaLR(optimizer, factor)
+    def __init__(self, optimizer: AdamW, settings: OptimizerConfig) -> None:
+        """Take the rates of the groups as they are, each the highest of its own."""
+        self.optimizer = optimizer
+        self.lrs = [group["lr"] for group in optimizer.param_groups]
+        self.weight_decays = [group["weight_decay"] for group in optimizer.param_groups]
+        self.warmup = USUAL_WARMUP if settings.warmup_epochs is None else settings.warmup_epochs
+
+    def lay_out(self, *, steps_per_epoch: int, num_epochs: int) -> None:
+        """Say how many steps there are."""
+        self.steps_per_epoch = steps_per_epoch
+        self.num_steps = steps_per_epoch * num_epochs
+        self.warmup_steps = min(round(self.warmup * steps_per_epoch), self.num_steps)
+
+    def set(self, *, epoch: int, step: int) -> None:
+        """Set the rates for `step` of `epoch`, both counted from 0."""
+        factor = cosine_factor(
+            epoch * self.steps_per_epoch + step,
+            num_steps=self.num_steps,
+            warmup_steps=self.warmup_steps,
+        )
+        groups = zip(self.optimizer.param_groups, self.lrs, self.weight_decays, strict=True)
+        for group, lr, weight_decay in groups:
+            group["lr"], group["weight_decay"] = lr * factor, weight_decay
 
 
 def cosine_factor(step: int, *, num_steps: int, warmup_steps: int) -> float:

@@ -1,8 +1,10 @@
-"""The file that a run goes on from: `last.ckpt`, written whole, looked at before it is used."""
+"""The file that a run goes on from: written whole, looked at before it is used."""
 
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -10,8 +12,7 @@ from torch import nn
 
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.files import replacing
-
-RESUME_FILE = "last.ckpt"
+from stvit_video.training.checkpoints import list_checkpoints
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -29,16 +30,35 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
-def check_resume(path: Path, classifier: nn.Module, *, epochs: int) -> None:
-    """Refuse to go on from a file that is not there, is damaged, or is of another run.
+def find_checkpoint(folder: Path, *, tell: Callable[[str], object]) -> Path | None:
+    """Return the newest whole checkpoint, None where there is none; tell those passed over.
+
+    Raises:
+        CheckpointError: all are damaged.
+    """
+    reasons = []
+    for path in list_checkpoints(folder):
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        for reason in reasons:
+            tell(f"{reason}; {path.name} is taken instead")
+        return path
+    if reasons:
+        raise CheckpointError(f"{reasons[0]}, nor one before it; start again in another output_dir")
+    return None
+
+
+def check_checkpoint(path: Path, classifier: nn.Module, *, epochs: int) -> None:
+    """Refuse to go on from the file of another model, or from more epochs than are wanted.
 
     Raises:
         CheckpointError: naming the file and why.
         ConfigError: it holds more epochs than `epochs`.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; start without --train.resume")
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     there = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
     own = {name: tensor.shape for name, tensor in classifier.state_dict().items()}
     for name in there.keys() | own.keys():
@@ -47,32 +67,69 @@ def check_resume(path: Path, classifier: nn.Module, *, epochs: int) -> None:
                 f"{path} is of another model or number of classes ({name} differs); go on with the"
                 " settings of its run or choose another output_dir"
             )
-    if (kept := _kept(checkpoint)) > epochs:
+    if (kept := num_epochs(checkpoint)) > epochs:
         raise ConfigError(f"train.epochs ({epochs}) must be at least the {kept} that {path} holds")
 
 
-def tell_kept(path: Path, *, epochs: int) -> str:
-    """Say what a run that was stopped leaves, and how to go on."""
-    try:
-        kept = _kept(_read(path))
-    except CheckpointError:
-        return "stopped before the first epoch was kept"
-    return f"stopped; {path} holds epoch {kept} of {epochs}: go on with --train.resume true"
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between the settings of a run and those it goes on with, by dotted name.
+
+    What only one of them names, an older or newer version's, is left out.
+    """
+    changed: dict[str, tuple[Any, Any]] = {}
+    for name in before.keys() & now.keys():
+        old, new = before[name], now[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = changed_settings(old, new)
+            changed |= {f"{name}.{key}": values for key, values in inner.items()}
+        elif old != new:
+            changed[name] = (old, new)
+    return dict(sorted(changed.items()))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def tell_changes(changed: dict[str, tuple[Any, Any]], *, run_dir: Path) -> str:
+    """Say which settings a run goes on with.
+
+    Raises:
+        ConfigError: some of them make another run of it.
+    """
+    words = {name: f"{name} ({new}, it was {old})" for name, (old, new) in changed.items()}
+    if fixed := [text for name, text in words.items() if name.startswith(_FIXED)]:
+        raise ConfigError(
+            f"{', '.join(fixed)} cannot change within the run of {run_dir}; go on with its settings"
+            " or choose another output_dir"
+        )
+    return ", ".join(words.values())
+
+
+_FIXED = (
+    *("model.", "data.train", "data.sampling", "data.target_fps", "data.short_video"),
+    *("optimizer.layer_decay", "train.seed", "train.clips_per_video"),
+)
+"""Beginnings of the settings that make a run what it is."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint once each of its parts was compared with its checksum.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     try:
+        with ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise BadZipFile(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        _kept(checkpoint), checkpoint["state_dict"].items()
-    except (OSError, RuntimeError, EOFError, UnpicklingError, LookupError, TypeError) as error:
+        num_epochs(checkpoint), checkpoint["state_dict"].items()
+    except (
+        *(OSError, RuntimeError, EOFError, BadZipFile, UnpicklingError, LookupError, TypeError),
+    ) as error:
         reason = " ".join(str(error).split())[:100]
-        raise CheckpointError(
-            f"{path} cannot be read ({reason}); start again in another output_dir"
-        ) from error
+        raise CheckpointError(f"{path} cannot be read ({reason})") from error
     assert isinstance(checkpoint, dict)
     return checkpoint
 
 
-def _kept(checkpoint: dict[str, Any]) -> int:
-    """Return the number of epochs that were trained."""
+def num_epochs(checkpoint: dict[str, Any]) -> int:
+    """Return the number of whole epochs that a checkpoint holds."""
     return len(checkpoint["callbacks"]["EpochLog"]["epochs"])

@@ -3,6 +3,7 @@
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
@@ -28,8 +29,10 @@ from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.callbacks import ProgressDisplay
+from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, check_start, fit
+from stvit_video.training.resume import changed_settings, tell_changes
 from stvit_video.video.pixels.batch import BatchTransform
 
 CONFIG_FILE = "config.yaml"
@@ -40,7 +43,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     """Train as `run` says; `label` names the progress bar on `console`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
-    `metrics.json` and `last.ckpt` (to resume). Nothing is written before all is checked.
+    `metrics.json` and `checkpoints/` (to go on from). Nothing is written before all is checked.
 
     Raises:
         StvitVideoError: a setting, the data or the run folder cannot be used as it stands.
@@ -50,6 +53,8 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     run_dir = Path(run_dir)
     _check_free(run_dir, run)
     check_output_folder("output_dir", run_dir)
+    settings = as_plain(run)
+    changes = _changes(run_dir, settings) if _goes_on(run_dir, run) else ""
     lightning.seed_everything(run.train.seed, verbose=False)
     videos = read_videos(run.data.train)
     if videos.num_classes < 2:
@@ -62,8 +67,10 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     train_loader = build_training_loader(videos, model.preprocessing, run, device=device)
     val_loader = _validation_loader(run, videos, model, device)
     classifier = _classifier(run, videos, model)
-    check_start(run.train, run_dir=run_dir, classifier=classifier)
-    settings = as_plain(run)
+    display = ProgressDisplay(console, label, _if_waiting(run, videos, model))
+    start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
+    if start is not None:
+        display.tell(f"going on from {start}{changes and f', with {changes}'}")
     with holding(run_dir) if _is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
         write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
@@ -73,7 +80,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             val_loader,
             settings=run.train,
             run_dir=run_dir,
-            display=ProgressDisplay(console, label, _if_waiting(run, videos, model)),
+            display=display,
             write=lambda report: write_json(report, run_dir / METRICS_FILE),
             export=lambda: write_checkpoint(
                 model, run_dir, labels=videos.class_names, extra={"config": settings}
@@ -86,11 +93,24 @@ def _is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
+def _goes_on(run_dir: Path, run: RunConfig) -> bool:
+    return run.train.resume is not False and bool(list_checkpoints(run_dir / CHECKPOINT_FOLDER))
+
+
 def _check_free(run_dir: Path, run: RunConfig) -> None:
-    if (run_dir / WEIGHTS_FILE).exists() and not run.train.resume:
-        raise ConfigError(
-            f"output_dir ({run_dir}) already holds a model; choose another, or --train.resume true"
-        )
+    """Refuse a folder with a model, but for a run that goes on."""
+    if (run_dir / WEIGHTS_FILE).exists() and not _goes_on(run_dir, run):
+        raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
+
+
+def _changes(run_dir: Path, settings: dict[str, Any]) -> str:
+    """Say which settings differ from those that the run began with; some must not."""
+    path = run_dir / CONFIG_FILE
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return tell_changes(changed_settings(before, settings), run_dir=run_dir)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise ConfigError(f"{path} cannot be read; choose another output_dir") from error
 
 
 def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoClassifier:
@@ -104,6 +124,7 @@ def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoCla
             model.preprocessing, run.augmentation, class_names=videos.class_names
         ),
         max_failed_share=run.data.max_failed_share,
+        name_video=lambda video: str(videos.records[video].path),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.records import VideoRecord
+from stvit_video.training.checkpoints import list_checkpoints
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for workers in /proc")
 TINY = "--model.name demo_tiny --model.num_frames 2 --model.image_size 32 --augmentation.flip 0"
@@ -43,7 +44,7 @@ def run_dir(videos):
         10**6,
     ]
     run = videos / "run"
-    return run, _kill_worker(["train", *arguments, "--output_dir", run], seen=run / "last.ckpt")
+    return run, _kill_worker(["train", *arguments, "--output_dir", run], seen=run / "metrics.json")
 
 
 def _kill_worker(arguments, *, seen=None):
@@ -80,8 +81,8 @@ def test_a_training_ends_with_one_line_and_keeps_what_it_had(run_dir):
     run, (status, error) = run_dir
     assert _died("train").fullmatch(error), error
     assert status == 2
-    checkpoint = torch.load(run / "last.ckpt", weights_only=True)
-    assert checkpoint["epoch"] >= 0
+    path = list_checkpoints(run / "checkpoints")[0]
+    assert torch.load(path, weights_only=True)["epoch"] >= 0
     assert not list(run.glob(".*"))
 
 

@@ -187,7 +187,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
 
 def test_the_resume_file_can_be_read_without_running_code(tmp_path):
     train(classifier(), tmp_path)
-    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    state = torch.load(tmp_path / "checkpoints" / "step_00000006.ckpt", weights_only=True)
     assert state["epoch"] == 1
 
 
@@ -196,7 +196,7 @@ def test_resuming_nothing_is_an_error(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         train(classifier(), tmp_path, settings=settings)
     assert str(caught.value) == (
-        f"{tmp_path / 'last.ckpt'} does not exist; start without --train.resume"
+        f"{tmp_path / 'checkpoints'} holds no checkpoint; start without --train.resume true"
     )
 
 
@@ -246,7 +246,8 @@ def test_ctrl_c_tells_what_is_kept_and_leaves_the_next_one_working(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         train(module, tmp_path, settings=dataclasses.replace(SETTINGS, epochs=3))
     assert str(caught.value) == (
-        f"stopped; {tmp_path / 'last.ckpt'} holds epoch 1 of 3: go on with --train.resume true"
+        f"stopped; {tmp_path / 'checkpoints' / 'step_00000004.ckpt'} holds 1 of 3 epochs: the same"
+        " command goes on from there"
     )
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -261,7 +262,7 @@ def test_every_precision_trains(tmp_path, precision):
 
 def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
     train(classifier(), tmp_path)
-    before = (tmp_path / "last.ckpt").read_bytes()
+    before = _files(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -273,7 +274,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert str(caught.value) == f"{tmp_path / 'last.ckpt'} cannot be written: File too large"
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [
-        ("last.ckpt", before)
-    ]
+    path = tmp_path / "checkpoints" / "step_00000009.ckpt"
+    assert str(caught.value) == f"{path} cannot be written: File too large"
+    assert _files(tmp_path) == before
+
+
+def _files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

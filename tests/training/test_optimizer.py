@@ -6,8 +6,8 @@ import torch
 from stvit_video.models.registry import create_model
 from stvit_video.settings.training import OptimizerConfig
 from stvit_video.training.optimizer import (
+    Schedule,
     build_optimizer,
-    build_schedule,
     cosine_factor,
     parameter_groups,
 )
@@ -72,12 +72,26 @@ def test_a_warm_up_longer_than_the_run_is_all_there_is():
 def test_steps_follow_the_schedule_in_every_group(model):
     settings = OptimizerConfig(lr=0.4, warmup_epochs=0.5, layer_decay=0.5, beta2=0.9)
     optimizer = build_optimizer(model, settings)
-    schedule = build_schedule(optimizer, settings, num_steps=8, steps_per_epoch=4)
+    schedule = Schedule(optimizer, settings)
+    schedule.lay_out(steps_per_epoch=4, num_epochs=2)
     seen = []
-    for _ in range(3):
+    for step in range(3):
+        schedule.set(epoch=0, step=step)
         seen.append(optimizer.param_groups[0]["lr"] / (0.4 * 0.5**7))
-        optimizer.step()
-        schedule.step()
-    assert seen == pytest.approx([0.5, 1.0, 1.0])
+    schedule.set(epoch=1, step=1)
+    seen.append(optimizer.param_groups[0]["lr"] / (0.4 * 0.5**7))
+    assert seen == pytest.approx([0.5, 1.0, 1.0, 0.5])
     assert optimizer.defaults["betas"] == (0.9, 0.9)
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+def test_a_schedule_puts_its_own_rates_in_place_of_those_of_a_checkpoint(model):
+    before = build_optimizer(model, OptimizerConfig(lr=0.4, weight_decay=0.3))
+    settings = OptimizerConfig(lr=0.1, weight_decay=0.2, warmup_epochs=0)
+    optimizer = build_optimizer(model, settings)
+    schedule = Schedule(optimizer, settings)
+    schedule.lay_out(steps_per_epoch=4, num_epochs=2)
+    optimizer.load_state_dict(before.state_dict())
+    schedule.set(epoch=0, step=0)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.1}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.2}

@@ -43,7 +43,7 @@ def run(
             f"train.devices (100) must be at most the {torch.cuda.device_count()} GPUs of this"
             " machine, or auto, or cpu",
         ),
-        ({"resume": True}, "{}/last.ckpt does not exist; start without --train.resume"),
+        ({"resume": True}, "{}/checkpoints holds no checkpoint; start without --train.resume true"),
         (
             {"model": ModelConfig(name="demo_tiny", semantic="9x9x9@1")},
             "semantic grid 9x9x9 is larger than the token grid 4x8x8 along time: 9 > 4; choose at"

@@ -1,0 +1,94 @@
+"""The losses of an epoch: their mean, and the step at which one is no number.
+
+The host never waits for the device at a step: a loss is looked at once it has arrived.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from stvit_video.errors import TrainingError
+
+_SHOWN = 4
+
+
+class EpochMean:
+    """Mean of the losses of all clips of an epoch, over all processes."""
+
+    def __init__(self) -> None:
+        self.sums: Tensor | None = None  # float64 (2,): of losses, of clips
+
+    def add(self, loss: Tensor, num_clips: int) -> None:
+        """Count a batch: its mean loss, a scalar."""
+        sums = torch.stack(
+            [loss.detach().double() * num_clips, loss.new_tensor(num_clips).double()]
+        )
+        self.sums = sums if self.sums is None else self.sums.to(sums.device) + sums
+
+    def over_all(self, device: torch.device) -> Tensor:
+        """Return the sums of all processes, which all must ask for: float64 (2,)."""
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        if self.sums is not None:
+            sums += self.sums.to(device)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(sums)
+        return sums
+
+    def take(self, device: torch.device) -> float:
+        """Return the mean, nan of nothing, and begin anew."""
+        loss, count = self.over_all(device).tolist()
+        self.sums = None
+        return loss / count if count else float("nan")
+
+
+class _Pending(NamedTuple):
+    loss: Tensor  # on the host, once `arrived`
+    arrived: torch.cuda.Event | None
+    step: int
+    epoch: int
+    videos: Sequence[int]
+
+
+class LossWatch:
+    """Ends a training whose loss is no number, with the step and the videos that it met."""
+
+    def __init__(self, name_video: Callable[[int], str]) -> None:
+        self.name_video = name_video
+        self.pending: deque[_Pending] = deque()
+
+    def add(self, loss: Tensor, *, step: int, epoch: int, videos: Sequence[int]) -> None:
+        """Look at the losses that have arrived, and let this one come.
+
+        Raises:
+            TrainingError: one of them is not finite.
+        """
+        arrived = None
+        host = loss.detach().to("cpu", non_blocking=True)
+        if loss.is_cuda:
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self.pending.append(_Pending(host, arrived, step, epoch, videos))
+        while self.pending and (self.pending[0].arrived is None or self.pending[0].arrived.query()):
+            self._look(self.pending.popleft())
+
+    def check(self) -> None:
+        """Wait for all losses and look at them. Raises as `add`."""
+        while self.pending:
+            pending = self.pending.popleft()
+            if pending.arrived is not None:
+                pending.arrived.synchronize()
+            self._look(pending)
+
+    def _look(self, pending: _Pending) -> None:
+        if torch.isfinite(pending.loss):
+            return
+        names = [self.name_video(video) for video in dict.fromkeys(pending.videos)]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise TrainingError(
+            f"the loss is {float(pending.loss)} at step {pending.step} (epoch {pending.epoch}), of"
+            f" {', '.join(names[:_SHOWN])}{more}; lower optimizer.lr, or set"
+            " optimizer.clip_grad_norm: the same command goes on from the last checkpoint"
+        )
