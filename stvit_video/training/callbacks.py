@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -41,6 +42,11 @@ class EpochReport:
         return self.data_wait_seconds / self.train_seconds if self.train_seconds else 0.0
 
 
+def is_first_process() -> bool:
+    """Whether this is none of the other processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 class ProgressDisplay(NamedTuple):
     """Where and how a training is shown."""
 
@@ -51,8 +57,9 @@ class ProgressDisplay(NamedTuple):
     """What to do where training waits much for data."""
 
     def tell(self, line: str) -> None:
-        """Print a line."""
-        self.console.print(line, soft_wrap=True, markup=False)
+        """Print a line, in the first process."""
+        if is_first_process():
+            self.console.print(line, soft_wrap=True, markup=False)
 
 
 MUCH_WAITING = 0.2

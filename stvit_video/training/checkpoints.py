@@ -122,10 +122,12 @@ class Checkpoints(Checkpoint):
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """End a validation that a signal meets: the file before it stays.
 
+        Several processes end it, which may run unequal numbers of batches, and stop together then.
+
         Raises:
             StoppedError: a signal came.
         """
-        if self.signals.received:
+        if self.signals.received and self.vote.group is None:
             raise StoppedError
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -24,6 +24,7 @@ from stvit_video.training.callbacks import (
     ExportBest,
     ProgressDisplay,
     TrainingProgress,
+    is_first_process,
 )
 from stvit_video.training.checkpoints import (
     CHECKPOINT_FOLDER,
@@ -114,6 +115,8 @@ def fit(
         try:
             trainer.fit(classifier, train_loader, val_loader, ckpt_path=start, weights_only=True)
         except (StoppedError, KeyboardInterrupt, SystemExit) as stop:  # of ctrl-c, Lightning exits
+            if not is_first_process():
+                raise SystemExit(Terminated.exit_status) from stop
             told = _tell_stop(checkpoints.last, epochs=settings.epochs)
             is_ctrl_c = signals.received in (None, signal.SIGINT)
             raise (KeyboardInterrupt if is_ctrl_c else Terminated)(told) from stop
@@ -217,12 +220,14 @@ def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Leave out Lightning's remarks on workers, loggers and devices; its errors stay."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\.")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

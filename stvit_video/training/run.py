@@ -8,7 +8,6 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 import yaml
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from stvit_video.datasets.from_settings import (
@@ -28,7 +27,7 @@ from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
-from stvit_video.training.callbacks import ProgressDisplay
+from stvit_video.training.callbacks import ProgressDisplay, is_first_process
 from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import FitReport, check_start, fit
@@ -71,7 +70,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
-    with holding(run_dir) if _is_first_process() else nullcontext():
+    with holding(run_dir) if is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
         write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
         return fit(
@@ -86,11 +85,6 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
                 model, run_dir, labels=videos.class_names, extra={"config": settings}
             ),
         )
-
-
-def _is_first_process() -> bool:
-    """Whether this is no copy that Lightning started for another GPU."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _goes_on(run_dir: Path, run: RunConfig) -> bool:

@@ -228,8 +228,9 @@ def test_a_loss_that_is_no_number_stops_at_its_step(manifest, tmp_path, monkeypa
     with pytest.raises(TrainingError) as caught:
         train(settings(manifest), tmp_path)
     assert re.fullmatch(
-        r"the loss is nan at step 8 \(epoch 2\), of ([^,]+\.mp4, ){0,2}[^,]+\.mp4; lower optimizer\.lr,"
-        r" or set optimizer\.clip_grad_norm: the same command goes on from the last checkpoint",
+        r"the loss is nan at step 8 \(epoch 2\), of ([^,]+\.mp4, ){0,2}[^,]+\.mp4; lower"
+        r" optimizer\.lr, or set optimizer\.clip_grad_norm: the same command goes on from the last"
+        r" checkpoint",
         str(caught.value),
     )
     (kept,) = list_checkpoints(tmp_path / "checkpoints")
@@ -268,7 +269,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint_a_line_and_its_status(
 
 @pytest.mark.slow  # 20 starts of a process
 def test_a_process_that_is_killed_at_any_step_loses_nothing(manifest, tmp_path):
-    run = settings(manifest, num_workers=2, epochs=12, checkpoint_minutes=EVERY_STEP)
+    run = settings(manifest, num_workers=1, epochs=12, checkpoint_minutes=EVERY_STEP)
     train(run, tmp_path / "whole")
     arguments = ["--config", tmp_path / "whole" / "config.yaml", "--output_dir", tmp_path / "parts"]
     command = [sys.executable, "-m", "stvit_video", "train", *map(str, arguments)]
