@@ -13,8 +13,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from result_page import RESULTS, date_and_machine, spread_percent, versions, write_page
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,6 +29,7 @@ from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.training.callbacks import EpochLog
 from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.fit import build_trainer
 from stvit_video.video.pixels.batch import BatchTransform
 
 
@@ -86,7 +87,12 @@ def train(
         model=ModelConfig(name=word.partition(":")[0]),
         data=DataConfig(num_workers=num_workers or 0),
         optimizer=OptimizerConfig(lr=1e-5),
-        train=TrainConfig(batch_size=options.batch_size, epochs=options.epochs),
+        train=TrainConfig(
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            devices=options.devices,
+            precision="bf16-mixed",
+        ),
     )
     known = read_manifest(options.manifest)
     assert isinstance(known.records, Records)
@@ -109,17 +115,8 @@ def train(
         augment=BatchTransform(model.preprocessing, AugmentationConfig(), class_names=names),
     )
     log = EpochLog(lambda _: None)
-    lightning.Trainer(
-        accelerator="gpu",
-        devices=options.devices,
-        precision="bf16-mixed",
-        max_epochs=options.epochs,
-        callbacks=[log],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
+    build_trainer(
+        run.train, run_dir=Path(), callbacks=[log, Checkpoint()], clip_grad_norm=None
     ).fit(classifier, loader)
     return [(num_clips / e.train_seconds, e.data_wait_share) for e in log.epochs[1:]]
 

@@ -4,6 +4,7 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 """
 
 import itertools
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
@@ -63,7 +64,7 @@ class VideoLoader(DataLoader[Any]):
         """
         self.waited_seconds = 0.0
         start = time.perf_counter()
-        for place, batch in zip(self._places(), self._batches()):  # noqa: B905 one has no end
+        for place, batch in zip(self._places(), self._batches(), strict=False):
             self.place = place
             self.waited_seconds += time.perf_counter() - start
             if batch.failures and self.raises:
@@ -81,6 +82,7 @@ class VideoLoader(DataLoader[Any]):
         return self.sampler.places(self.batch_size, drop_last=self.drop_last)
 
     def _places(self) -> Iterator[Place]:
+        """Yield the place behind each batch; there is none where files have no end."""
         if isinstance(self.sampler, EpochSampler):
             yield from self._places_left()
         yield from itertools.repeat(self.place)
@@ -183,11 +185,10 @@ def _make_loader(
         collate_fn=Packing(prefetch_batches + 2),
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_set_up_worker,
         prefetch_factor=prefetch_batches if num_workers else None,
         multiprocessing_context=start_method if num_workers else None,
         persistent_workers=num_workers > 0,
-        generator=torch.Generator(),  # items have their own seeds: draw none from the global one
     )
     return loader.on(None)
 
@@ -205,5 +206,9 @@ class _Reader(Dataset[Item]):
         return self.videos.read(key)
 
 
-def _use_one_thread(worker_id: int) -> None:
+def _set_up_worker(worker_id: int) -> None:
+    """Use one thread; leave it to the main process what a signal to all of them means."""
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, getattr(signal, "SIGUSR1", signal.SIGINT)):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which may be how it is ended

@@ -115,7 +115,7 @@ class EpochSampler(Sampler[ItemKey]):
             return torch.arange(served + rank, self.num_items, num_processes)
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         order = torch.randperm(self.num_items, generator=generator)[served:]
-        num_mine = len(order) // num_processes
+        num_mine = min(len(self), len(order) // num_processes)  # refuses too few for all
         return order[rank::num_processes][:num_mine].clone()  # keeps no other process's share
 
     def key(self, item: int, epoch: int) -> ItemKey:

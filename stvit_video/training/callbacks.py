@@ -101,7 +101,7 @@ class EpochLog(Callback):
                 epoch=trainer.current_epoch + 1,
                 step=trainer.global_step,
                 lr=max(group["lr"] for group in trainer.optimizers[0].param_groups),
-                train_loss=pl_module.epoch_mean.take(pl_module.device),
+                train_loss=pl_module.take_train_loss(),
                 val_top1=None if val_top1 is None else float(val_top1),
                 elapsed_seconds=now - self.start,
                 train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,

@@ -82,16 +82,21 @@ class VideoClassifier(LightningModule):
         )
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """See that no loss was left unlooked at."""
-        self.losses.check()
-
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Count right answers on one view of each video that decodes."""
         self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
             self.val_top1.update(self(batch.clip), batch.label)
         self.log("val_top1", self.val_top1, batch_size=len(batch.label))
+
+    def take_train_loss(self) -> float:
+        """Return the mean loss of the clips of this epoch, over all processes; begin a new one.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        self.losses.check()
+        return self.epoch_mean.take(self.device)
 
     def configure_optimizers(self) -> AdamW:
         """Return AdamW; its rates are set ahead of every step."""

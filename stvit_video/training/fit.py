@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 
 from stvit_video.datasets.upkeep.stopping import Terminated
-from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.errors import CheckpointError, ConfigError, WorkerDiedError
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import (
     EpochLog,
@@ -60,31 +59,35 @@ class FitReport:
         return sum(epoch.data_wait_seconds for epoch in self.epochs) / total if total else 0.0
 
 
+class RunFolder(NamedTuple):
+    """What a training leaves; the first process alone calls the functions."""
+
+    path: Path
+    write: Callable[[FitReport], object]
+    """Writes the report of all epochs so far, after each one."""
+    export: Callable[[], object]
+    """Writes the model, whenever it is at least as good as ever on the validation videos."""
+
+
 def fit(
     classifier: VideoClassifier,
     train_loader: Iterable[Any],
     val_loader: Iterable[Any] | None,
     *,
     settings: TrainConfig,
-    run_dir: Path,
+    folder: RunFolder,
+    start: Path | None,
     display: ProgressDisplay,
-    write: Callable[[FitReport], object],
-    export: Callable[[], object],
 ) -> FitReport:
-    """Train, or go on from the newest checkpoint in `run_dir` as `settings.resume` says.
-
-    `write` is called with the report of all epochs so far after each one, `export` whenever the
-    model is at least as good as ever on `val_loader`, both in the first process only.
+    """Train, or go on from the checkpoint `start`, as `check_start` found it in the folder.
 
     Raises:
-        CheckpointError: there is nothing to resume.
         DatasetError: too many videos do not decode.
         TrainingError: the loss is no number.
         WriteError: the disk refuses a file; what was written before stays.
         KeyboardInterrupt: a signal, with a line that says what is kept; `Terminated` for another
             than ctrl-c's.
     """
-    start = check_start(settings, run_dir=run_dir, classifier=classifier, tell=display.tell)
 
     def report() -> FitReport:
         return FitReport(
@@ -94,32 +97,25 @@ def fit(
         )
 
     signals = StopSignals(display.tell)
-    log = EpochLog(lambda _: write(report()))
+    log = EpochLog(lambda _: folder.write(report()))
     checkpoints = Checkpoints(
-        run_dir / CHECKPOINT_FOLDER,
+        folder.path / CHECKPOINT_FOLDER,
         minutes=settings.checkpoint_minutes,
         keep=settings.keep_checkpoints,
         loader=train_loader,
         signals=signals,
         losses=classifier.losses,
     )
-    callbacks = [log, ExportBest(export), TrainingProgress(display, log), checkpoints]
+    callbacks = [log, ExportBest(folder.export), TrainingProgress(display, log), checkpoints]
     checkpoints.last = start
-    with _quiet_lightning(), signals.listening():
-        trainer = _build_trainer(
+    with _quiet_lightning(), _ending_for_signals(checkpoints, epochs=settings.epochs):
+        trainer = build_trainer(
             settings,
-            run_dir=run_dir,
+            run_dir=folder.path,
             callbacks=callbacks,
             clip_grad_norm=classifier.optimizer_settings.clip_grad_norm,
         )
-        try:
-            trainer.fit(classifier, train_loader, val_loader, ckpt_path=start, weights_only=True)
-        except (StoppedError, KeyboardInterrupt, SystemExit) as stop:  # of ctrl-c, Lightning exits
-            if not is_first_process():
-                raise SystemExit(Terminated.exit_status) from stop
-            told = _tell_stop(checkpoints.last, epochs=settings.epochs)
-            is_ctrl_c = signals.received in (None, signal.SIGINT)
-            raise (KeyboardInterrupt if is_ctrl_c else Terminated)(told) from stop
+        trainer.fit(classifier, train_loader, val_loader, ckpt_path=start, weights_only=True)
     return report()
 
 
@@ -145,12 +141,34 @@ def check_start(
     if settings.resume is False:
         return None
     folder = run_dir / CHECKPOINT_FOLDER
-    start = find_checkpoint(folder, tell=tell)
-    if start is not None:
-        check_checkpoint(start, classifier, epochs=settings.epochs)
-    elif settings.resume is True:
+    found = find_checkpoint(folder, tell=tell)
+    if found is not None:
+        check_checkpoint(*found, classifier, epochs=settings.epochs)
+        return found[0]
+    if settings.resume is True:
         raise CheckpointError(f"{folder} holds no checkpoint; start without --train.resume true")
-    return start
+    return None
+
+
+@contextmanager
+def _ending_for_signals(checkpoints: Checkpoints, *, epochs: int) -> Iterator[None]:
+    """Listen for signals, and end the block that one ends with a line that says what is kept."""
+    signals = checkpoints.signals
+    try:
+        with signals.listening():
+            yield
+    except (*_STOPS, WorkerDiedError) as stop:
+        if isinstance(stop, WorkerDiedError) and signals.received is None:
+            raise  # else the signal went to the workers, too
+        if not is_first_process():
+            raise SystemExit(0) from stop  # another status makes Lightning kill the first
+        told = _tell_stop(checkpoints.last, epochs=epochs)
+        is_ctrl_c = signals.received in (None, signal.SIGINT)
+        raise (KeyboardInterrupt if is_ctrl_c else Terminated)(told) from stop
+
+
+_STOPS = (StoppedError, KeyboardInterrupt, SystemExit)
+"""How a signal ends a training; the last is what Lightning makes of ctrl-c."""
 
 
 def _tell_stop(kept: Path | None, *, epochs: int) -> str:
@@ -161,17 +179,17 @@ def _tell_stop(kept: Path | None, *, epochs: int) -> str:
     return f"stopped; {kept} holds {epoch} of {epochs} epochs: the same command goes on from there"
 
 
-def _build_trainer(
+def build_trainer(
     settings: TrainConfig,
     *,
     run_dir: Path,
     callbacks: list[Callback],
     clip_grad_norm: float | None,
 ) -> Trainer:
-    on_slurm = SLURMEnvironment.detect()  # its own answer to signals is one that nothing reads
+    """Make the trainer of `stvit-video train`; one of `callbacks` is a `Checkpoint`."""
     trainer = Trainer(
         accelerator=_accelerator(settings.devices),
-        devices=_processes_here() if settings.devices == "cpu" else settings.devices,
+        devices=settings.devices if is_on_gpu(settings) else _processes_here(),
         num_nodes=settings.num_nodes,
         strategy=_strategy(settings),
         precision=settings.precision,
@@ -179,7 +197,7 @@ def _build_trainer(
         accumulate_grad_batches=settings.accumulate_steps,
         gradient_clip_val=clip_grad_norm,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if on_slurm else [])],
+        plugins=WholeCheckpoints(),
         default_root_dir=run_dir,
         logger=False,
         enable_progress_bar=False,
@@ -187,9 +205,16 @@ def _build_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    # Its own word for a stop makes every process wait for its device at every step.
+    # Signals are ours: Lightning's handler sends a tensor round from within whatever it interrupts,
+    # which may wait for ever, and asks for one at every step, for which the host waits.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
+
+
+def is_on_gpu(settings: TrainConfig) -> bool:
+    """Whether a GPU of CUDA trains."""
+    return settings.devices != "cpu" and torch.cuda.is_available()
 
 
 def _processes_here() -> int:
@@ -203,9 +228,8 @@ def _strategy(settings: TrainConfig) -> str | DDPStrategy:
     Validation is shared exactly, so that processes may run unequal numbers of batches: a buffer
     sent before each would wait for ever. Our buffers are tables that never change.
     """
-    on_gpu = settings.devices != "cpu" and torch.cuda.is_available()
     num_gpus = torch.cuda.device_count() if settings.devices == "auto" else settings.devices
-    num_processes = num_gpus if on_gpu else _processes_here()
+    num_processes = num_gpus if is_on_gpu(settings) else _processes_here()
     if num_processes == 1 and settings.num_nodes == 1:
         return "auto"
     return DDPStrategy(broadcast_buffers=False)

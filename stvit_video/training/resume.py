@@ -30,8 +30,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
-def find_checkpoint(folder: Path, *, tell: Callable[[str], object]) -> Path | None:
-    """Return the newest whole checkpoint, None where there is none; tell those passed over.
+def find_checkpoint(
+    folder: Path, *, tell: Callable[[str], object]
+) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest whole checkpoint and what it holds; tell those that are passed over.
 
     Raises:
         CheckpointError: all are damaged.
@@ -39,26 +41,27 @@ def find_checkpoint(folder: Path, *, tell: Callable[[str], object]) -> Path | No
     reasons = []
     for path in list_checkpoints(folder):
         try:
-            read_checkpoint(path)
+            checkpoint = read_checkpoint(path)
         except CheckpointError as error:
             reasons.append(str(error))
             continue
         for reason in reasons:
             tell(f"{reason}; {path.name} is taken instead")
-        return path
+        return path, checkpoint
     if reasons:
         raise CheckpointError(f"{reasons[0]}, nor one before it; start again in another output_dir")
     return None
 
 
-def check_checkpoint(path: Path, classifier: nn.Module, *, epochs: int) -> None:
+def check_checkpoint(
+    path: Path, checkpoint: dict[str, Any], classifier: nn.Module, *, epochs: int
+) -> None:
     """Refuse to go on from the file of another model, or from more epochs than are wanted.
 
     Raises:
         CheckpointError: naming the file and why.
         ConfigError: it holds more epochs than `epochs`.
     """
-    checkpoint = read_checkpoint(path)
     there = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
     own = {name: tensor.shape for name, tensor in classifier.state_dict().items()}
     for name in there.keys() | own.keys():

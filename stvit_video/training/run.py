@@ -30,7 +30,7 @@ from stvit_video.settings.views import ViewConfig
 from stvit_video.training.callbacks import ProgressDisplay, is_first_process
 from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
-from stvit_video.training.fit import FitReport, check_start, fit
+from stvit_video.training.fit import FitReport, RunFolder, check_start, fit, is_on_gpu
 from stvit_video.training.resume import changed_settings, tell_changes
 from stvit_video.video.pixels.batch import BatchTransform
 
@@ -78,23 +78,36 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             train_loader,
             val_loader,
             settings=run.train,
-            run_dir=run_dir,
-            display=display,
-            write=lambda report: write_json(report, run_dir / METRICS_FILE),
-            export=lambda: write_checkpoint(
-                model, run_dir, labels=videos.class_names, extra={"config": settings}
+            folder=RunFolder(
+                run_dir,
+                write=lambda report: write_json(report, run_dir / METRICS_FILE),
+                export=lambda: write_checkpoint(
+                    model, run_dir, labels=videos.class_names, extra={"config": settings}
+                ),
             ),
+            start=start,
+            display=display,
         )
 
 
 def _goes_on(run_dir: Path, run: RunConfig) -> bool:
-    return run.train.resume is not False and bool(list_checkpoints(run_dir / CHECKPOINT_FOLDER))
+    return run.train.resume is not False and _has_checkpoints(run_dir)
+
+
+def _has_checkpoints(run_dir: Path) -> bool:
+    return bool(list_checkpoints(run_dir / CHECKPOINT_FOLDER))
 
 
 def _check_free(run_dir: Path, run: RunConfig) -> None:
-    """Refuse a folder with a model, but for a run that goes on."""
-    if (run_dir / WEIGHTS_FILE).exists() and not _goes_on(run_dir, run):
-        raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
+    """Refuse a folder with a model or checkpoints, but for a run that goes on."""
+    if _goes_on(run_dir, run):
+        return
+    for is_there, what in (
+        ((run_dir / WEIGHTS_FILE).exists(), "a model"),
+        (_has_checkpoints(run_dir), "checkpoints"),
+    ):
+        if is_there:
+            raise ConfigError(f"output_dir ({run_dir}) already holds {what}; choose another")
 
 
 def _changes(run_dir: Path, settings: dict[str, Any]) -> str:
@@ -133,8 +146,7 @@ def _if_waiting(run: RunConfig, videos: Manifest, model: VideoModel) -> str:
 
 def _feeding_device(run: RunConfig) -> torch.device:
     """Where batches are made whole: the GPU of this process, whichever it will be."""
-    on_gpu = run.train.devices != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
+    return torch.device("cuda" if is_on_gpu(run.train) else "cpu")
 
 
 def _validation_loader(

@@ -57,9 +57,9 @@ def test_a_killed_worker_is_one_error_where_a_batch_is_waited_for(loader):
 def test_a_worker_that_crashes_points_at_the_files(loader):
     batches = iter(loader)
     next(batches)
-    _kill_a_worker(loader, signal.SIGUSR1)
+    _kill_a_worker(loader, signal.SIGUSR2)
     with pytest.raises(
-        WorkerDiedError, match=r"died \(User defined signal 1\); a file may bring its decoder"
+        WorkerDiedError, match=r"died \(User defined signal 2\); a file may bring its decoder"
     ):
         list(batches)
 

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from torch import distributed
 
-from stvit_video.datasets.sampler import EpochSampler
+from stvit_video.datasets.sampler import EpochSampler, Place
 from stvit_video.errors import DatasetError
 
 
@@ -68,3 +68,31 @@ def test_an_order_holds_no_more_memory_than_the_share_of_its_process(monkeypatch
     monkeypatch.setattr(distributed, "get_rank", lambda: 1)
     order = EpochSampler(11, shuffle=True, seed=2).order(0)
     assert order.untyped_storage().nbytes() == 3 * 8
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2), (4, 1), (1, 4)])
+def test_another_number_of_processes_goes_on_behind_what_all_were_served(
+    monkeypatch, before, after
+):
+    def epoch(rank, size, place=None):
+        monkeypatch.setattr(f"{EpochSampler.__module__}._rank_and_size", lambda: (rank, size))
+        sampler = EpochSampler(50, shuffle=True, seed=3)
+        if place:
+            sampler.go_to(place)
+        places = list(sampler.places(2, drop_last=True))
+        return [key.item for key in sampler], places
+
+    whole = epoch(0, 1)[0]
+    first = [epoch(rank, before) for rank in range(before)]
+    place = first[0][1][2]  # three batches of two items
+    assert place == Place(0, 3 * 2 * before)
+    assert first[0][1][-1] == Place(1, 0)
+    served = {item for items, _ in first for item in items[: 3 * 2]}
+    assert served == set(whole[: place.served])
+    rest = [epoch(rank, after, place) for rank in range(after)]
+    left = (50 - place.served) // after
+    assert [len(items) for items, _ in rest] == [left] * after
+    assert [len(places) for _, places in rest] == [left // 2] * after
+    assert {item for items, _ in rest for item in items} == set(
+        whole[place.served : place.served + left * after]
+    )

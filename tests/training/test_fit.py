@@ -17,7 +17,7 @@ from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
 from stvit_video.training.callbacks import EpochReport, ProgressDisplay
 from stvit_video.training.classifier import VideoClassifier
-from stvit_video.training.fit import fit
+from stvit_video.training.fit import RunFolder, check_start, fit
 from stvit_video.video.pixels.batch import BatchTransform
 
 CLASSES = ("dark", "bright")
@@ -76,15 +76,17 @@ def train(
     module, run_dir, *, settings=SETTINGS, train_batches=None, val_batches=None, display=None
 ):
     written, exports = [], []
+    display = display or ProgressDisplay(Console(stderr=True), "run")
     report = fit(
         module,
         Loader(batches(3, seed=1) if train_batches is None else train_batches),
         Loader(batches(2, seed=2) if val_batches is None else val_batches),
         settings=settings,
-        run_dir=run_dir,
-        display=display or ProgressDisplay(Console(stderr=True), "run"),
-        write=written.append,
-        export=lambda: exports.append(module.trainer.current_epoch),
+        folder=RunFolder(
+            run_dir, written.append, lambda: exports.append(module.trainer.current_epoch)
+        ),
+        start=check_start(settings, run_dir=run_dir, classifier=module, tell=display.tell),
+        display=display,
     )
     return report, written, exports
 

@@ -32,8 +32,9 @@ def path(tmp_path):
 
 
 def test_the_file_of_its_own_run_is_taken(path):
-    check_checkpoint(path, nn.Linear(3, 2), epochs=5)
-    assert find_checkpoint(path.parent, tell=print) == path
+    found, checkpoint = find_checkpoint(path.parent, tell=print)
+    assert found == path
+    check_checkpoint(path, checkpoint, nn.Linear(3, 2), epochs=5)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~_umask()
 
 
@@ -70,7 +71,7 @@ def test_the_newest_whole_file_is_taken(path, tmp_path):
     newer = tmp_path / "step_00000012.ckpt"
     newer.touch()
     (tmp_path / "step_00000003.ckpt").touch()
-    assert find_checkpoint(tmp_path, tell=told.append) == path
+    assert find_checkpoint(tmp_path, tell=told.append)[0] == path
     (line,) = told
     assert line.startswith(f"{newer} cannot be read (")
     assert line.endswith("); step_00000007.ckpt is taken instead")
@@ -79,15 +80,15 @@ def test_the_newest_whole_file_is_taken(path, tmp_path):
 
 def test_another_model_and_fewer_epochs_are_refused(path):
     with pytest.raises(CheckpointError) as caught:
-        check_checkpoint(path, nn.Linear(3, 2, bias=False), epochs=5)
+        check_checkpoint(path, STATE, nn.Linear(3, 2, bias=False), epochs=5)
     assert str(caught.value) == (
         f"{path} is of another model or number of classes (bias differs); go on with the settings"
         " of its run or choose another output_dir"
     )
     with pytest.raises(CheckpointError, match=r" \(\w+ differs\); "):
-        check_checkpoint(path, nn.Linear(3, 7), epochs=5)
+        check_checkpoint(path, STATE, nn.Linear(3, 7), epochs=5)
     with pytest.raises(ConfigError) as caught:
-        check_checkpoint(path, nn.Linear(3, 2), epochs=4)
+        check_checkpoint(path, STATE, nn.Linear(3, 2), epochs=4)
     assert str(caught.value) == f"train.epochs (4) must be at least the 5 that {path} holds"
 
 

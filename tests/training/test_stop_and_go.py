@@ -24,7 +24,7 @@ from stvit_video.errors import CheckpointError, ConfigError, TrainingError
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
-from stvit_video.training.checkpoints import list_checkpoints
+from stvit_video.training.checkpoints import StopSignals, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.run import run_training
 
@@ -209,6 +209,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_line(manifest, tmp_path):
     content[len(content) // 2] ^= 1  # one bit of a weight
     newest.write_bytes(content)
     lines = train(run, tmp_path / "parts").splitlines()
+    assert sum("cannot be read" in line for line in lines) == 1
     assert lines[0].startswith(f"{newest} cannot be read (")
     assert lines[0].endswith(f"); {before.name} is taken instead")
     assert lines[1] == f"going on from {before}"
@@ -267,6 +268,52 @@ def test_a_signal_ends_a_run_with_a_checkpoint_a_line_and_its_status(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 143, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_the_workers_too_ends_a_run_as_well(manifest, tmp_path, number, status):
+    train(settings(manifest, num_workers=2, epochs=1), tmp_path / "one")
+    config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    config["train"] |= {"epochs": 10_000}
+    path, run_dir = tmp_path / "run.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "stvit_video", "train", "--config", path]
+    with subprocess.Popen(
+        list(map(str, [*command, "--output_dir", run_dir])),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None and _newest(run_dir / "checkpoints") < 5:
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        output, error = process.communicate(timeout=60)
+    kept = list_checkpoints(run_dir / "checkpoints")[0]
+    assert (process.returncode, output.count("stopping after this step")) == (status, 1), error
+    assert re.fullmatch(
+        rf"stvit-video train: stopped; {kept} holds \d+ of 10000 epochs: the same command goes on"
+        r" from there\n",
+        error,
+    )
+
+
+@pytest.mark.parametrize("what", ["model.safetensors", "checkpoints/step_00000050.ckpt"])
+def test_a_new_run_is_not_begun_among_the_files_of_another(manifest, tmp_path, what):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / what).touch()
+    with pytest.raises(ConfigError) as caught:
+        train(settings(manifest, resume=False), tmp_path)
+    held = "a model" if what.startswith("model") else "checkpoints"
+    assert str(caught.value) == (f"output_dir ({tmp_path}) already holds {held}; choose another")
+    assert not (tmp_path / "config.yaml").exists()
+
+
 @pytest.mark.slow  # 20 starts of a process
 def test_a_process_that_is_killed_at_any_step_loses_nothing(manifest, tmp_path):
     run = settings(manifest, num_workers=1, epochs=12, checkpoint_minutes=EVERY_STEP)
@@ -293,25 +340,68 @@ def _newest(folder):
 
 
 @pytest.mark.slow  # torchrun starts two processes
-def test_two_processes_on_a_processor_train_as_one_and_stop_together(manifest, tmp_path):
-    run = settings(manifest, epochs=2)
+def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_path):
+    plain = AugmentationConfig(crop="center", flip=0.0)
+    run = dataclasses.replace(
+        settings(manifest, epochs=8, batch_size=6, lr=1e-4),
+        augmentation=plain,
+        model=ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
+    )
     train(run, tmp_path / "whole")
     config = yaml.safe_load((tmp_path / "whole" / "config.yaml").read_text())
-    config["train"] |= {"epochs": 10_000}
-    path = tmp_path / "run.yaml"
+    config["train"] |= {"batch_size": 3}
+    path, folder = tmp_path / "run.yaml", tmp_path / "parts" / "checkpoints"
     path.write_text(yaml.safe_dump(config))
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"),
-        *("-m", "stvit_video", "train", "--config", path, "--output_dir", tmp_path / "two"),
+        *("-m", "stvit_video", "train", "--config", path, "--output_dir", tmp_path / "parts"),
+        *("--train.checkpoint_minutes", EVERY_STEP),
     ]
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and _newest(tmp_path / "two" / "checkpoints") < 9:
-            time.sleep(0.05)
+        while process.poll() is None and _newest(folder) < 3:
+            time.sleep(0.002)
         process.terminate()
         _, error = process.communicate(timeout=60)
+    kept = _newest(folder)
     assert error.count("stopped; ") == 1, error
-    assert process.returncode != 0
-    kept = list_checkpoints(tmp_path / "two" / "checkpoints")
-    state = torch.load(kept[0], weights_only=True)
-    assert state["global_step"] == _newest(tmp_path / "two" / "checkpoints")
-    assert f"{kept[0]} holds" in error
+    assert f"{list_checkpoints(folder)[0]} holds" in error
+    assert 3 <= kept < 16
+    lines = train(run, tmp_path / "parts").splitlines()
+    assert lines[0].startswith(
+        f"going on from {folder}/step_{kept:08d}.ckpt, with train.batch_size"
+    )
+    (one, _, curve), (two, _, expected) = outcome(tmp_path / "parts"), outcome(tmp_path / "whole")
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+    assert [epoch[:3] for epoch in curve] == [epoch[:3] for epoch in expected]
+    losses = [[epoch[3] for epoch in epochs] for epochs in (curve, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_signal_in_validation_ends_a_run_at_its_last_checkpoint(
+    manifest, tmp_path, monkeypatch, capsys
+):
+    step = VideoClassifier.validation_step
+
+    def send(module, batch, batch_index):
+        if module.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(module, batch, batch_index)
+
+    train(settings(manifest, epochs=1), tmp_path / "one")
+    config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    config["train"] |= {"epochs": 3}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(VideoClassifier, "validation_step", send)
+    assert main(["train", "--config", str(path), "--output_dir", str(tmp_path / "run")]) == 143
+    assert "step_00000005.ckpt holds 1 of 3 epochs" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_ends_a_program_at_once():
+    told = []
+    with StopSignals(told.append).listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert told == ["SIGINT: stopping after this step"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
