@@ -44,7 +44,9 @@ class EpochMean:
         return loss / count if count else float("nan")
 
 
-class _Pending(NamedTuple):
+class Pending(NamedTuple):
+    """A loss on its way to the host, and where it is from."""
+
     loss: Tensor  # on the host, once `arrived`
     arrived: torch.cuda.Event | None
     step: int
@@ -57,7 +59,7 @@ class LossWatch:
 
     def __init__(self, name_video: Callable[[int], str]) -> None:
         self.name_video = name_video
-        self.pending: deque[_Pending] = deque()
+        self.pending: deque[Pending] = deque()
 
     def add(self, loss: Tensor, *, step: int, epoch: int, videos: Sequence[int]) -> None:
         """Look at the losses that have arrived, and let this one come.
@@ -70,7 +72,7 @@ class LossWatch:
         if loss.is_cuda:
             arrived = torch.cuda.Event()
             arrived.record()
-        self.pending.append(_Pending(host, arrived, step, epoch, videos))
+        self.pending.append(Pending(host, arrived, step, epoch, videos))
         while self.pending and (self.pending[0].arrived is None or self.pending[0].arrived.query()):
             self._look(self.pending.popleft())
 
@@ -82,7 +84,7 @@ class LossWatch:
                 pending.arrived.synchronize()
             self._look(pending)
 
-    def _look(self, pending: _Pending) -> None:
+    def _look(self, pending: Pending) -> None:
         if torch.isfinite(pending.loss):
             return
         names = [self.name_video(video) for video in dict.fromkeys(pending.videos)]

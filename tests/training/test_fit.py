@@ -11,13 +11,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from stvit_video.errors import CheckpointError, DatasetError, WriteError
+from stvit_video.errors import CheckpointError, DatasetError, TrainingError, WriteError
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
 from stvit_video.training.callbacks import EpochReport, ProgressDisplay
+from stvit_video.training.checkpoints import Checkpoints, StopSignals
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import RunFolder, check_start, fit
+from stvit_video.training.losses import Pending
 from stvit_video.video.pixels.batch import BatchTransform
 
 CLASSES = ("dark", "bright")
@@ -283,3 +285,53 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
 
 def _files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def late():
+    """Let a loss that is no number be on its way from a device that is behind."""
+
+    class Event:
+        query = staticmethod(lambda: False)
+        synchronize = staticmethod(lambda: None)
+
+    def add(module):
+        bad = torch.tensor(float("nan"))
+        module.losses.pending.append(Pending(bad, Event(), step=3, epoch=1, videos=[0]))
+
+    return add
+
+
+def test_an_epoch_whose_last_loss_is_no_number_is_not_reported(late):
+    module = classifier()
+    module.epoch_mean.add(torch.tensor(1.0), 1)
+    late(module)
+    with pytest.raises(
+        TrainingError, match=r"^the loss is nan at step 3 \(epoch 1\), of video 0; "
+    ):
+        module.take_train_loss()
+
+
+def test_no_checkpoint_is_written_of_a_loss_that_is_no_number(tmp_path, late):
+    module = classifier()
+    module.on_validation_start = lambda: late(module)  # behind the last step of the epoch
+    with pytest.raises(TrainingError):
+        train(module, tmp_path)
+    assert not list(tmp_path.rglob("*.ckpt"))
+    checkpoints = Checkpoints(
+        tmp_path, minutes=1, keep=1, loader=[], signals=StopSignals(print), losses=module.losses
+    )
+    late(module)
+    with pytest.raises(TrainingError):
+        checkpoints.on_train_epoch_end(None, module)
+
+
+def test_videos_that_failed_and_losses_are_in_the_checkpoint():
+    module, checkpoint = classifier(), {}
+    module.failures, module.val_failures = {3: "a.mp4: empty"}, {1: "b.mp4: cut"}
+    module.epoch_mean.add(torch.tensor(2.0), 3)
+    module.on_save_checkpoint(checkpoint)
+    other = classifier()
+    other.on_load_checkpoint(checkpoint)
+    assert (other.failures, other.val_failures) == (module.failures, module.val_failures)
+    assert other.take_train_loss() == 2.0

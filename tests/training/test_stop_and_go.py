@@ -397,6 +397,24 @@ def test_a_signal_in_validation_ends_a_run_at_its_last_checkpoint(
     assert "step_00000005.ckpt holds 1 of 3 epochs" in capsys.readouterr().err
 
 
+def test_a_run_that_dies_in_validation_validates_and_reports_that_epoch_again(
+    manifest, tmp_path, monkeypatch
+):
+    class CrashError(Exception):
+        pass
+
+    def die(module, batch, batch_index):
+        raise CrashError
+
+    run = settings(manifest, epochs=2, checkpoint_minutes=EVERY_STEP)
+    train(run, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(CrashError):
+        patch.setattr(VideoClassifier, "validation_step", die)
+        train(run, tmp_path / "parts")
+    train(run, tmp_path / "parts")
+    assert_same(tmp_path / "parts", tmp_path / "whole")
+
+
 def test_a_second_ctrl_c_ends_a_program_at_once():
     told = []
     with StopSignals(told.append).listening():
