@@ -335,3 +335,16 @@ def test_videos_that_failed_and_losses_are_in_the_checkpoint():
     other.on_load_checkpoint(checkpoint)
     assert (other.failures, other.val_failures) == (module.failures, module.val_failures)
     assert other.take_train_loss() == 2.0
+
+
+def test_a_resumed_run_counts_its_seconds_on(tmp_path):
+    train(classifier(), tmp_path)
+    (path, *_) = sorted((tmp_path / "checkpoints").iterdir())
+    state = torch.load(path, weights_only=True)
+    assert 0 < state["clocks"][0] < 60
+    assert state["clocks"][1:] == (0.0, 0.0)  # of an epoch that was whole
+    torch.save(state | {"clocks": (1000.0, 0.0, 0.0)}, path)
+    for later in sorted((tmp_path / "checkpoints").iterdir())[1:]:
+        later.unlink()
+    report, _, _ = train(classifier(), tmp_path)
+    assert [epoch.elapsed_seconds > 1000 for epoch in report.epochs] == [False, True]
