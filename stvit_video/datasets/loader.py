@@ -6,6 +6,7 @@ Legend: B clips in a batch, T H W frames and pixels, C colours.
 import itertools
 import signal
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -104,6 +105,17 @@ class VideoLoader(DataLoader[Any]):
                 worker.kill()  # they may wait for what the dead one held
             self._iterator = None
             raise
+
+    def _get_iterator(self) -> Any:
+        """Make the parent's iterator, whose queues must live until it has told its workers to end.
+
+        In a cycle of garbage (the traceback of an error is one) they could be finalised before it:
+        it would then write to file descriptors that were closed, or are another's by then.
+        """
+        iterator = super()._get_iterator()
+        queues = list(getattr(iterator, "_index_queues", ()))
+        weakref.finalize(iterator, queues.clear).atexit = False
+        return iterator
 
     def _workers(self) -> list[BaseProcess]:
         return getattr(self._iterator, "_workers", [])

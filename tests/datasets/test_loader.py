@@ -1,8 +1,11 @@
 """Loaders whose workers die, and what they hold ready."""
 
+import ctypes
+import gc
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -19,16 +22,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in")
 """Where a worker dies while it sends, torch opens files to find out why, and leaves them open."""
 
 
-@pytest.fixture
-def loader(counting_video):
-    """Twelve batches of one video, from two workers."""
+def _build(video, *, num_batches):
+    """Batches of one clip each, from two workers."""
     shape = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
     dataset = VideoDataset(
-        [VideoRecord(counting_video, 0)] * 12,
+        [VideoRecord(video, 0)] * num_batches,
         sample=SamplingScheme(num_frames=2, frame_stride=2),
         transform=build_transform(shape, normalize=False),
     )
     return build_loader(dataset, batch_size=1, num_workers=2, shuffle=False, seed=0)
+
+
+@pytest.fixture
+def loader(counting_video):
+    return _build(counting_video, num_batches=12)
 
 
 def _kill_a_worker(loader, how=signal.SIGKILL):
@@ -52,6 +59,24 @@ def test_a_killed_worker_is_one_error_where_a_batch_is_waited_for(loader):
     )
     assert error.value.__suppress_context__ or error.value.__context__ is None
     assert isinstance(error.value, StvitVideoError)
+
+
+def test_workers_of_a_loader_among_garbage_are_ended_through_open_pipes(counting_video):
+    loader = _build(counting_video, num_batches=1)  # the second worker is asked for nothing
+    assert len(list(loader)) == 1
+    iterator, workers = loader._iterator, loader._iterator._workers
+    loader.itself = loader
+    for act in (ctypes.pythonapi.PyObject_GC_UnTrack, ctypes.pythonapi.PyObject_GC_Track):
+        act(ctypes.py_object(iterator))  # the collector comes to it last, after its pipes
+    del loader, iterator
+    with pytest.MonkeyPatch.context() as patch:
+        errors = []
+        patch.setattr(threading, "excepthook", errors.append)
+        gc.collect()
+        for worker in workers:
+            worker.join(10)
+    assert errors == []
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
 def test_a_worker_that_crashes_points_at_the_files(loader):
