@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.optim import AdamW
+from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
@@ -19,6 +19,7 @@ from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import OptimizerConfig
 from stvit_video.training.losses import EpochMean, LossWatch
 from stvit_video.training.optimizer import Schedule, build_optimizer
+from stvit_video.training.step_size import StepSize
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.seeded import mix_seed, seeded
@@ -26,6 +27,9 @@ from stvit_video.video.seeded import mix_seed, seeded
 
 class VideoClassifier(LightningModule):
     """Classifies the clips of uint8 batches; skips, counts and names videos that do not decode."""
+
+    tell: Callable[[str], object] = staticmethod(lambda line: None)
+    """Prints a line, once for all processes."""
 
     def __init__(
         self,
@@ -98,22 +102,22 @@ class VideoClassifier(LightningModule):
         self.losses.check()
         return self.epoch_mean.take(self.device)
 
-    def configure_optimizers(self) -> AdamW:
-        """Return AdamW; its rates are set ahead of every step."""
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser; its rates are set ahead of every step."""
         optimizer = build_optimizer(self.model, self.optimizer_settings)
         self.schedule = Schedule(optimizer, self.optimizer_settings)
         return optimizer
 
     def on_train_start(self) -> None:
         """Lay out the schedule: the steps of an epoch are known only where all processes are."""
-        batches, accumulate = (
-            self.trainer.num_training_batches,
-            self.trainer.accumulate_grad_batches,
-        )
         assert self.schedule is not None
+        step = StepSize.of(self.trainer)
         self.schedule.lay_out(
-            steps_per_epoch=-(-int(batches) // accumulate), num_epochs=self.trainer.max_epochs or 1
+            steps_per_epoch=-(-int(self.trainer.num_training_batches) // step.num_batches),
+            num_epochs=self.trainer.max_epochs or 1,
+            videos_per_step=step.videos,
         )
+        self.tell(step.describe(self.schedule))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the rest of the epoch needs, and the videos that failed."""

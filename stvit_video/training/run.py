@@ -67,6 +67,7 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     val_loader = _validation_loader(run, videos, model, device)
     classifier = _classifier(run, videos, model)
     display = ProgressDisplay(console, label, _if_waiting(run, videos, model))
+    classifier.tell = display.tell
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
