@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
@@ -46,11 +47,14 @@ class BatchTransform:
         self.recolor = _recolor(augmentation, preprocessing)
         self.mixers = _mixers(augmentation, self.num_classes)
 
-    def __call__(self, clips: Tensor, labels: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, clips: Tensor, labels: Tensor, *, seed: int, videos: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Make what a training step reads, the same for the same `seed`.
 
         uint8 clips (B, C, T, H, W), labels (B,) -> float clips (B, C, T, H, W), and labels (B,) or,
-        with mixup or cutmix, targets (B, K) that add up to 1.
+        with mixup or cutmix, targets (B, K) that add up to 1. `videos` (B,), on the host, says
+        which clips are of one video: they are not mixed with each other, and come in another order.
         """
         with seeded(seed):
             clips, labels = self._flip(clips, labels)
@@ -58,11 +62,21 @@ class BatchTransform:
                 clips = torch.stack([self._recolored(clip) for clip in clips])
             clips = normalize_clip(clips, self.preprocessing)
             clips = self._erase(clips)
-            if not self.mixers:
-                return clips, labels
-            mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
-            mixed, targets = mixer(Video(clips.transpose(1, 2)), labels)
-            return mixed.as_subclass(Tensor).transpose(1, 2), targets
+            return self._mix(clips, labels, videos) if self.mixers else (clips, labels)
+
+    def _mix(
+        self, clips: Tensor, labels: Tensor, videos: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Mix each clip with the one before it in the batch, the first with the last."""
+        if videos is not None and len(clips) > 1:
+            order = keep_apart(videos)
+            if order is None:
+                return clips, F.one_hot(labels, self.num_classes).to(clips.dtype)
+            order = order.to(clips.device, non_blocking=True)
+            clips, labels = clips[order], labels[order]
+        mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+        mixed, targets = mixer(Video(clips.transpose(1, 2)), labels)
+        return mixed.as_subclass(Tensor).transpose(1, 2), targets
 
     def _flip(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if not self.augmentation.flip:
@@ -89,6 +103,18 @@ class BatchTransform:
             generator.manual_seed(int(torch.randint(1 << 31, ())))
             box.copy_(torch.randn(box.shape, device=clip.device, generator=generator))
         return clips
+
+
+def keep_apart(videos: Tensor) -> Tensor | None:
+    """Order clips so that no neighbours, nor the first and the last, are of one video.
+
+    `videos` (B,) says which video a clip is of: as many clips of each, one behind the other. Returns
+    places (B,), or None where all clips are of one video.
+    """
+    num_videos = len(videos.unique_consecutive())
+    if num_videos == 1:
+        return None
+    return torch.arange(len(videos)).reshape(num_videos, -1).T.flatten()  # the first of each, ...
 
 
 def _recolor(

@@ -13,7 +13,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.rand_augment import parse_rand_augment
-from stvit_video.video.pixels.batch import BatchTransform
+from stvit_video.video.pixels.batch import BatchTransform, keep_apart
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
 from stvit_video.video.pixels.rand_augment import (
@@ -141,6 +141,29 @@ def test_cutmix_pastes_a_box_and_weighs_the_targets_by_its_area():
     assert abs(float(pasted.float().mean()) - float(1 - targets[0, 4])) < 0.02
     assert 0 < float(targets[0, 1]) < 1
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(3))
+
+
+@pytest.mark.parametrize(("num_videos", "clips_each"), [(2, 1), (3, 2), (2, 5), (7, 3)])
+def test_neighbours_are_of_different_videos(num_videos, clips_each):
+    videos = torch.randperm(90)[:num_videos].repeat_interleave(clips_each)
+    order = keep_apart(videos)
+    assert sorted(order.tolist()) == list(range(num_videos * clips_each))
+    assert (videos[order] != videos[order].roll(1)).all()
+    assert keep_apart(torch.tensor([4, 4, 4])) is None
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.8}, {"cutmix": 1.0}])
+def test_a_clip_is_mixed_with_one_of_another_video(mix):
+    clips, labels = _clips(6), torch.tensor([3, 3, 0, 0, 4, 4])
+    videos = torch.tensor([8, 8, 5, 5, 6, 6])
+    transform = _transform(**mix)
+    served, targets = transform(clips, labels, seed=3, videos=videos)
+    assert (targets > 0).sum(dim=1).tolist() == [2] * 6  # labels of two videos, never of one
+    assert targets.sum(dim=0).tolist() == pytest.approx([2, 0, 0, 2, 2])
+    assert served.shape == clips.shape
+    alone, targets = transform(clips, labels, seed=3, videos=torch.full((6,), 2))
+    assert torch.equal(alone, normalize_clip(clips, PREPROCESSING))
+    assert targets.tolist() == torch.eye(5)[labels].tolist()
 
 
 def test_mixing_needs_no_even_batch_and_takes_turns():
