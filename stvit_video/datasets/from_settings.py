@@ -156,6 +156,7 @@ def _evaluation_transform(
     return build_transform(
         preprocessing,
         num_crops=views.num_crops,
+        short_side=views.short_side,
         normalize=False,
         ship_planes=_finishes_clips(device),
     )

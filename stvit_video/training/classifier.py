@@ -70,9 +70,7 @@ class VideoClassifier(LightningModule):
         seed = mix_seed(
             torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
         )
-        clip, target = self.augment(
-            batch.clip, batch.label, seed=seed, videos=batch.video_index
-        )
+        clip, target = self.augment(batch.clip, batch.label, seed=seed, videos=batch.video_index)
         with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
             if clip.is_cuda:
                 torch.cuda.manual_seed(seed)

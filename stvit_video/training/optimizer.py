@@ -120,7 +120,9 @@ class Schedule:
         if settings.schedule == "cosine":
             left = self._cosine(step)
         else:
-            passed = sum(step >= epoch * self.steps_per_epoch for epoch in settings.milestones or ())
+            passed = sum(
+                step >= epoch * self.steps_per_epoch for epoch in settings.milestones or ()
+            )
             left = settings.step_factor**passed
         return least + (1 - least) * left
 

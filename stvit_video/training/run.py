@@ -161,7 +161,7 @@ def _validation_loader(
         val_videos.records,
         model.preprocessing,
         data=run.data,
-        views=ViewConfig(),
+        views=ViewConfig(short_side=run.views.short_side),
         batch_size=run.train.batch_size,
         device=device,
     )

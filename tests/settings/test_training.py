@@ -72,6 +72,11 @@ from stvit_video.settings.views import ViewConfig
             "augmentation.rand_augment (rand-m7) must hold inc1",
         ),
         (
+            lambda: AugmentationConfig(rand_augment_on="frame"),
+            "augmentation.rand_augment_on (frame) needs augmentation.rand_augment, such as"
+            " rand-m7-n4-mstd0.5-inc1",
+        ),
+        (
             lambda: RunConfig(model="demo_tiny", data=DataConfig()),
             "model (demo_tiny) must be a ModelConfig",
         ),

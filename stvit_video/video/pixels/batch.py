@@ -6,7 +6,7 @@ Legend: B clips, C colours, T H W frames and pixels, K classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,13 @@ from torchvision.tv_tensors import Video
 
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
-from stvit_video.settings.rand_augment import parse_rand_augment
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
-from stvit_video.video.pixels.rand_augment import RandAugment
+from stvit_video.video.pixels.rand_augment import build_rand_augment
 from stvit_video.video.seeded import seeded
+
+Recolor = Callable[[Tensor], Tensor]
+"""Changes the colours of the frames of a clip: uint8 (T, C, H, W) -> the same."""
 
 
 class BatchTransform:
@@ -64,9 +66,7 @@ class BatchTransform:
             clips = self._erase(clips)
             return self._mix(clips, labels, videos) if self.mixers else (clips, labels)
 
-    def _mix(
-        self, clips: Tensor, labels: Tensor, videos: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _mix(self, clips: Tensor, labels: Tensor, videos: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mix each clip with the one before it in the batch, the first with the last."""
         if videos is not None and len(clips) > 1:
             order = keep_apart(videos)
@@ -108,8 +108,8 @@ class BatchTransform:
 def keep_apart(videos: Tensor) -> Tensor | None:
     """Order clips so that no neighbours, nor the first and the last, are of one video.
 
-    `videos` (B,) says which video a clip is of: as many clips of each, one behind the other. Returns
-    places (B,), or None where all clips are of one video.
+    `videos` (B,) says which video a clip is of; all have as many clips, one behind the other.
+    Returns places (B,), or None where all clips are of one video.
     """
     num_videos = len(videos.unique_consecutive())
     if num_videos == 1:
@@ -117,18 +117,16 @@ def keep_apart(videos: Tensor) -> Tensor | None:
     return torch.arange(len(videos)).reshape(num_videos, -1).T.flatten()  # the first of each, ...
 
 
-def _recolor(
-    augmentation: AugmentationConfig, preprocessing: Preprocessing
-) -> list[v2.ColorJitter | RandAugment]:
-    transforms: list[v2.ColorJitter | RandAugment] = []
+def _recolor(augmentation: AugmentationConfig, preprocessing: Preprocessing) -> list[Recolor]:
+    transforms: list[Recolor] = []
     if augmentation.color_jitter:
         strength = augmentation.color_jitter
-        transforms.append(v2.ColorJitter(strength, strength, strength, hue=strength / 4))
-    if augmentation.rand_augment:
-        mean = preprocessing.mean
-        red, green, blue = mean if preprocessing.channel_order == "rgb" else mean[::-1]
-        fill = (255 * red, 255 * green, 255 * blue)
-        transforms.append(RandAugment(parse_rand_augment(augmentation.rand_augment), fill=fill))
+        jitter = v2.ColorJitter(strength, strength, strength, hue=strength / 4)
+        transforms.append(v2.RandomApply([jitter], p=augmentation.color_probability))
+    if augmentation.gray:
+        transforms.append(v2.RandomGrayscale(augmentation.gray))
+    if augmentation.rand_augment and augmentation.rand_augment_on == "crop":
+        transforms.append(build_rand_augment(augmentation, preprocessing))
     return transforms
 
 
