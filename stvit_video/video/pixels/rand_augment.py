@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import grid_sample
 from torchvision.transforms.v2 import functional as F
 
 from stvit_video.settings.data import AugmentationConfig
@@ -73,22 +73,20 @@ def _affine(
 ) -> Tensor:
     """Show at (x, y) what is at `matrix` times (x, y, 1), in pixels from the corner; bicubic."""
     height, width = frames.shape[-2:]
-    (a, b, c), (d, e, f) = matrix
-    b, d = b * height / width, d * width / height  # from pixels to -1..1
-    rows = [[a, b, a + b + 2 * c / width - 1], [d, e, d + e + 2 * f / height - 1]]
-    theta = torch.tensor([rows], device=frames.device)
-    grid = functional.affine_grid(theta, [1, 1, height, width], align_corners=False)
-    moved = functional.grid_sample(
+    x, y = (torch.arange(side, device=frames.device) + 0.5 for side in (width, height))
+    (a, b, c), (d, e, f) = matrix  # numbers, not a tensor: a GPU is not waited for
+    from_x, from_y = a * x + b * y[:, None] + c, d * x + e * y[:, None] + f  # (H, W) each
+    grid = torch.stack([2 / width * from_x - 1, 2 / height * from_y - 1], dim=-1)  # (H, W, 2)
+    moved = grid_sample(
         frames.flatten(0, 1)[None].float(),  # (1, T * C, H, W)
-        grid,
+        grid[None],
         mode="bicubic",
         padding_mode="border",
         align_corners=False,
     )
     moved = moved.round_().clamp_(0, 255).to(frames.dtype).reshape(frames.shape)
-    is_inside = (grid.abs() <= 1).all(dim=-1)  # (1, H, W)
-    uncovered = torch.tensor(fill, device=frames.device).to(frames.dtype)[:, None, None]
-    return torch.where(is_inside, moved, uncovered)
+    uncovered = torch.stack([moved.new_full((1, 1), int(value)) for value in fill])  # (C, 1, 1)
+    return torch.where((grid.abs() <= 1).all(dim=-1), moved, uncovered)
 
 
 def _solarize_add(frames: Tensor, level: float) -> Tensor:
