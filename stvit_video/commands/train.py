@@ -12,7 +12,7 @@ _OPTIMIZER = OptimizerConfig()
 _TRAIN = TrainConfig()
 
 
-def train_(
+def train_(  # noqa: PLR0913 this is a command line
     *,
     model: ModelConfig,
     data: DataConfig,
@@ -21,6 +21,7 @@ def train_(
     optimizer: OptimizerConfig = _OPTIMIZER,
     train: TrainConfig = _TRAIN,
     output_dir: OutputFolder,
+    dry_run: bool = False,
     json: ResultFile | None = None,
 ) -> None:
     """Train a model on a folder of class folders or on a manifest.
@@ -34,9 +35,12 @@ def train_(
         train: How long and on what.
         output_dir: Run folder, for the model, the settings, the metrics and checkpoints; the same
             command again goes on from the newest.
+        dry_run: Train two steps on tiny videos laid out as the data set, from random weights, and
+            leave nothing: whether the settings run here, and in how much memory.
         json: Write the metrics here as well; `-` is standard output.
     """
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.training.dry_run import run_dry
     from stvit_video.training.run import run_training
 
     run = RunConfig(
@@ -48,6 +52,9 @@ def train_(
         train=train,
     )
     console = result_console(json)
+    if dry_run:
+        write_json(run_dry(run, output_dir, console=console, label=model.name), json)
+        return
     report = run_training(run, output_dir, console=console, label=model.name)
     last = report.epochs[-1]
     accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"

@@ -14,6 +14,7 @@ from stvit_video.settings.bounds import (
     Positive,
     Range,
     Seed,
+    Share,
     check_settings,
 )
 from stvit_video.settings.data import AugmentationConfig, DataConfig
@@ -29,24 +30,53 @@ USUAL_WARMUP = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW with a cosine schedule after a linear warm-up."""
+    """The optimiser, and the learning rate of each step after a linear warm-up."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with momentum."""
     lr: NotNegative = 1e-3
-    """Highest learning rate, for the whole batch as given."""
+    """Highest learning rate."""
+    lr_per_videos: Count | None = None
+    """Videos of a step that `lr` and `min_lr` are meant for: both grow in proportion to those of a
+    step, over all devices and accumulated batches; None takes them as they are."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    """How the learning rate falls: by half a cosine, or at `milestones`."""
+    min_lr: NotNegative = 0.0
+    """Learning rate that the schedule falls towards."""
+    milestones: tuple[Positive, ...] | None = None
+    """Epochs after which the learning rate of `step` falls."""
+    step_factor: Annotated[float, Range(above=0, below=1)] = 0.1
+    """What it is multiplied by at each of them."""
     warmup_epochs: NotNegative | None = None
-    """Epochs until the highest learning rate, linear from zero; None takes 5, or all of a shorter
-    run."""
+    """Epochs until the highest learning rate; None takes 5, or all of a shorter run."""
+    warmup_start: Share = 0.0
+    """Share of the highest learning rate at which the warm-up begins."""
     weight_decay: NotNegative = 0.05
     """Of weight matrices; norms, biases and positions have none."""
     beta2: PartShare = 0.999
     """Memory of AdamW for squared gradients; less of it suits short runs."""
+    momentum: PartShare = 0.9
+    """Of SGD."""
+    nesterov: bool = False
+    """Let SGD look ahead along its momentum."""
     layer_decay: Annotated[float, Range(above=0, most=1)] | None = None
     """Factor by which the learning rate falls from block to block towards the input."""
+    backbone_lr: Annotated[float, Range(above=0, most=1)] = 1.0
+    """Share of the learning rate for all but the head and what makes semantic tokens."""
     clip_grad_norm: Positive | None = None
     """Largest norm of a gradient; None clips nothing."""
 
     def __post_init__(self) -> None:
         check_settings("optimizer", self)
+        if self.schedule == "step" and self.milestones is None:
+            raise ConfigError(
+                "optimizer.schedule (step) needs optimizer.milestones: the epochs after which the"
+                " learning rate falls, such as [11, 14]"
+            )
+        if self.min_lr > self.lr:
+            raise ConfigError(
+                f"optimizer.min_lr ({self.min_lr:g}) must be at most optimizer.lr ({self.lr:g})"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +91,9 @@ class TrainConfig:
     """Batches whose gradients are added up before a step of the optimiser."""
     clips_per_video: Count = 1
     """Clips read from a video each time it is opened (repeated augmentation)."""
+    share_frames: bool = False
+    """Let the clips of a video show the same frames, each augmented on its own, as VideoMAE does;
+    else each has frames of its own."""
     precision: Precision = "32-true"
     """As Lightning names it; weights are float32 in all of them."""
     devices: Count | Literal["auto", "cpu"] = "auto"
@@ -98,6 +131,11 @@ class TrainConfig:
             raise ConfigError(
                 "train.precision (16-mixed) does not go with train.strategy fsdp; take bf16-mixed"
             )
+        if self.batch_size % self.clips_per_video:
+            raise ConfigError(
+                f"train.batch_size ({self.batch_size}) must be a multiple of train.clips_per_video"
+                f" ({self.clips_per_video}): it counts clips"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,4 +155,10 @@ class RunConfig:
         if warmup is not None and warmup > epochs:
             raise ConfigError(
                 f"optimizer.warmup_epochs ({warmup:g}) must be at most train.epochs ({epochs})"
+            )
+        clips, mixing = self.train.clips_per_video, self.augmentation
+        if (mixing.mixup or mixing.cutmix) and self.train.batch_size == clips:
+            raise ConfigError(
+                f"train.batch_size ({clips}) holds one video, and augmentation.mixup and cutmix mix"
+                " two; raise it or set both to 0"
             )

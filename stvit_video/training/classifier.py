@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor
-from torch.optim import AdamW
+from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
@@ -20,6 +20,7 @@ from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.losses import EpochMean, LossWatch
 from stvit_video.training.optimizer import Schedule, build_optimizer
 from stvit_video.training.processes import merged
+from stvit_video.training.step_size import StepSize
 from stvit_video.training.strategy import compile_blocks, is_on_gpu, shard
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
@@ -28,6 +29,9 @@ from stvit_video.video.seeded import mix_seed, seeded
 
 class VideoClassifier(LightningModule):
     """Classifies the clips of uint8 batches; skips, counts and names videos that do not decode."""
+
+    tell: Callable[[str], object] = staticmethod(lambda line: None)
+    """Prints a line, once for all processes."""
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class VideoClassifier(LightningModule):
         seed = mix_seed(
             torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
         )
-        clip, target = self.augment(batch.clip, batch.label, seed=seed)
+        clip, target = self.augment(batch.clip, batch.label, seed=seed, videos=batch.video_index)
         with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
             if clip.is_cuda:
                 torch.cuda.manual_seed(seed)
@@ -132,22 +136,22 @@ class VideoClassifier(LightningModule):
         self.losses.check()
         return self.epoch_mean.take(self.device)
 
-    def configure_optimizers(self) -> AdamW:
-        """Return AdamW; its rates are set ahead of every step."""
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser; its rates are set ahead of every step."""
         optimizer = build_optimizer(self.model, self.optimizer_settings)
         self.schedule = Schedule(optimizer, self.optimizer_settings)
         return optimizer
 
     def on_train_start(self) -> None:
         """Lay out the schedule: the steps of an epoch are known only where all processes are."""
-        batches, accumulate = (
-            self.trainer.num_training_batches,
-            self.trainer.accumulate_grad_batches,
-        )
         assert self.schedule is not None
+        step = StepSize.of(self.trainer)
         self.schedule.lay_out(
-            steps_per_epoch=-(-int(batches) // accumulate), num_epochs=self.trainer.max_epochs or 1
+            steps_per_epoch=-(-int(self.trainer.num_training_batches) // step.num_batches),
+            num_epochs=self.trainer.max_epochs or 1,
+            videos_per_step=step.videos,
         )
+        self.tell(step.describe(self.schedule))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the rest of the epoch needs, and the videos that failed."""

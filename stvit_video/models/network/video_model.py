@@ -51,6 +51,7 @@ class VideoModel(nn.Module):
         self.stages = nn.ModuleList(run.stage for run in runs)
         self.block_ranges = [run.blocks for run in runs]
         self.norm = norm
+        self.head_dropout = nn.Dropout(0.0)
         self.head = head
         self.pool = pool
         self.preprocessing = preprocessing
@@ -81,7 +82,8 @@ class VideoModel(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        return self.head(self.pool_tokens(self.forward_tokens(clip)))  # (B, K)
+        features = self.pool_tokens(self.forward_tokens(clip))  # (B, D)
+        return self.head(self.head_dropout(features))  # (B, K)
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
