@@ -12,8 +12,9 @@ from rich.console import Console
 from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
 from stvit_video.settings.training import RunConfig, TrainConfig
-from stvit_video.training.fit import FitReport, is_on_gpu
+from stvit_video.training.fit import FitReport
 from stvit_video.training.run import run_training
+from stvit_video.training.strategy import is_on_gpu
 
 NUM_EPOCHS = 2
 """Of one step each."""
