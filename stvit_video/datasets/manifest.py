@@ -44,6 +44,10 @@ class Manifest:
         """Classes of the data set, those without a video included."""
         return len(self.class_names)
 
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or its index where it has none."""
+        return self.class_names[index] if index < self.num_classes else str(index)
+
 
 def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
     """Read a manifest; `class_names`, where given, decide which index a label has.

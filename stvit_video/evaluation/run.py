@@ -1,24 +1,42 @@
 """One evaluation: a model, the videos of a data set, several views of each."""
 
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
 
 from stvit_video.datasets.coverage import read_coverage
-from stvit_video.datasets.from_settings import (
-    build_evaluation_loader,
-    read_videos,
-    sampling_scheme,
-)
-from stvit_video.datasets.manifest import check_labels
-from stvit_video.evaluation.evaluate import EvaluationReport, evaluate_model, list_predictions
+from stvit_video.datasets.from_settings import read_videos, sampling_scheme
+from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.datasets.sampler import Share
+from stvit_video.datasets.upkeep.stopping import stoppable
+from stvit_video.errors import WorkerDiedError
+from stvit_video.evaluation.evaluate import VideoScores, list_predictions
+from stvit_video.evaluation.processes import Scoring, score_on_devices
+from stvit_video.evaluation.report import EvaluationReport, report_accuracy
+from stvit_video.evaluation.score_files import write_score_files
+from stvit_video.evaluation.score_folder import ScoreFolder, identify
+from stvit_video.evaluation.team import Team, joined_team
+from stvit_video.files import holding
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.json_file import write_json
 from stvit_video.report.progress import count_videos
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.views import ViewConfig
+
+
+class Results(NamedTuple):
+    """What an evaluation writes; None is not written."""
+
+    folder: Path | None = None
+    """Every score, as it comes; an evaluation that was stopped goes on from there."""
+    predictions: Path | None = None
+    """JSON of each video's best classes."""
 
 
 def run_evaluation(
@@ -27,44 +45,115 @@ def run_evaluation(
     *,
     data: DataConfig,
     views: ViewConfig,
-    device: torch.device,
+    devices: Sequence[torch.device],
     batch_size: int,
-    predictions: str | Path | None,
+    results: Results,
     progress: tuple[Console, str],
 ) -> EvaluationReport:
-    """Measure the accuracy of `model` on the data set `videos`; write each video's best classes.
+    """Measure the accuracy of `model` on the data set `videos`.
 
-    `predictions` is a JSON file, or None; `progress` where the bar is shown, and its label.
+    Each of `devices` scores a share of the videos, in a process of its own where there are several.
+    `progress` is where the bar is shown, and its label.
+
+    Raises:
+        StvitVideoError: the videos or the folder cannot be used, no video decodes, or a process
+            has died.
     """
-    class_names = model.labels or None
-    manifest = read_videos(videos, class_names=class_names)
+    start = time.perf_counter()
+    manifest = read_videos(videos, class_names=model.labels or None)
     check_labels(manifest.records, num_classes=model.num_classes)
-    loader = build_evaluation_loader(
-        manifest.records,
-        model.preprocessing,
+    folder = None
+    if results.folder is not None:
+        folder = ScoreFolder(results.folder, views=views, num_classes=model.num_classes)
+    scoring = Scoring(
+        model=model,
+        records=manifest.records,
         data=data,
         views=views,
         batch_size=batch_size,
-        device=device,
+        folder=folder,
     )
-    console, label = progress
-    with count_videos(console, label, total=len(manifest.records)) as advance:
-        report, result = evaluate_model(
-            model,
-            loader,
-            preprocessing=model.preprocessing,
+    sampling = sampling_scheme(model.preprocessing, data, num_clips=views.num_clips)
+    with joined_team() as team, ExitStack() as held, _telling_what_is_kept(folder):
+
+        def begin() -> VideoScores:
+            if folder is None:
+                return VideoScores.of({})
+            held.enter_context(holding(folder.path))
+            folder.begin(identify(model, manifest, views=views, sampling=sampling))
+            return folder.read()
+
+        before = team.from_first(begin)
+        result = _score_rest(scoring, before, team, devices=devices, progress=progress)
+        coverage = read_coverage(videos, found=len(manifest.records), failed=len(result.failures))
+        report = report_accuracy(
+            manifest,
+            result,
+            num_annotated=coverage.annotated,
             views=views,
-            device=device,
-            batch_size=batch_size,
-            advance=advance,
+            sampling=sampling,
+            device=_name_devices(devices, team),
+            seconds=time.perf_counter() - start,
         )
-    coverage = read_coverage(videos, found=len(manifest.records), failed=len(report.failed))
-    report = replace(
-        report,
-        num_annotated=coverage.annotated,
-        sampling=sampling_scheme(model.preprocessing, data, num_clips=views.num_clips),
-    )
-    if predictions is not None:
-        paths = [record.path for record in manifest.records]
-        write_json(list_predictions(result, paths, manifest.class_names), predictions)
+        if team.is_first:
+            _write(results, folder, manifest, result, report)
     return report
+
+
+def _score_rest(
+    scoring: Scoring,
+    before: VideoScores,
+    team: Team,
+    *,
+    devices: Sequence[torch.device],
+    progress: tuple[Console, str],
+) -> VideoScores:
+    """Score all videos but those that were scored `before`; return the scores of all."""
+    is_left = torch.ones(len(scoring.records), dtype=torch.bool)
+    is_left[before.video_index] = False
+    left = is_left.nonzero().flatten()
+    console, label = progress
+    if len(before.video_index):
+        console.print(f"{len(before.video_index)} of {len(is_left)} videos were scored before")
+    if not len(left):
+        return VideoScores.merge([before])
+    total = -(-len(left) // team.size)
+    label += f" (1 of {team.size} processes)" if team.size > 1 else ""
+    with count_videos(console, label, total=total) as advance:
+
+        def score() -> list[VideoScores]:
+            if team.size == 1:
+                return score_on_devices(scoring, left, devices, advance)
+            return [scoring.run(Share(team.rank, team.size, left), devices[0], advance)]
+
+        parts = team.from_all(score)
+    return VideoScores.merge([before, *chain.from_iterable(parts)])
+
+
+def _write(
+    results: Results,
+    folder: ScoreFolder | None,
+    manifest: Manifest,
+    result: VideoScores,
+    report: EvaluationReport,
+) -> None:
+    if folder is not None:
+        write_score_files(folder, manifest, result, report)
+    if results.predictions is not None:
+        write_json(list_predictions(result, manifest), results.predictions)
+
+
+def _name_devices(devices: Sequence[torch.device], team: Team) -> str:
+    number = team.size * len(devices)
+    return str(devices[0]) if number == 1 else f"{number} x {devices[0].type}"
+
+
+@contextmanager
+def _telling_what_is_kept(folder: ScoreFolder | None) -> Iterator[None]:
+    """Say in the line of a stop, or of a process that died, what is kept."""
+    kept = f"{folder.path} keeps what was scored: the same command goes on" if folder else ""
+    with stoppable(f"stopped; {kept}" if kept else "stopped"):
+        try:
+            yield
+        except WorkerDiedError as error:
+            raise WorkerDiedError(f"{error}; {kept}" if kept else str(error)) from error
