@@ -23,8 +23,8 @@ from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.views import ViewConfig
 
-_PATIENCE_SECONDS = 10.0
-"""Until a process that was told to end is made to."""
+_PATIENCE_SECONDS = 30.0
+"""Until a process that should end is made to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,10 @@ class _Worker(NamedTuple):
 def _started(
     scoring: Scoring, left: Tensor, devices: Sequence[torch.device]
 ) -> Iterator[list[_Worker]]:
-    """Start a process for each device; at the end of the block none is left."""
+    """Start a process for each device; at the end of the block none is left.
+
+    Those that still work then end with their batch, for what they send is not taken any more.
+    """
     context, workers = get_context("spawn"), []
     try:
         for device in devices:
@@ -118,18 +121,19 @@ def _started(
         yield workers
     finally:
         for worker in workers:
-            worker.process.terminate()
+            worker.connection.close()
         for worker in workers:
             worker.process.join(_PATIENCE_SECONDS)
             worker.process.kill()
-            worker.connection.close()
 
 
 def _collect(workers: Sequence[_Worker], advance: Callable[[int], object]) -> Iterator[VideoScores]:
-    """Yield what each process scored, and pass on how far all are."""
+    """Yield what each process scored, and pass on how far all are, if only that none is further."""
     busy = list(workers)
     while busy:
-        ready = wait([end for it in busy for end in (it.connection, it.process.sentinel)])
+        ends = [end for worker in busy for end in (worker.connection, worker.process.sentinel)]
+        ready = wait(ends, timeout=1.0)
+        advance(0)
         for worker in list(busy):
             if worker.connection not in ready:
                 if worker.process.sentinel in ready:
@@ -166,11 +170,11 @@ def _noticing_death(worker: _Worker) -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        worker.process.join(_PATIENCE_SECONDS)
         raise _death(worker) from error
 
 
 def _death(worker: _Worker) -> WorkerDiedError:
+    worker.process.join(_PATIENCE_SECONDS)  # its files close before it has ended
     code = worker.process.exitcode or 0
     cause = signal.strsignal(-code) if code < 0 else f"exit code {code}"
     return WorkerDiedError(

@@ -1,9 +1,11 @@
 """What an evaluation found: accuracy, with the videos that it is over."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
+from stvit_video.datasets.coverage import read_coverage
 from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import labels_of
 from stvit_video.evaluation.evaluate import VideoScores
@@ -59,24 +61,26 @@ def report_accuracy(
     manifest: Manifest,
     result: VideoScores,
     *,
-    num_annotated: int,
+    videos: str | Path,
     views: ViewConfig,
     sampling: SamplingScheme,
     device: str,
     seconds: float,
 ) -> EvaluationReport:
-    """Compare the scores with the labels, and say how they were computed."""
+    """Compare the scores with the labels of the list `videos`, and say how they were computed."""
     num_classes = result.scores.shape[-1]
     all_labels = labels_of(manifest.records)
     labels = all_labels[result.video_index]
     accuracy = measure_accuracy(result.scores, labels)
+    num_found = len(manifest.records)
+    coverage = read_coverage(videos, found=num_found, failed=len(result.failures))
     return EvaluationReport(
         top1=accuracy.top1,
         top5=accuracy.top5,
         mean_class=accuracy.mean_class,
         mean_average_precision=accuracy.mean_average_precision,
-        num_annotated=num_annotated,
-        num_found=len(manifest.records),
+        num_annotated=coverage.annotated,
+        num_found=num_found,
         num_decoded=accuracy.num_videos,
         failed=tuple(error for _, error in result.failures),
         num_clips=views.num_clips,
@@ -104,11 +108,12 @@ def print_report(report: EvaluationReport, console: Console) -> None:
     console.print(
         f"top-1 {100 * report.top1:.2f} %, top-5 {100 * report.top5:.2f} %, {mean} on"
         f" {report.coverage}, {report.num_clips} clips x {report.num_crops} crops,"
-        f" {report.combine}"
+        f" {report.combine}",
+        soft_wrap=True,
     )
     print_table(console, class_table(report))
     for error in report.failed:
-        console.print(f"does not decode: {error}")
+        console.print(f"does not decode: {error}", markup=False, soft_wrap=True)
 
 
 def class_table(report: EvaluationReport) -> Table:

@@ -1,20 +1,20 @@
 """One evaluation: a model, the videos of a data set, several views of each."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 
-from stvit_video.datasets.coverage import read_coverage
 from stvit_video.datasets.from_settings import read_videos, sampling_scheme
 from stvit_video.datasets.manifest import Manifest, check_labels
 from stvit_video.datasets.sampler import Share
-from stvit_video.datasets.upkeep.stopping import stoppable
+from stvit_video.datasets.upkeep.stopping import stoppable_at
 from stvit_video.errors import WorkerDiedError
 from stvit_video.evaluation.evaluate import VideoScores, list_predictions
 from stvit_video.evaluation.processes import Scoring, score_on_devices
@@ -62,9 +62,8 @@ def run_evaluation(
     start = time.perf_counter()
     manifest = read_videos(videos, class_names=model.labels or None)
     check_labels(manifest.records, num_classes=model.num_classes)
-    folder = None
-    if results.folder is not None:
-        folder = ScoreFolder(results.folder, views=views, num_classes=model.num_classes)
+    sampling = sampling_scheme(model.preprocessing, data, num_clips=views.num_clips)
+    folder = _score_folder(results, model, views)
     scoring = Scoring(
         model=model,
         records=manifest.records,
@@ -73,23 +72,20 @@ def run_evaluation(
         batch_size=batch_size,
         folder=folder,
     )
-    sampling = sampling_scheme(model.preprocessing, data, num_clips=views.num_clips)
-    with joined_team() as team, ExitStack() as held, _telling_what_is_kept(folder):
+    with joined_team() as team, ExitStack() as held, _telling_what_is_kept(folder) as stop:
 
-        def begin() -> VideoScores:
-            if folder is None:
-                return VideoScores.of({})
-            held.enter_context(holding(folder.path))
-            folder.begin(identify(model, manifest, views=views, sampling=sampling))
-            return folder.read()
+        def take_up() -> VideoScores:
+            identity = partial(identify, model, manifest, views=views, sampling=sampling)
+            return _take_up(folder, held, identity) if folder else VideoScores.of({})
 
-        before = team.from_first(begin)
-        result = _score_rest(scoring, before, team, devices=devices, progress=progress)
-        coverage = read_coverage(videos, found=len(manifest.records), failed=len(result.failures))
+        before = team.from_first(take_up)
+        result = _score_rest(
+            scoring, before, team, devices=devices, progress=progress, stop_here=stop
+        )
         report = report_accuracy(
             manifest,
             result,
-            num_annotated=coverage.annotated,
+            videos=videos,
             views=views,
             sampling=sampling,
             device=_name_devices(devices, team),
@@ -100,6 +96,21 @@ def run_evaluation(
     return report
 
 
+def _score_folder(results: Results, model: VideoModel, views: ViewConfig) -> ScoreFolder | None:
+    if results.folder is None:
+        return None
+    return ScoreFolder(results.folder, views=views, num_classes=model.num_classes)
+
+
+def _take_up(
+    folder: ScoreFolder, held: ExitStack, identity: Callable[[], dict[str, Any]]
+) -> VideoScores:
+    """Keep the folder for this process as long as it is `held`; return what it has."""
+    held.enter_context(holding(folder.path))
+    folder.begin(identity())
+    return folder.read()
+
+
 def _score_rest(
     scoring: Scoring,
     before: VideoScores,
@@ -107,6 +118,7 @@ def _score_rest(
     *,
     devices: Sequence[torch.device],
     progress: tuple[Console, str],
+    stop_here: Callable[[], None],
 ) -> VideoScores:
     """Score all videos but those that were scored `before`; return the scores of all."""
     is_left = torch.ones(len(scoring.records), dtype=torch.bool)
@@ -119,7 +131,11 @@ def _score_rest(
         return VideoScores.merge([before])
     total = -(-len(left) // team.size)
     label += f" (1 of {team.size} processes)" if team.size > 1 else ""
-    with count_videos(console, label, total=total) as advance:
+    with count_videos(console, label, total=total) as count:
+
+        def advance(num_videos: int) -> None:
+            count(num_videos)
+            stop_here()
 
         def score() -> list[VideoScores]:
             if team.size == 1:
@@ -149,11 +165,15 @@ def _name_devices(devices: Sequence[torch.device], team: Team) -> str:
 
 
 @contextmanager
-def _telling_what_is_kept(folder: ScoreFolder | None) -> Iterator[None]:
-    """Say in the line of a stop, or of a process that died, what is kept."""
-    kept = f"{folder.path} keeps what was scored: the same command goes on" if folder else ""
-    with stoppable(f"stopped; {kept}" if kept else "stopped"):
+def _telling_what_is_kept(folder: ScoreFolder | None) -> Iterator[Callable[[], None]]:
+    """Say in the line of a stop, or of a process that died, what is kept.
+
+    A signal stops the block where it calls what it is given.
+    """
+    kept = f"; {folder.path} keeps what was scored: the same command goes on" if folder else ""
+    with stoppable_at(f"stopped{kept}") as stop_here:
         try:
-            yield
+            yield stop_here
         except WorkerDiedError as error:
-            raise WorkerDiedError(f"{error}; {kept}" if kept else str(error)) from error
+            stop_here()  # the signal went to that process, too
+            raise WorkerDiedError(f"{error}{kept}") from error
