@@ -108,15 +108,18 @@ def train(
     names = [str(number) for number in range(model.num_classes)]
     classifier = VideoClassifier(
         model,
-        preprocessing=model.preprocessing,
         num_classes=model.num_classes,
         num_videos=len(videos.records),
         optimizer=run.optimizer,
+        train=run.train,
         augment=BatchTransform(model.preprocessing, AugmentationConfig(), class_names=names),
     )
     log = EpochLog(lambda _: None)
     build_trainer(
-        run.train, run_dir=Path(), callbacks=[log, Checkpoint()], clip_grad_norm=None
+        run.train,
+        run_dir=Path(),
+        callbacks=[log, Checkpoint()],
+        clip_grad_norm=None,
     ).fit(classifier, loader)
     return [(num_clips / e.train_seconds, e.data_wait_share) for e in log.epochs[1:]]
 

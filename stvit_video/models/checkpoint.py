@@ -5,6 +5,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from stvit_video.errors import CheckpointError
 from stvit_video.files import replacing
@@ -30,14 +31,15 @@ def write_checkpoint(
     model: VideoModel,
     folder: str | Path,
     *,
+    weights: dict[str, Tensor] | None = None,
     labels: tuple[str, ...] | None = None,
     source: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Path:
     """Write a model of `create_model` or `sparsify` into a folder, which is made where needed.
 
-    `labels` and `source` default to those of the model; `extra` is what the writer wants kept: a
-    run's configuration, metrics. Each file appears whole or not at all, the card last.
+    `weights`, `labels` and `source` default to those of the model; `extra` is what the writer wants
+    kept: a run's configuration, metrics. Each file appears whole or not at all, the card last.
 
     Raises:
         CheckpointError: the model was not made by us, or the labels do not fit its classes.
@@ -53,9 +55,10 @@ def write_checkpoint(
     card = _card(recipe, names, source, extra or {}, _keeps_class_token(model))
     folder = Path(folder)
     path = folder / WEIGHTS_FILE
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    weights = model.state_dict() if weights is None else weights
+    whole = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     with replacing(path, SafetensorError) as partial_path:
-        save_file(weights, partial_path, metadata={"format": "pt"})
+        save_file(whole, partial_path, metadata={"format": "pt"})
     write_card(card, folder)
     return path
 

@@ -21,6 +21,8 @@ from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.views import ViewConfig
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Strategy = Literal["ddp", "fsdp"]
+LogName = Literal["csv", "tensorboard", "wandb"]
 USUAL_WARMUP = 5.0
 """Epochs of warm-up where nothing is said and the run is not shorter."""
 
@@ -63,6 +65,16 @@ class TrainConfig:
     """As Lightning names it; weights are float32 in all of them."""
     devices: Count | Literal["auto", "cpu"] = "auto"
     """GPUs of this machine, gradients averaged over them; `auto` takes all, or the CPU."""
+    strategy: Strategy = "ddp"
+    """What several processes share: gradients, or with `fsdp` (FSDP2) also weights and moments, for
+    models that are too large for one device."""
+    compile: bool | Literal["auto"] = "auto"
+    """Run training steps by `torch.compile`; `auto` does on CUDA."""
+    grad_checkpointing: bool = False
+    """Keep the inputs of each block alone, and compute the rest again for the gradient."""
+    ema_decay: PartShare | None = None
+    """Average the weights over the steps, each with this share of the average before; what is
+    validated and exported is the average then. It forgets faster in the first steps."""
     seed: Seed = 0
     """Of weights, order, clips and augmentation."""
     num_nodes: Count = 1
@@ -74,9 +86,18 @@ class TrainConfig:
     """Time between checkpoints; there is one after each epoch, too."""
     keep_checkpoints: Count = 2
     """How many of them are kept, the newest."""
+    loggers: tuple[LogName, ...] = ("csv", "tensorboard")
+    """Where the numbers of every `log_steps` go: `steps.csv` and TensorBoard's files in the run
+    folder, Weights & Biases."""
+    log_steps: Count = 50
+    """Steps of the optimiser between two lines of them."""
 
     def __post_init__(self) -> None:
         check_settings("train", self)
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ConfigError(
+                "train.precision (16-mixed) does not go with train.strategy fsdp; take bf16-mixed"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.processes import is_first_process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +41,6 @@ class EpochReport:
     def data_wait_share(self) -> float:
         """Share of the training time of this epoch in which the device waited for batches."""
         return self.data_wait_seconds / self.train_seconds if self.train_seconds else 0.0
-
-
-def is_first_process() -> bool:
-    """Whether this is none of the other processes that train together."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class ProgressDisplay(NamedTuple):
@@ -96,6 +92,7 @@ class EpochLog(Callback):
         now = time.perf_counter()
         metrics = trainer.callback_metrics
         val_top1 = metrics.get("val_top1")
+        pl_module.gather_failures()
         self.epochs.append(
             EpochReport(
                 epoch=trainer.current_epoch + 1,
@@ -106,7 +103,7 @@ class EpochLog(Callback):
                 elapsed_seconds=now - self.start,
                 train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,
                 data_wait_seconds=self.waited(trainer),
-                num_failed=len(getattr(pl_module, "failures", ())),
+                num_failed=len(pl_module.failures),
             )
         )
         self.before = (now - self.start, 0.0, 0.0)
@@ -144,20 +141,35 @@ class EpochLog(Callback):
         self.epochs = [EpochReport(**epoch) for epoch in state_dict["epochs"]]
 
 
+class AverageWeights(Callback):
+    """Takes the weights of each step into the average that is validated, where there is one."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average; comes ahead of checkpoints."""
+        assert isinstance(pl_module, VideoClassifier)
+        has_stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if pl_module.average is not None and (has_stepped or trainer.is_last_batch):
+            pl_module.average.update(pl_module.model, step=trainer.global_step)
+
+
 class ExportBest(Callback):
-    """Exports the model after every epoch that is at least as good on the validation videos."""
+    """Exports the model after every epoch that is at least as good on the validation videos.
+
+    `export` is called in all processes: each may hold a part of the weights.
+    """
 
     def __init__(self, export: Callable[[], object]) -> None:
         self.export = export
         self.best = float("-inf")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Export, in the first process; without validation, every epoch."""
+        """Export; without validation, every epoch."""
         score = float(trainer.callback_metrics.get("val_top1", self.best))
         if score >= self.best:
             self.best = score
-            if trainer.is_global_zero:
-                self.export()
+            self.export()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score."""
@@ -176,14 +188,19 @@ class TrainingProgress(Callback):
     """
 
     def __init__(self, display: ProgressDisplay, log: EpochLog) -> None:
+        self.display = display
         self.console, self.label, self.if_waiting = display
         self.epoch_log = log
         self.state = ""
+        self.compiling_since: float | None = None
         self.bar: Progress | None = None
         self.task: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar."""
+        if getattr(pl_module, "is_compiled", False):
+            self.display.tell("compiling the network; train.compile false begins at once")
+            self.compiling_since = time.perf_counter()
         if not (trainer.is_global_zero and self.console.is_terminal):
             return
         self.bar = Progress(
@@ -204,6 +221,12 @@ class TrainingProgress(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Move the bar."""
+        if self.compiling_since is not None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - self.compiling_since
+            self.display.tell(f"compiled: the first step took {seconds:.0f} s")
+            self.compiling_since = None
         if self.bar is not None:
             passed = time.perf_counter() - self.epoch_log.epoch_start
             waited = self.epoch_log.waited(trainer)

@@ -4,21 +4,23 @@ Legend: B views in a batch, C colours, T H W frames and pixels, K classes.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor
 from torch.optim import AdamW
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.settings.model import Preprocessing
-from stvit_video.settings.training import OptimizerConfig
+from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.losses import EpochMean, LossWatch
 from stvit_video.training.optimizer import Schedule, build_optimizer
+from stvit_video.training.processes import merged
+from stvit_video.training.strategy import compile_blocks, is_on_gpu, shard
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.seeded import mix_seed, seeded
@@ -31,17 +33,23 @@ class VideoClassifier(LightningModule):
         self,
         model: VideoModel,
         *,
-        preprocessing: Preprocessing,
         num_classes: int,
         num_videos: int,
         optimizer: OptimizerConfig,
+        train: TrainConfig,
         augment: BatchTransform,
         max_failed_share: float = 0.01,
         name_video: Callable[[int], str] = "video {}".format,
     ) -> None:
         super().__init__()
         self.model = model
-        self.preprocessing = preprocessing
+        model.set_grad_checkpointing(train.grad_checkpointing)
+        self.average = None
+        if train.ema_decay is not None:
+            self.average = ModelEmaV3(model, decay=train.ema_decay, use_warmup=True)
+        self.settings = train
+        self.is_compiled = is_on_gpu(train) if train.compile == "auto" else train.compile
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         self.optimizer_settings = optimizer
         self.augment = augment
         self.num_videos = num_videos
@@ -53,16 +61,33 @@ class VideoClassifier(LightningModule):
         self.schedule: Schedule | None = None
         self.val_top1 = MulticlassAccuracy(num_classes=num_classes, average="micro")
 
+    @property
+    def scored(self) -> VideoModel:
+        """What is validated and exported: the model, or the average over its steps."""
+        return self.model if self.average is None else cast(VideoModel, self.average.module)
+
+    def configure_model(self) -> None:
+        """Share the weights among the processes where that is wanted, and compile."""
+        if self.settings.strategy == "fsdp":
+            if self.is_compiled:  # a block at a time, as it is put together
+                compile_blocks(self.model)
+            assert self.device_mesh is not None
+            in_bfloat16 = self.settings.precision == "bf16-mixed"
+            for model in dict.fromkeys((self.model, self.scored)):
+                shard(model, self.device_mesh["data_parallel"], in_bfloat16=in_bfloat16)
+        elif self.is_compiled:
+            self.compiled = torch.compile(self.model.forward)
+
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: uint8 clip (B, C, T, H, W) -> logits (B, K)."""
-        return self.model(normalize_clip(clip, self.preprocessing))
+        return self.scored(normalize_clip(clip, self.model.preprocessing))
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch: a scalar."""
         self._count_failures(batch.failures)
         self._set_rates(batch_index)
         if not len(batch.label):  # keep step with the other processes
-            return torch.stack([p.sum() for p in self.model.parameters()]).sum() * 0
+            return self.model(self._blank_clip()).sum() * 0
         seed = mix_seed(
             torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
         )
@@ -70,7 +95,7 @@ class VideoClassifier(LightningModule):
         with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
             if clip.is_cuda:
                 torch.cuda.manual_seed(seed)
-            logits = self.model(clip)  # (B, K)
+            logits = (self.compiled or self.model)(clip)  # (B, K)
         smoothing = self.augment.augmentation.label_smoothing
         loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
         self.epoch_mean.add(loss, len(logits))
@@ -87,7 +112,16 @@ class VideoClassifier(LightningModule):
         self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
             self.val_top1.update(self(batch.clip), batch.label)
-        self.log("val_top1", self.val_top1, batch_size=len(batch.label))
+        self.log("val_top1", self.val_top1, batch_size=len(batch.label), logger=False)
+
+    def gather_failures(self) -> None:
+        """Learn of the videos that failed in other processes, which all must ask for.
+
+        Raises:
+            DatasetError: they are too many.
+        """
+        self.failures, self.val_failures = merged(self.failures), merged(self.val_failures)
+        self._check_failures()
 
     def take_train_loss(self) -> float:
         """Return the mean loss of the clips of this epoch, over all processes; begin a new one.
@@ -119,8 +153,8 @@ class VideoClassifier(LightningModule):
         """Add what the rest of the epoch needs, and the videos that failed."""
         checkpoint["training"] = {
             "loss_sums": self.epoch_mean.over_all(self.device).tolist(),
-            "failures": self.failures,
-            "val_failures": self.val_failures,
+            "failures": merged(self.failures),
+            "val_failures": merged(self.val_failures),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -130,6 +164,11 @@ class VideoClassifier(LightningModule):
         if self.global_rank == 0:
             self.epoch_mean.sums = torch.tensor(kept["loss_sums"], dtype=torch.float64)
 
+    def _blank_clip(self) -> Tensor:
+        shape = self.model.preprocessing
+        size = (shape.num_frames, shape.image_size, shape.image_size)
+        return torch.zeros(1, 3, *size, device=self.device)
+
     def _set_rates(self, batch_index: int) -> None:
         assert self.schedule is not None
         step = batch_index // self.trainer.accumulate_grad_batches
@@ -138,6 +177,9 @@ class VideoClassifier(LightningModule):
     def _count_failures(self, failures: Any) -> None:
         for index, error in failures:
             self.failures[int(index)] = str(error)
+        self._check_failures()
+
+    def _check_failures(self) -> None:
         share = len(self.failures) / self.num_videos
         if share > self.max_failed_share:
             raise DatasetError(

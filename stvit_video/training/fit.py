@@ -1,29 +1,27 @@
 """Run the training: the only place that makes a Lightning Trainer."""
 
 import logging
-import os
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.strategies import DDPStrategy
 
 from stvit_video.datasets.upkeep.stopping import Terminated
 from stvit_video.errors import CheckpointError, ConfigError, WorkerDiedError
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import (
+    AverageWeights,
     EpochLog,
     EpochReport,
     ExportBest,
     ProgressDisplay,
     TrainingProgress,
-    is_first_process,
 )
 from stvit_video.training.checkpoints import (
     CHECKPOINT_FOLDER,
@@ -32,6 +30,7 @@ from stvit_video.training.checkpoints import (
     StopSignals,
 )
 from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import (
     WholeCheckpoints,
     check_checkpoint,
@@ -39,6 +38,8 @@ from stvit_video.training.resume import (
     num_epochs,
     read_checkpoint,
 )
+from stvit_video.training.step_log import StepLog, check_loggers
+from stvit_video.training.strategy import accelerator_of, build_strategy, devices_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +61,14 @@ class FitReport:
 
 
 class RunFolder(NamedTuple):
-    """What a training leaves; the first process alone calls the functions."""
+    """What a training leaves."""
 
     path: Path
     write: Callable[[FitReport], object]
-    """Writes the report of all epochs so far, after each one."""
+    """Writes the report of all epochs so far, after each one; the first process calls it."""
     export: Callable[[], object]
-    """Writes the model, whenever it is at least as good as ever on the validation videos."""
+    """Writes the model, whenever it is at least as good as ever on the validation videos; all
+    processes call it."""
 
 
 def fit(
@@ -106,7 +108,14 @@ def fit(
         signals=signals,
         losses=classifier.losses,
     )
-    callbacks = [log, ExportBest(folder.export), TrainingProgress(display, log), checkpoints]
+    callbacks = [
+        AverageWeights(),
+        StepLog(settings, folder.path),
+        log,
+        ExportBest(folder.export),
+        TrainingProgress(display, log),
+        checkpoints,
+    ]
     checkpoints.last = start
     with _quiet_lightning(), _ending_for_signals(checkpoints, epochs=settings.epochs):
         trainer = build_trainer(
@@ -129,9 +138,11 @@ def check_start(
     """Refuse what cannot be run here, before anything is written; return where to go on from.
 
     Raises:
-        ConfigError: there are not as many GPUs, or the run that is resumed is further on.
+        ConfigError: there are not as many GPUs, a logger is not installed, or the run that is
+            resumed is further on.
         CheckpointError: there is nothing to resume, or it is of another model.
     """
+    check_loggers(settings)
     num_gpus = torch.cuda.device_count()
     if isinstance(settings.devices, int) and settings.devices > num_gpus:
         raise ConfigError(
@@ -188,10 +199,10 @@ def build_trainer(
 ) -> Trainer:
     """Make the trainer of `stvit-video train`; one of `callbacks` is a `Checkpoint`."""
     trainer = Trainer(
-        accelerator=_accelerator(settings.devices),
-        devices=settings.devices if is_on_gpu(settings) else _processes_here(),
+        accelerator=accelerator_of(settings),
+        devices=devices_of(settings),
         num_nodes=settings.num_nodes,
-        strategy=_strategy(settings),
+        strategy=build_strategy(settings),
         precision=settings.precision,
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate_steps,
@@ -210,35 +221,6 @@ def build_trainer(
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
-
-
-def is_on_gpu(settings: TrainConfig) -> bool:
-    """Whether a GPU of CUDA trains."""
-    return settings.devices != "cpu" and torch.cuda.is_available()
-
-
-def _processes_here() -> int:
-    """Return how many processes torchrun started on this machine; else 1."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _strategy(settings: TrainConfig) -> str | DDPStrategy:
-    """Average gradients over several processes, and send no buffers around.
-
-    Validation is shared exactly, so that processes may run unequal numbers of batches: a buffer
-    sent before each would wait for ever. Our buffers are tables that never change.
-    """
-    num_gpus = torch.cuda.device_count() if settings.devices == "auto" else settings.devices
-    num_processes = num_gpus if is_on_gpu(settings) else _processes_here()
-    if num_processes == 1 and settings.num_nodes == 1:
-        return "auto"
-    return DDPStrategy(broadcast_buffers=False)
-
-
-def _accelerator(devices: int | Literal["auto", "cpu"]) -> str:
-    if devices == "cpu":
-        return "cpu"
-    return "auto" if devices == "auto" else "gpu"
 
 
 @contextmanager

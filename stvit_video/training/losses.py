@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from stvit_video.errors import TrainingError
+from stvit_video.training.processes import summed
 
 _SHOWN = 4
 
@@ -33,9 +34,7 @@ class EpochMean:
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         if self.sums is not None:
             sums += self.sums.to(device)
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(sums)
-        return sums
+        return summed(sums)
 
     def take(self, device: torch.device) -> float:
         """Return the mean, nan of nothing, and begin anew."""

@@ -27,11 +27,13 @@ from stvit_video.models.registry import build_model
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
-from stvit_video.training.callbacks import ProgressDisplay, is_first_process
+from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
-from stvit_video.training.fit import FitReport, RunFolder, check_start, fit, is_on_gpu
+from stvit_video.training.fit import FitReport, RunFolder, check_start, fit
+from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import changed_settings, tell_changes
+from stvit_video.training.strategy import is_on_gpu, whole_weights
 from stvit_video.video.pixels.batch import BatchTransform
 
 CONFIG_FILE = "config.yaml"
@@ -81,13 +83,21 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
             folder=RunFolder(
                 run_dir,
                 write=lambda report: write_json(report, run_dir / METRICS_FILE),
-                export=lambda: write_checkpoint(
-                    model, run_dir, labels=videos.class_names, extra={"config": settings}
-                ),
+                export=lambda: _export(classifier.scored, run_dir, videos.class_names, settings),
             ),
             start=start,
             display=display,
         )
+
+
+def _export(
+    model: VideoModel, run_dir: Path, labels: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    """Write the model, in the first process; all put its weights together."""
+    weights = whole_weights(model)
+    if is_first_process():
+        extra = {"config": settings}
+        write_checkpoint(model, run_dir, weights=weights, labels=labels, extra=extra)
 
 
 def _goes_on(run_dir: Path, run: RunConfig) -> bool:
@@ -123,10 +133,10 @@ def _changes(run_dir: Path, settings: dict[str, Any]) -> str:
 def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoClassifier:
     return VideoClassifier(
         model,
-        preprocessing=model.preprocessing,
         num_classes=videos.num_classes,
         num_videos=len(videos.records),
         optimizer=run.optimizer,
+        train=run.train,
         augment=BatchTransform(
             model.preprocessing, run.augmentation, class_names=videos.class_names
         ),

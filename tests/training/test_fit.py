@@ -60,15 +60,15 @@ def batches(num_batches, *, seed, failures=()):
     return made
 
 
-def classifier(*, num_videos=12, lr=1e-3, **how):
+def classifier(*, num_videos=12, lr=1e-3, train=SETTINGS, **how):
     torch.manual_seed(SETTINGS.seed)
     model = create_model("demo_tiny", num_classes=2, num_frames=2, image_size=16)
     return VideoClassifier(
         model,
-        preprocessing=model.preprocessing,
         num_classes=2,
         num_videos=num_videos,
         optimizer=OptimizerConfig(lr=lr, warmup_epochs=0),
+        train=train,
         augment=BatchTransform(model.preprocessing, AugmentationConfig(), class_names=CLASSES),
         **how,
     )
@@ -266,7 +266,7 @@ def test_every_precision_trains(tmp_path, precision):
 
 def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
     train(classifier(), tmp_path)
-    before = _files(tmp_path)
+    before = _files(tmp_path / "checkpoints")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -280,7 +280,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_file(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     path = tmp_path / "checkpoints" / "step_00000009.ckpt"
     assert str(caught.value) == f"{path} cannot be written: File too large"
-    assert _files(tmp_path) == before
+    assert _files(tmp_path / "checkpoints") == before
 
 
 def _files(folder):

@@ -1,5 +1,6 @@
 """A training that is stopped, however, ends where an uninterrupted one does."""
 
+import csv
 import dataclasses
 import io
 import json
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import get_args
 
 import pytest
 import torch
@@ -23,7 +25,7 @@ from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import CheckpointError, ConfigError, TrainingError
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, Strategy, TrainConfig
 from stvit_video.training.checkpoints import StopSignals, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.run import run_training
@@ -78,6 +80,10 @@ def outcome(run_dir):
     return state["state_dict"], state["optimizer_states"], curve
 
 
+def rows_of(run_dir):
+    return list(csv.reader((run_dir / "steps.csv").read_text().splitlines()))
+
+
 def assert_same(run_dir, other):
     torch.testing.assert_close(outcome(run_dir)[:2], outcome(other)[:2], rtol=0, atol=0)
     assert outcome(run_dir)[2] == outcome(other)[2]
@@ -110,8 +116,9 @@ def crash(monkeypatch):
 def test_a_run_that_dies_again_and_again_ends_as_one_that_does_not(
     manifest, tmp_path, crash, num_workers
 ):
-    run = settings(manifest, num_workers=num_workers, checkpoint_minutes=EVERY_STEP)
-    train(settings(manifest), tmp_path / "whole")
+    average = {"ema_decay": 0.9, "log_steps": 2}
+    run = settings(manifest, num_workers=num_workers, checkpoint_minutes=EVERY_STEP, **average)
+    train(settings(manifest, **average), tmp_path / "whole")
     for number in (1, 3, 4, 2, 100):  # within an epoch and at its ends
         error = crash(number)
         try:
@@ -119,6 +126,8 @@ def test_a_run_that_dies_again_and_again_ends_as_one_that_does_not(
         except error:
             continue
     assert_same(tmp_path / "parts", tmp_path / "whole")
+    steps = [[row[:2] for row in rows_of(tmp_path / part)] for part in ("parts", "whole")]
+    assert steps[0] == steps[1]
     assert [p.name for p in list_checkpoints(tmp_path / "parts" / "checkpoints")] == [
         *("step_00000015.ckpt", "step_00000014.ckpt"),
     ]
@@ -340,7 +349,8 @@ def _newest(folder):
 
 
 @pytest.mark.slow  # torchrun starts two processes
-def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_path):
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_path, strategy):
     plain = AugmentationConfig(crop="center", flip=0.0)
     run = dataclasses.replace(
         settings(manifest, epochs=8, batch_size=6, lr=1e-4),
@@ -349,7 +359,7 @@ def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_
     )
     train(run, tmp_path / "whole")
     config = yaml.safe_load((tmp_path / "whole" / "config.yaml").read_text())
-    config["train"] |= {"batch_size": 3}
+    config["train"] |= {"batch_size": 3, "strategy": strategy}
     path, folder = tmp_path / "run.yaml", tmp_path / "parts" / "checkpoints"
     path.write_text(yaml.safe_dump(config))
     command = [

@@ -1,0 +1,103 @@
+"""Which devices and processes train, and what each of them holds."""
+
+import os
+from typing import Literal, cast
+
+import torch
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.settings.training import TrainConfig
+
+
+def is_on_gpu(settings: TrainConfig) -> bool:
+    """Whether a GPU of CUDA trains."""
+    return settings.devices != "cpu" and torch.cuda.is_available()
+
+
+def accelerator_of(settings: TrainConfig) -> str:
+    """Return Lightning's word for the kind of device."""
+    if settings.devices == "cpu":
+        return "cpu"
+    return "auto" if settings.devices == "auto" else "gpu"
+
+
+def devices_of(settings: TrainConfig) -> int | Literal["auto"]:
+    """Return how many devices of this machine train; on CPUs, one for each process."""
+    if is_on_gpu(settings):
+        assert settings.devices != "cpu"
+        return settings.devices
+    return _processes_here()
+
+
+def build_strategy(settings: TrainConfig) -> str | Strategy:
+    """Share gradients, or all, among several processes, and send no buffers around.
+
+    Validation is shared exactly, so that processes may run unequal numbers of batches: a buffer
+    sent before each would wait for ever. Our buffers are tables that never change.
+    """
+    if settings.strategy == "fsdp":
+        return _ShardedStrategy()
+    devices = devices_of(settings)
+    num_processes = torch.cuda.device_count() if devices == "auto" else devices
+    if num_processes == 1 and settings.num_nodes == 1:
+        return "auto"
+    return DDPStrategy(broadcast_buffers=False)
+
+
+def shard(model: VideoModel, mesh: DeviceMesh, *, in_bfloat16: bool) -> None:
+    """Keep a part of each weight in each process of `mesh`, whole only while its block runs.
+
+    `in_bfloat16` computes in bfloat16; weights, moments and sums of gradients stay float32.
+    """
+    policy = MixedPrecisionPolicy()
+    if in_bfloat16:
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    for block in _blocks(model):
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def compile_blocks(model: VideoModel) -> None:
+    """Compile each block of a network by itself, once for all that are alike."""
+    torch._dynamo.config.recompile_limit = 1000  # past it they would quietly run as they are
+    for block in _blocks(model):
+        block.compile()
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """Return all blocks of a network, those over frames included."""
+    lists = [getattr(module, "blocks", None) for module in model.modules()]
+    return [block for blocks in lists if isinstance(blocks, nn.ModuleList) for block in blocks]
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights, put together; all processes must ask, and the first gets them."""
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return model.state_dict()
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
+
+
+class _ShardedStrategy(ModelParallelStrategy):
+    """FSDP2 over all processes, with checkpoints in one file, as without."""
+
+    def __init__(self) -> None:
+        super().__init__(save_distributed_checkpoint=False)
+
+    def setup_environment(self) -> None:
+        """Learn how many processes there are before they are laid out."""
+        assert self.cluster_environment is not None
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        self._tensor_parallel_size = 1
+        super().setup_environment()
+
+
+def _processes_here() -> int:
+    """Return how many processes torchrun started on this machine; else 1."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
