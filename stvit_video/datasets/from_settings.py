@@ -44,7 +44,7 @@ def build_training_loader(
     Raises:
         DatasetError: a label is no class of the manifest.
     """
-    check_labels(manifest.records, num_classes=manifest.num_classes)
+    check_labels(manifest.records, num_classes=manifest.num_classes, label_sets=manifest.label_sets)
     clips = run.train.clips_per_video
     dataset = VideoDataset(
         manifest.records,
@@ -70,7 +70,7 @@ def build_training_loader(
         seed=run.train.seed,
         drop_last=len(dataset) > batch_size,
     )
-    return loader.on(device)
+    return loader.on(device, targets=manifest.targets())
 
 
 def build_evaluation_loader(

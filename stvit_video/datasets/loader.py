@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stvit_video.datasets.batches import Batch, Delivery, Packing
@@ -58,9 +59,12 @@ class VideoLoader(DataLoader[Any]):
         assert isinstance(self.sampler, EpochSampler)
         self.sampler.go_to(self.place)
 
-    def on(self, device: torch.device | None) -> Self:
-        """Serve batches on a device, which finishes clips that workers left as planes."""
-        self.delivery = Delivery(device or torch.device("cpu"))
+    def on(self, device: torch.device | None, *, targets: Tensor | None = None) -> Self:
+        """Serve batches on a device, which finishes clips that workers left as planes.
+
+        `targets` are those of a manifest with several labels a video.
+        """
+        self.delivery = Delivery(device or torch.device("cpu"), targets=targets)
         return self
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # its own is a class

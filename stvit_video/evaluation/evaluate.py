@@ -105,7 +105,10 @@ def score_videos(
 def list_predictions(
     result: VideoScores, manifest: Manifest, *, top_k: int = 5
 ) -> list[dict[str, Any]]:
-    """Describe the answer for each video that decodes: its file, its class and the `top_k`."""
+    """Describe the answer for each video that decodes: its file, its class and the `top_k`.
+
+    With several labels a video, `label` is a list of them.
+    """
     num_classes = result.scores.shape[-1]
     names = [manifest.class_name(index) for index in range(num_classes)]
     best = result.scores.topk(min(top_k, num_classes))  # (M, k)
@@ -113,8 +116,9 @@ def list_predictions(
     return [
         {
             "video": str(record.path),
-            "label": names[record.label],
+            "label": classes if manifest.is_multi_label else classes[0],
             "topk": rank_labels(values, indices, names),
         }
         for record, values, indices in zip(records, best.values, best.indices, strict=True)
+        for classes in [manifest.classes_of(record)]
     ]

@@ -177,11 +177,14 @@ class Predictor:
         facts = dict(zip(batch.video_index.tolist(), batch.facts, strict=True))
         seconds = answer.seconds / max(len(facts), 1)
         scores = {
-            video: (facts[video], combine_views(logits, self.views.combine), seconds)
+            video: (facts[video], self._scores(logits), seconds)
             for video, logits in views.add(answer.logits, batch.video_index)
         }
         views.check_complete()
         return scores
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        return combine_views(logits, self.views.combine, multi_label=self.model.multi_label)
 
     def _describe(
         self, name: str, facts: VideoFacts, scores: Tensor, seconds: float, top_k: int

@@ -37,6 +37,8 @@ class Scoring:
     views: ViewConfig
     batch_size: int
     """Views of a forward pass."""
+    multi_label: bool
+    """Whether a video may be of several classes."""
     folder: ScoreFolder | None
     """Where scores are kept as they come."""
 
@@ -70,6 +72,7 @@ class Scoring:
                 views=self.views,
                 device=device,
                 batch_size=self.batch_size,
+                multi_label=self.multi_label,
                 on_batch=keep,
             )
 

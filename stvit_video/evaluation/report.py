@@ -70,6 +70,9 @@ def report_accuracy(
     """Compare the scores with the labels of the list `videos`, and say how they were computed."""
     num_classes = result.scores.shape[-1]
     all_labels = labels_of(manifest.records)
+    targets = manifest.targets(num_classes)
+    if targets is not None:
+        all_labels = targets[all_labels]
     labels = all_labels[result.video_index]
     accuracy = measure_accuracy(result.scores, labels)
     num_found = len(manifest.records)

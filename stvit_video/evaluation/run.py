@@ -60,8 +60,7 @@ def run_evaluation(
             has died.
     """
     start = time.perf_counter()
-    manifest = read_videos(videos, class_names=model.labels or None)
-    check_labels(manifest.records, num_classes=model.num_classes)
+    manifest = _read_list(model, videos)
     sampling = sampling_scheme(model.preprocessing, data, num_clips=views.num_clips)
     folder = _score_folder(results, model, views)
     scoring = Scoring(
@@ -70,13 +69,16 @@ def run_evaluation(
         data=data,
         views=views,
         batch_size=batch_size,
+        multi_label=manifest.is_multi_label,
         folder=folder,
     )
     with joined_team() as team, ExitStack() as held, _telling_what_is_kept(folder) as stop:
 
         def take_up() -> VideoScores:
             identity = partial(identify, model, manifest, views=views, sampling=sampling)
-            return _take_up(folder, held, identity) if folder else VideoScores.of({})
+            if folder is None:
+                return VideoScores.of({})
+            return _take_up(folder, held, identity, multi_label=scoring.multi_label)
 
         before = team.from_first(take_up)
         result = _score_rest(
@@ -96,6 +98,14 @@ def run_evaluation(
     return report
 
 
+def _read_list(model: VideoModel, videos: str | Path) -> Manifest:
+    manifest = read_videos(videos, class_names=model.labels or None)
+    if model.multi_label:
+        manifest = manifest.as_multi_label()
+    check_labels(manifest.records, num_classes=model.num_classes, label_sets=manifest.label_sets)
+    return manifest
+
+
 def _score_folder(results: Results, model: VideoModel, views: ViewConfig) -> ScoreFolder | None:
     if results.folder is None:
         return None
@@ -103,12 +113,16 @@ def _score_folder(results: Results, model: VideoModel, views: ViewConfig) -> Sco
 
 
 def _take_up(
-    folder: ScoreFolder, held: ExitStack, identity: Callable[[], dict[str, Any]]
+    folder: ScoreFolder,
+    held: ExitStack,
+    identity: Callable[[], dict[str, Any]],
+    *,
+    multi_label: bool,
 ) -> VideoScores:
     """Keep the folder for this process as long as it is `held`; return what it has."""
     held.enter_context(holding(folder.path))
     folder.begin(identity())
-    return folder.read()
+    return folder.read(multi_label=multi_label)
 
 
 def _score_rest(

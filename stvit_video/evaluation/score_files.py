@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stvit_video.datasets.label_sets import SEPARATOR
 from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import labels_of
 from stvit_video.evaluation.evaluate import VideoScores
@@ -35,11 +36,12 @@ def write_score_files(
     names = [entry.label for entry in report.classes]
     paths = [str(record.path) for record in manifest.records]
     labels = labels_of(manifest.records)[result.video_index]
+    targets = manifest.targets(len(names))
     index = result.video_index.tolist()
     about = {
         "video_index": result.video_index.numpy(),
         "video": np.array([paths[video] for video in index]),
-        "label": labels.numpy(),
+        "label": (labels if targets is None else targets[labels]).numpy(),
         "class_names": np.array(names),
         "failed_index": np.array([video for video, _ in result.failures], np.int64),
         "failed": np.array([error for _, error in result.failures], np.str_),
@@ -56,9 +58,10 @@ def write_score_files(
     _write_csv(folder.path / "views.csv", _view_rows(places, names))
     rows = [as_plain(entry) for entry in report.classes]
     _write_csv(folder.path / "classes.csv", [list(rows[0]), *(list(row.values()) for row in rows)])
-    counts = confusion_matrix(result.scores, labels).tolist()
-    table = [[name, *row] for name, row in zip(names, counts, strict=True)]
-    _write_csv(folder.path / "confusion.csv", [["label", *names], *table])
+    if targets is None:
+        counts = confusion_matrix(result.scores, labels).tolist()
+        table = [[name, *row] for name, row in zip(names, counts, strict=True)]
+        _write_csv(folder.path / "confusion.csv", [["label", *names], *table])
     write_json(report, folder.path / "report.json")
 
 
@@ -73,7 +76,7 @@ def _video_rows(
     yield ["video", "label", *(f"{what}_{n}" for n in numbers for what in ("class", "score")),
            "error"]  # fmt: skip
     for video, record in enumerate(manifest.records):
-        about = [str(record.path), names[record.label]]
+        about = [str(record.path), SEPARATOR.join(manifest.classes_of(record))]
         if video in found:
             m = found[video]
             pairs = zip(best.indices[m].tolist(), best.values[m].tolist(), strict=True)

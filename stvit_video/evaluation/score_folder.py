@@ -3,8 +3,8 @@
 Legend: M videos that decode, V views of a video, K classes.
 """
 
-import dataclasses
 import json
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stvit_video.datasets.label_sets import SEPARATOR
 from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import Records
 from stvit_video.errors import ConfigError
@@ -69,10 +70,10 @@ class ScoreFolder:
             self.path / "parts", num_views=self.views.num_views, num_classes=self.num_classes
         )
 
-    def read(self) -> VideoScores:
+    def read(self, *, multi_label: bool) -> VideoScores:
         """Return what has been scored, in memory the averages of the views alone."""
         scores = {
-            video: combine_views(_tensor(logits), self.views.combine)
+            video: combine_views(_tensor(logits), self.views.combine, multi_label=multi_label)
             for video, logits in self.view_logits().items()
         }
         return VideoScores.of(scores)
@@ -101,10 +102,9 @@ def identify(
         "weights": _weights_digest(model),
         "number of videos": len(manifest.records),
         "list of videos": _list_digest(manifest),
-        "num_clips": views.num_clips,
-        "num_crops": views.num_crops,
-        "sampling": as_plain(dataclasses.asdict(sampling)),
-        "preprocessing": as_plain(dataclasses.asdict(model.preprocessing)),
+        **{name: value for name, value in asdict(views).items() if name != "combine"},
+        "sampling": as_plain(asdict(sampling)),
+        "preprocessing": as_plain(asdict(model.preprocessing)),
     }
 
 
@@ -120,9 +120,11 @@ def _list_digest(manifest: Manifest) -> str:
     """Digest paths, those below the folder of the list relative to it, labels and classes."""
     assert isinstance(manifest.records, Records)
     digest, folder = blake2b(digest_size=8), manifest.records.folder
-    for path, label, *_ in manifest.records:
+    for record in manifest.records:
+        path = record.path
         name = path.relative_to(folder) if path.is_relative_to(folder) else path
-        digest.update(f"{name}\n{label}\n".encode(errors="surrogateescape"))
+        classes = SEPARATOR.join(manifest.classes_of(record))
+        digest.update(f"{name}\n{classes}\n".encode(errors="surrogateescape"))
     digest.update("\n".join(manifest.class_names).encode())
     return digest.hexdigest()
 

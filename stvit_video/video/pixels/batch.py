@@ -38,7 +38,9 @@ class BatchTransform:
         augmentation: AugmentationConfig,
         *,
         class_names: Sequence[str],
+        multi_label: bool = False,
     ) -> None:
+        self.multi_label = multi_label
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.num_classes = len(class_names)
@@ -50,7 +52,8 @@ class BatchTransform:
         """Make what a training step reads, the same for the same `seed`.
 
         uint8 clips (B, C, T, H, W), labels (B,) -> float clips (B, C, T, H, W), and labels (B,) or,
-        with mixup or cutmix, targets (B, K) that add up to 1.
+        with mixup or cutmix, targets (B, K) that add up to 1. With several labels a video, they are
+        float (B, K), 1 for each class, and mixed as they are.
         """
         with seeded(seed):
             clips, labels = self._flip(clips, labels)
@@ -69,7 +72,10 @@ class BatchTransform:
             return clips, labels
         flipped = (torch.rand(len(clips)) < self.augmentation.flip).to(clips.device)  # (B,)
         clips = torch.where(flipped.reshape(-1, 1, 1, 1, 1), clips.flip(-1), clips)
-        return clips, torch.where(flipped, self.mirrored.to(labels.device)[labels], labels)
+        mirrored = self.mirrored.to(labels.device)
+        if self.multi_label:
+            return clips, torch.where(flipped[:, None], labels[:, mirrored], labels)
+        return clips, torch.where(flipped, mirrored[labels], labels)
 
     def _recolored(self, clip: Tensor) -> Tensor:
         frames = clip.transpose(0, 1)  # (T, C, H, W)

@@ -243,3 +243,28 @@ def test_every_operation_is_that_of_timm(name, monkeypatch):
         agreeing_levels.append(close.index(max(close)))
     if name not in ("auto_contrast", "equalize", "invert", "posterize", "solarize", "solarize_add"):
         assert sorted(agreeing_levels) == [0, 1]
+
+
+def _multi(**settings):
+    settings = replace(NOTHING, **settings)
+    return BatchTransform(PREPROCESSING, settings, class_names=NAMES, multi_label=True)
+
+
+def test_a_flip_takes_left_for_right_in_every_label_of_a_video():
+    labels = torch.tensor([[1.0, 1, 0, 0, 0], [0, 0, 1, 0, 1], [1, 0, 1, 0, 0]])
+    _, targets = _multi(flip=1.0)(_clips(3), labels, seed=0)
+    assert targets.tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1], [1, 0, 1, 0, 0]]
+    _, kept = _multi(flip=0.0)(_clips(3), labels, seed=0)
+    assert torch.equal(kept, labels)
+
+
+@pytest.mark.parametrize("how", ["mixup", "cutmix"])
+def test_several_labels_a_video_are_mixed_by_the_share_of_their_clips(how):
+    clips = torch.stack([torch.full((3, 2, 24, 24), grey).byte() for grey in (0, 200)])
+    labels = torch.tensor([[1.0, 1, 0, 0, 0], [0, 1, 0, 1, 0]])
+    served, targets = _multi(**{how: 1.0})(clips, labels, seed=3)
+    black, white = normalize_clip(clips, PREPROCESSING).mean(dim=(1, 2, 3, 4))
+    share = (served.mean(dim=(1, 2, 3, 4)) - black) / (white - black)  # of the second clip
+    expected = torch.lerp(labels[:1], labels[1:], share[:, None])
+    torch.testing.assert_close(targets, expected, atol=1e-4, rtol=0)
+    assert 0.01 < share[0] < 0.99
