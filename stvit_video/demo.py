@@ -12,7 +12,7 @@ from stvit_video.datasets.from_settings import build_prediction_loader, read_vid
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.prediction import VideoPrediction
 from stvit_video.evaluation.predictor import Predictor
-from stvit_video.evaluation.run import run_evaluation
+from stvit_video.evaluation.run import Results, run_evaluation
 from stvit_video.files import write_file
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.throughput import compare_throughput
@@ -156,9 +156,9 @@ def _test(
             run_dir / "data" / "test",
             data=run.data,
             views=run.views,
-            device=_CPU,
+            devices=[_CPU],
             batch_size=24,
-            predictions=run_dir / files[name],
+            results=Results(predictions=run_dir / files[name]),
             progress=(console, f"testing {name}"),
         )
         for name, model in models.items()

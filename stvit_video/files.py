@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated
+from typing import IO, Annotated
 
 from stvit_video.errors import ConfigError, StvitVideoError, WriteError
 
@@ -69,7 +69,8 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
 def holding(folder: Path) -> Iterator[None]:
     """Keep `folder`, which is made where it is missing, for this process until the block ends.
 
-    The lock is the system's: it ends with the process, however that ends.
+    The lock is the system's: it ends with the process, however that ends, and is not handed on to
+    processes that are forked, which may live longer.
 
     Raises:
         ConfigError: another process holds it.
@@ -95,9 +96,24 @@ def holding(folder: Path) -> Iterator[None]:
                 " another folder"
             ) from error
         try:
+            _held.add(file)
             yield
         finally:
+            _held.discard(file)
             path.unlink(missing_ok=True)
+
+
+_held: set[IO[str]] = set()
+"""Files that are locked."""
+
+
+def _let_go() -> None:
+    for file in _held:
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def check_result(name: str, path: Path) -> None:

@@ -105,6 +105,19 @@ def test_a_folder_is_held_by_one_process_until_it_ends_even_by_force(tmp_path):
     assert os.listdir(folder) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_folder_is_free_once_its_holder_is_dead_though_a_child_of_it_lives(tmp_path):
+    code = HOLD.replace("print('held'", "os.fork() or time.sleep(9); print('held'")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-c", f"import os, time; {code}", str(tmp_path)]
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        other.kill()
+        other.wait()
+        with holding(tmp_path):
+            pass
+
+
 def test_an_error_of_the_run_in_a_held_folder_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^a file of the run$"), holding(tmp_path):
         raise FileNotFoundError("a file of the run")

@@ -63,7 +63,6 @@ def test_scores_on_the_gpu_are_those_of_the_cpu(loaders, model):
         )
         for device, loader in zip(DEVICES, loaders, strict=True)
     )
-    assert torch.equal(on_cpu.labels, on_gpu.labels)
     assert torch.equal(on_cpu.video_index, on_gpu.video_index)
     torch.testing.assert_close(on_cpu.scores, on_gpu.scores, atol=5e-3, rtol=0)
 

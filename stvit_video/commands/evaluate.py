@@ -1,6 +1,6 @@
 """`stvit-video evaluate`: measure the accuracy of a trained model."""
 
-from stvit_video.files import ResultFile
+from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.data import Backend
 from stvit_video.settings.paths import CheckpointSource, VideosPath
@@ -18,6 +18,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
     num_workers: Whole = 2,
     backend: Backend | None = None,
     device: str = "auto",
+    output_dir: OutputFolder | None = None,
     predictions: ResultFile | None = None,
     json: ResultFile | None = None,
 ) -> None:
@@ -32,14 +33,20 @@ def evaluate(  # noqa: PLR0913 this is a command line
         batch_size: Views per forward pass.
         num_workers: Processes that decode.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
-        device: auto, cpu, cuda or cuda:1.
+        device: auto (all GPUs of this machine, else the CPU), cpu, cuda or cuda:1.
+        output_dir: Keep every score in this folder as it comes, and tables of them; where it
+            holds scores of the same evaluation, go on from there.
         predictions: Write the best classes of every video to this JSON file.
         json: Write the result here; `-` is standard output.
     """
-    from stvit_video.evaluation.run import run_evaluation
+    from rich.console import Console
+
+    from stvit_video.evaluation.report import print_report
+    from stvit_video.evaluation.run import Results, run_evaluation
+    from stvit_video.evaluation.team import is_first_process
     from stvit_video.evaluation.trained_settings import trained_settings
     from stvit_video.models.checkpoint import load_model
-    from stvit_video.models.device import choose_device
+    from stvit_video.models.device import choose_devices
     from stvit_video.report.json_file import result_console, write_json
 
     model = load_model(checkpoint)
@@ -48,22 +55,17 @@ def evaluate(  # noqa: PLR0913 this is a command line
         views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine},
         data={"num_workers": num_workers, "backend": backend},
     )
-    console = result_console(json)
+    console = result_console(json) if is_first_process() else Console(quiet=True)
     report = run_evaluation(
         model,
         videos,
         data=data,
         views=views,
-        device=choose_device(device),
+        devices=choose_devices(device),
         batch_size=batch_size,
-        predictions=predictions,
+        results=Results(folder=output_dir, predictions=predictions),
         progress=(console, "evaluating"),
     )
-    console.print(
-        f"top-1 {100 * report.top1:.2f} %, top-5 {100 * report.top5:.2f} %,"
-        f" mean over classes {100 * report.mean_class:.2f} % on {report.coverage},"
-        f" {report.num_clips} clips x {report.num_crops} crops, {report.combine}"
-    )
-    for error in report.failed:
-        console.print(f"does not decode: {error}")
-    write_json(report, json)
+    print_report(report, console)
+    if is_first_process():
+        write_json(report, json)

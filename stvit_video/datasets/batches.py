@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     clip: Tensor
     """(B, C, T, S, S); of shape (0,) where every video of the batch failed."""
     label: Tensor
-    """int64 (B,)."""
+    """int64 (B,); with several labels a video float32 (B, K), 1 for each of its classes."""
     video_index: Tensor
     """int64 (B,): position in the records of the data set."""
     view_index: Tensor
@@ -102,8 +102,13 @@ def collate_samples(items: Sequence[Item], *, take: TakeMemory = new_memory) -> 
 class Delivery:
     """Brings parcels to a device and makes batches of them, beside what the device computes."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, targets: Tensor | None = None) -> None:
+        """Make batches on `device`; `targets` (L, K) say what each label stands for, if not itself.
+
+        They are moved when a process first needs them, which may choose its GPU late.
+        """
         self.device = device
+        self.targets = None if targets is None else targets.float()
         self._stream: torch.cuda.Stream | None = None
         self._slots = PinnedSlots()
         self._copied: deque[torch.cuda.Event] = deque()
@@ -132,6 +137,9 @@ class Delivery:
     def _make(self, parcel: Parcel) -> Batch:
         label, video_index, view_index = parcel.labels
         clips, label = (t.to(self.device, non_blocking=True) for t in (parcel.clips, label))
+        if self.targets is not None:
+            self.targets = self.targets.to(self.device)
+            label = self.targets[label]  # (B, K)
         if parcel.planes is not None:
             planes = parcel.planes.to(self.device)
             if self._stream is not None:

@@ -8,8 +8,14 @@ import torch
 
 from stvit_video.datasets.clips import NamedFiles, VideoDataset
 from stvit_video.datasets.layouts.class_folders import find_class_folders
-from stvit_video.datasets.loader import VideoLoader, build_file_loader, build_loader
+from stvit_video.datasets.loader import (
+    VideoLoader,
+    build_file_loader,
+    build_loader,
+    build_share_loader,
+)
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
+from stvit_video.datasets.sampler import Share
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import RunConfig
@@ -38,7 +44,7 @@ def build_training_loader(
     Raises:
         DatasetError: a label is no class of the manifest.
     """
-    check_labels(manifest.records, num_classes=manifest.num_classes)
+    check_labels(manifest.records, num_classes=manifest.num_classes, label_sets=manifest.label_sets)
     clips = run.train.clips_per_video
     windows = 1 if run.train.share_frames else clips
     dataset = VideoDataset(
@@ -66,7 +72,7 @@ def build_training_loader(
         seed=run.train.seed,
         drop_last=len(dataset) > batch_size,
     )
-    return loader.on(device)
+    return loader.on(device, targets=manifest.targets())
 
 
 def build_evaluation_loader(
@@ -77,11 +83,13 @@ def build_evaluation_loader(
     views: ViewConfig,
     batch_size: int,
     device: torch.device | None = None,
+    share: Share | None = None,
 ) -> VideoLoader:
     """Return a loader of all views of all videos, in order: uint8 clips on `device`.
 
     Each video is opened once. Videos that do not decode are reported in the batches, which are
-    smaller where there is not a whole one for each worker.
+    smaller where there is not a whole one for each worker. With a `share` it serves that alone;
+    without one, under torch.distributed, that of an `EpochSampler`.
     """
     dataset = VideoDataset(
         records,
@@ -93,14 +101,24 @@ def build_evaluation_loader(
         backend=data.backend,
         on_decode_error="report",
     )
-    loader = build_loader(
-        dataset,
-        batch_size=_videos_in_batch(batch_size, data, views, num_videos=len(records)),
-        num_workers=data.num_workers,
-        prefetch_batches=data.prefetch_batches,
-        shuffle=False,
-        seed=0,
-    )
+    num_videos = _videos_in_batch(batch_size, data, views, num_videos=len(records))
+    if share is not None:
+        loader = build_share_loader(
+            dataset,
+            share,
+            batch_size=num_videos,
+            num_workers=data.num_workers,
+            prefetch_batches=data.prefetch_batches,
+        )
+    else:
+        loader = build_loader(
+            dataset,
+            batch_size=num_videos,
+            num_workers=data.num_workers,
+            prefetch_batches=data.prefetch_batches,
+            shuffle=False,
+            seed=0,
+        )
     return loader.on(device)
 
 

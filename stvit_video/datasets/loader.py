@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stvit_video.datasets.batches import Batch, Delivery, Packing
 from stvit_video.datasets.clips import Item, NamedFiles, VideoDataset
-from stvit_video.datasets.sampler import EpochSampler, FileSampler, ItemKey, Place
+from stvit_video.datasets.sampler import (
+    EpochSampler,
+    FileSampler,
+    ItemKey,
+    Place,
+    Share,
+    ShareSampler,
+)
 from stvit_video.datasets.worker_death import noticing_dead_workers
 from stvit_video.errors import DatasetError, WorkerDiedError
 
@@ -53,9 +61,12 @@ class VideoLoader(DataLoader[Any]):
         assert isinstance(self.sampler, EpochSampler)
         self.sampler.go_to(self.place)
 
-    def on(self, device: torch.device | None) -> Self:
-        """Serve batches on a device, which finishes clips that workers left as planes."""
-        self.delivery = Delivery(device or torch.device("cpu"))
+    def on(self, device: torch.device | None, *, targets: Tensor | None = None) -> Self:
+        """Serve batches on a device, which finishes clips that workers left as planes.
+
+        `targets` are those of a manifest with several labels a video.
+        """
+        self.delivery = Delivery(device or torch.device("cpu"), targets=targets)
         return self
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # its own is a class
@@ -161,6 +172,25 @@ def build_loader(
     return loader
 
 
+def build_share_loader(
+    dataset: VideoDataset,
+    share: Share,
+    *,
+    batch_size: int,
+    num_workers: int,
+    prefetch_batches: int = 2,
+) -> VideoLoader:
+    """Return a loader that serves the items of a share once, in order (see `ShareSampler`)."""
+    loader = _make_loader(
+        _Reader(dataset),
+        batches=ShareSampler(share, batch_size=batch_size),
+        num_workers=num_workers,
+        prefetch_batches=prefetch_batches,
+    )
+    loader.raises = dataset.on_decode_error == "raise"
+    return loader
+
+
 def build_file_loader(
     files: NamedFiles,
     paths: Iterable[str | Path],
@@ -184,11 +214,12 @@ def build_file_loader(
 
 def _make_loader(
     dataset: Dataset[Item],
-    sampler: Sampler[Any],
+    sampler: Sampler[Any] | None = None,
     *,
-    batch_size: int,
     num_workers: int,
     prefetch_batches: int,
+    batch_size: int = 1,
+    batches: Sampler[Any] | None = None,
     drop_last: bool = False,
     start_method: str | None = None,
 ) -> VideoLoader:
@@ -196,6 +227,7 @@ def _make_loader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
+        batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=Packing(prefetch_batches + 2),
         pin_memory=torch.cuda.is_available(),

@@ -1,29 +1,34 @@
 """The list of videos that every data set becomes: a CSV file with one line per video.
 
 The columns are those of `VideoRecord`. `path` is read relative to the folder of the manifest.
-`label` is the name of the class, a class index, or empty where the label is not known. A text file
-`NAME.labels.txt` beside `NAME.csv` lists all class names in the order of their index; it is
-written only where that order is not simply the sorted names of the file.
+`label` is the name of the class, a class index, or empty where the label is not known; several of
+them, parted by semicolons, make a list with several labels a video. A text file `NAME.labels.txt`
+beside `NAME.csv` lists all class names in the order of their index; it is written only where that
+order is not simply the sorted names of the file.
+
+Legend: L different values of a record's label, K classes.
 """
 
 import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stvit_video.datasets.columns import Column, Numbers, Texts, Words, narrow, repeat_value
 from stvit_video.datasets.csv_columns import line_of, read_columns, read_header
 from stvit_video.datasets.index_store import IndexStore, index_path
+from stvit_video.datasets.label_sets import SEPARATOR, LabelSets
 from stvit_video.datasets.records import UNKNOWN_LABEL as UNKNOWN_LABEL
 from stvit_video.datasets.records import Records, labels_of
 from stvit_video.datasets.records import VideoRecord as VideoRecord
-from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
+from stvit_video.errors import DatasetError, MissingFileError
 from stvit_video.files import replacing, write_file
 
 
@@ -34,6 +39,8 @@ class Manifest:
     records: Sequence[VideoRecord]
     """Kept as `Records`, whatever sequence they were given as."""
     class_names: tuple[str, ...]
+    label_sets: tuple[tuple[int, ...], ...] = ()
+    """With several labels a video: the classes that each value of a record's label stands for."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.records, Records):
@@ -43,6 +50,37 @@ class Manifest:
     def num_classes(self) -> int:
         """Classes of the data set, those without a video included."""
         return len(self.class_names)
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or its index where it has none."""
+        return self.class_names[index] if index < self.num_classes else str(index)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a video may be of several classes."""
+        return bool(self.label_sets)
+
+    def as_multi_label(self) -> "Manifest":
+        """Return the same list as one with several labels a video, of which each has one."""
+        if self.is_multi_label:
+            return self
+        return replace(self, label_sets=tuple((index,) for index in range(self.num_classes)))
+
+    def classes_of(self, record: VideoRecord) -> list[str]:
+        """Return the names of the classes of a video; none where its label is not known."""
+        if record.label == UNKNOWN_LABEL:
+            return []
+        classes = self.label_sets[record.label] if self.is_multi_label else (record.label,)
+        return [self.class_name(index) for index in classes]
+
+    def targets(self, num_classes: int | None = None) -> Tensor | None:
+        """Return what a label stands for with several of them a video: bool (L, K); else None."""
+        if not self.is_multi_label:
+            return None
+        targets = torch.zeros(len(self.label_sets), num_classes or self.num_classes).bool()
+        for row, classes in zip(targets, self.label_sets, strict=True):
+            row[list(classes)] = True
+        return targets
 
 
 def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
@@ -58,7 +96,7 @@ def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None)
         class_names = _read_class_names(path, words["label"].words if "label" in words else ())
     faults = [(row, "the path is empty") for row in paths.empty_rows()[:1].tolist()]
     columns: list[Column] = [paths]
-    index_of = {name: index for index, name in enumerate(class_names)}
+    sets = LabelSets(class_names)
     for name, default in {"label": UNKNOWN_LABEL, **VideoRecord._field_defaults}.items():
         if name not in words:
             columns.append(repeat_value(default, len(paths)))
@@ -67,13 +105,14 @@ def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None)
         else:
             convert: Callable[[str], float] = partial(_number, name=name, default=default)
             if name == "label":
-                convert = partial(_label_index, index_of=index_of)
+                convert = sets.reader(words[name].words)
             columns.append(_numbers(words[name], convert, faults))
     if faults:
         row, text = min(faults, key=itemgetter(0))
         raise DatasetError(f"{path} line {line_of(path, row)}: {text}")
     indexes = IndexStore(index_path(path)) if index_path(path).is_file() else None
-    return Manifest(Records(columns, folder=path.parent, indexes=indexes), tuple(class_names))
+    records = Records(columns, folder=path.parent, indexes=indexes)
+    return Manifest(records, tuple(class_names), sets.found)
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
@@ -93,22 +132,32 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
         writer.writerows(rows)
 
 
-def check_labels(records: Sequence[VideoRecord], *, num_classes: int) -> None:
+def check_labels(
+    records: Sequence[VideoRecord],
+    *,
+    num_classes: int,
+    label_sets: Sequence[tuple[int, ...]] = (),
+) -> None:
     """Refuse records whose label is no class index; call it before the first step.
+
+    `label_sets` are those of a manifest with several labels a video.
 
     Raises:
         DatasetError: the first such label, and how many there are.
     """
     labels = labels_of(records)
+    if label_sets:
+        highest = torch.tensor([max(classes) for classes in label_sets])
+        labels = torch.where(labels < 0, labels, highest[labels.clamp(min=0)])
     wrong = ((labels < 0) | (labels >= num_classes)).nonzero().flatten()
     if not len(wrong):
         return
     more = f" (and of {len(wrong) - 1} more videos)" if len(wrong) > 1 else ""
-    first = records[int(wrong[0])]
-    if first.label == UNKNOWN_LABEL:
-        raise DatasetError(f"label of {first.path}{more} is not known; training needs one")
+    path, label = records[int(wrong[0])].path, int(labels[wrong[0]])
+    if label == UNKNOWN_LABEL:
+        raise DatasetError(f"label of {path}{more} is not known; training needs one")
     raise DatasetError(
-        f"label {first.label} of {first.path}{more} outside 0..{num_classes - 1};"
+        f"label {label} of {path}{more} outside 0..{num_classes - 1};"
         f" the model has {num_classes} classes"
     )
 
@@ -143,7 +192,7 @@ def _read_class_names(path: Path, labels: Sequence[str]) -> list[str]:
     beside = labels_path(path)
     if beside.is_file():
         return beside.read_text(encoding="utf-8").splitlines()
-    names = {label for label in labels if label}
+    names = {name.strip() for label in labels for name in label.split(SEPARATOR)} - {""}
     if names and all(name.isdecimal() for name in names):
         return [str(index) for index in range(max(map(int, names)) + 1)]
     return sorted(names)
@@ -151,9 +200,16 @@ def _read_class_names(path: Path, labels: Sequence[str]) -> list[str]:
 
 def _write_class_names(manifest: Manifest, path: Path) -> None:
     labels = labels_of(manifest.records).unique().tolist()
-    present = {manifest.class_names[label] for label in labels if label != UNKNOWN_LABEL}
+    records = (VideoRecord(path, label) for label in labels)
+    present = {name for record in records for name in manifest.classes_of(record)}
     beside = labels_path(path)
-    implied = sorted(present) == list(manifest.class_names)
+    parted = next((name for name in manifest.class_names if SEPARATOR in name), None)
+    if parted is not None and manifest.is_multi_label:
+        raise DatasetError(
+            f"class {parted!r} must not hold {SEPARATOR!r}, which stands between the labels of a"
+            " video; give it another name"
+        )
+    implied = sorted(present) == list(manifest.class_names) and parted is None
     if implied and not all(name.isdecimal() for name in present):
         beside.unlink(missing_ok=True)
         return
@@ -161,11 +217,11 @@ def _write_class_names(manifest: Manifest, path: Path) -> None:
 
 
 def _written_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[object, ...]]:
-    names = {UNKNOWN_LABEL: ""} | dict(enumerate(manifest.class_names))
     written_folder = lru_cache(maxsize=4096)(partial(_written_folder, folder=folder))
     for record in manifest.records:
         own_folder, name = os.path.split(record.path)
-        yield written_folder(own_folder) + name, names[record.label], *record[2:]
+        label = SEPARATOR.join(manifest.classes_of(record))
+        yield written_folder(own_folder) + name, label, *record[2:]
 
 
 def _written_folder(path: str, *, folder: Path) -> str:
@@ -199,18 +255,3 @@ def _number(text: str, *, name: str, default: float) -> float:
     except ValueError as error:
         raise DatasetError(f"{name} ({text}) must be a number") from error
     return value
-
-
-def _label_index(label: str, *, index_of: dict[str, int]) -> int:
-    if not label:
-        return UNKNOWN_LABEL
-    if label in index_of:
-        return index_of[label]
-    if label.removeprefix("-").isdecimal():
-        if 0 <= int(label) < len(index_of):
-            return int(label)
-        raise DatasetError(f"label {label} outside 0..{len(index_of) - 1}")
-    raise DatasetError(
-        f"label {label!r} is none of the {len(index_of)} classes"
-        f"{did_you_mean(label, list(index_of))}"
-    )

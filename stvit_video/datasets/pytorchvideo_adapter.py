@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import RandomSampler, Sampler
 
 from stvit_video.datasets.manifest import Manifest
+from stvit_video.errors import DatasetError
 from stvit_video.video.decoding.open import open_video
 
 
@@ -29,7 +30,16 @@ def build_labeled_video_dataset(
     video_sampler: type[Sampler[int]] = RandomSampler,
     backend: str = "auto",
 ) -> LabeledVideoDataset:
-    """Return PyTorchVideo's data set of a manifest; items hold `video`, `label`, `class_name`."""
+    """Return PyTorchVideo's data set of a manifest; items hold `video`, `label`, `class_name`.
+
+    Raises:
+        DatasetError: a video has several labels.
+    """
+    if manifest.is_multi_label:
+        raise DatasetError(
+            "PyTorchVideo's data set has one label a video, but the manifest has several; use"
+            " build_training_loader"
+        )
     paths = [
         (
             str(record.path),

@@ -123,6 +123,36 @@ class EpochSampler(Sampler[ItemKey]):
         return ItemKey(item, mix_seed(self.seed, epoch if self.shuffle else 0, item))
 
 
+class Share(NamedTuple):
+    """What one of several processes does of a work that may have been begun."""
+
+    rank: int
+    """Of this process, from 0."""
+    num_processes: int
+    left: Tensor
+    """int64 (any number,): the items that are not done, ascending."""
+
+
+class ShareSampler(Sampler[list[ItemKey]]):
+    """The batches of a `Share`: every item that is left, in the batch of one process.
+
+    A batch holds what is left of `batch_size` neighbours of all items, so that batches are the same
+    ones for any number of processes, and after a stop behind any of them.
+    """
+
+    def __init__(self, share: Share, *, batch_size: int) -> None:
+        _, sizes = (share.left // batch_size).unique_consecutive(return_counts=True)
+        batches = share.left.split(sizes.tolist())
+        self.batches = batches[share.rank :: share.num_processes]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[ItemKey]]:
+        for batch in self.batches:
+            yield [ItemKey(item, mix_seed(0, 0, item)) for item in batch.tolist()]
+
+
 def _rank_and_size() -> tuple[int, int]:
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()

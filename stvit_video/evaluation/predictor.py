@@ -22,7 +22,7 @@ from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.evaluation.forward import Answer, run_batches
 from stvit_video.evaluation.prediction import VideoPrediction, rank_labels
 from stvit_video.evaluation.trained_settings import trained_settings
-from stvit_video.evaluation.views import combine_views
+from stvit_video.evaluation.views import ViewCollector, combine_views
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
@@ -173,19 +173,18 @@ class Predictor:
 
     def _combine(self, answer: Answer[Batch]) -> dict[int, tuple[VideoFacts, Tensor, float]]:
         """Return facts, scores (K,) and share of the time of each video, by its place."""
-        if not len(answer.logits):
-            return {}
-        found, rows = answer.batch.video_index.unique(return_inverse=True)  # (M,), (R,)
-        scores = combine_views(
-            answer.logits,
-            rows,
-            num_videos=len(found),
-            num_views=self.views.num_views,
-            combine=self.views.combine,
-        )  # (M, K)
-        facts = dict(zip(rows.tolist(), answer.batch.facts, strict=True))
-        seconds = answer.seconds / len(found)
-        return {int(index): (facts[m], scores[m], seconds) for m, index in enumerate(found)}
+        batch, views = answer.batch, ViewCollector(self.views.num_views)
+        facts = dict(zip(batch.video_index.tolist(), batch.facts, strict=True))
+        seconds = answer.seconds / max(len(facts), 1)
+        scores = {
+            video: (facts[video], self._scores(logits), seconds)
+            for video, logits in views.add(answer.logits, batch.video_index)
+        }
+        views.check_complete()
+        return scores
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        return combine_views(logits, self.views.combine, multi_label=self.model.multi_label)
 
     def _describe(
         self, name: str, facts: VideoFacts, scores: Tensor, seconds: float, top_k: int

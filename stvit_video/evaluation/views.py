@@ -1,7 +1,9 @@
 """Combine the views of a video into one prediction.
 
-Legend: R rows (one per view, any order), V views per video, K classes.
+Legend: R rows (one per view), M videos, V views per video, K classes.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -9,22 +11,52 @@ from torch import Tensor
 from stvit_video.settings.views import Combine
 
 
-def combine_views(
-    logits: Tensor, video_index: Tensor, *, num_videos: int, num_views: int, combine: Combine
-) -> Tensor:
-    """Average per-view logits (R, K) of each video into scores (num_videos, K).
+def combine_views(logits: Tensor, combine: Combine, *, multi_label: bool = False) -> Tensor:
+    """Average the logits (V, K) of the views of a video, or their probabilities, into scores (K,).
 
-    `video_index` (R,) says which video a row belongs to. Every video must have exactly
-    `num_views` rows: a sampler that pads or drops must not shift the result unnoticed.
+    The probabilities of the classes add up to 1, but with `multi_label` each stands for itself.
     """
-    rows_per_video = torch.bincount(video_index, minlength=num_videos)  # (num_videos,)
-    wrong = (rows_per_video != num_views).nonzero().flatten()
-    if len(wrong):
-        first = int(wrong[0])
-        raise ValueError(
-            f"{len(wrong)} of {num_videos} videos do not have {num_views} views; "
-            f"video {first} has {int(rows_per_video[first])}"
-        )
-    scores = logits.softmax(dim=-1) if combine == "mean_probability" else logits  # (R, K)
-    total = scores.new_zeros(num_videos, scores.shape[-1]).index_add(0, video_index, scores)
-    return total / num_views
+    if combine == "mean_probability":
+        logits = logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+    return logits.mean(dim=0)
+
+
+class ViewCollector:
+    """Puts together the views of each video, whichever batches they come in.
+
+    Every video must have exactly `num_views` rows: a sampler that pads or drops must not shift a
+    result unnoticed. Memory holds the views of videos that are not complete yet.
+    """
+
+    def __init__(self, num_views: int) -> None:
+        self.num_views = num_views
+        self._begun: dict[int, list[Tensor]] = {}
+        self._complete: set[int] = set()
+
+    def add(self, logits: Tensor, video_index: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Take rows (R, K) of the videos (R,); yield each video that is complete: (V, K).
+
+        Raises:
+            ValueError: one has more views than it should.
+        """
+        for row, video in zip(logits, video_index.tolist(), strict=True):
+            if video in self._complete:
+                raise ValueError(f"video {video} has more than {self.num_views} views")
+            rows = self._begun.setdefault(video, [])
+            rows.append(row)
+            if len(rows) == self.num_views:
+                self._complete.add(video)
+                yield video, torch.stack(self._begun.pop(video))
+
+    def check_complete(self) -> None:
+        """Refuse an end at which a video has fewer views than it should.
+
+        Raises:
+            ValueError: naming the first.
+        """
+        if self._begun:
+            first = min(self._begun)
+            raise ValueError(
+                f"{len(self._begun)} videos do not have {self.num_views} views; video {first} has"
+                f" {len(self._begun[first])}"
+            )

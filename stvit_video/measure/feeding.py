@@ -159,7 +159,7 @@ def _some(manifest: Manifest) -> Manifest:
     some = list(spread(manifest.records))
     assert isinstance(manifest.records, Records)
     records = Records.of(some * -(-_EPOCH // len(some)), indexes=manifest.records.indexes)
-    return Manifest(records, manifest.class_names)
+    return replace(manifest, records=records)
 
 
 def _decoder_rate(

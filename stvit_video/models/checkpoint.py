@@ -26,6 +26,9 @@ from stvit_video.models.weights.foreign import find_row
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.paths import check_checkpoint
 
+MULTI_LABEL = "multi_label"
+"""Key in what is kept with a model whose training videos may be of several classes."""
+
 
 def write_checkpoint(
     model: VideoModel,
@@ -52,7 +55,8 @@ def write_checkpoint(
             " written"
         )
     names = model.labels if labels is None else tuple(labels)
-    card = _card(recipe, names, source, extra or {}, _keeps_class_token(model))
+    kept = {MULTI_LABEL: True} if model.multi_label else {}
+    card = _card(recipe, names, source, kept | (extra or {}), _keeps_class_token(model))
     folder = Path(folder)
     path = folder / WEIGHTS_FILE
     weights = model.state_dict() if weights is None else weights
@@ -83,7 +87,9 @@ def load_model(source: str | Path) -> VideoModel:
             f"{source} does not say which model it holds; name it with"
             f" stvit-video convert {source} --model NAME"
         )
-    return create_model(name, pretrained=source).eval()
+    model = create_model(name, pretrained=source).eval()
+    model.multi_label = card is not None and bool(card.extra.get(MULTI_LABEL, False))
+    return model
 
 
 def find_card(source: str | Path) -> ModelCard | None:

@@ -1,4 +1,6 @@
-"""Which device a model runs on."""
+"""Which devices a model runs on."""
+
+import os
 
 import torch
 
@@ -19,3 +21,17 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device ({name}) is not here; use auto, cpu or cuda") from error
     return device
+
+
+def choose_devices(name: str = "auto") -> list[torch.device]:
+    """Return the devices that share a work; `auto` takes all GPUs of this machine, or the CPU.
+
+    Of the processes that torchrun started, each takes the GPU of its own number. Raises as
+    `choose_device`.
+    """
+    num_gpus = torch.cuda.device_count()
+    if "LOCAL_RANK" in os.environ and name in ("auto", "cuda") and num_gpus:
+        return [choose_device(f"cuda:{os.environ['LOCAL_RANK']}")]
+    if name == "auto" and num_gpus > 1:
+        return [torch.device("cuda", number) for number in range(num_gpus)]
+    return [choose_device(name)]

@@ -33,6 +33,7 @@ Layout = Literal[
     "hmdb51",
     "class-folders",
     "list",
+    "multi-label-list",
 ]
 """Data set, or kind of annotation, that `data manifest` reads."""
 SamplingKind = Literal["dense", "segments", "uniform"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor
@@ -17,8 +16,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
-from stvit_video.training.losses import EpochMean, LossWatch
+from stvit_video.training.losses import EpochMean, LossWatch, classification_loss
 from stvit_video.training.optimizer import Schedule, build_optimizer
+from stvit_video.training.precision import MeanAveragePrecision
 from stvit_video.training.processes import merged
 from stvit_video.training.step_size import StepSize
 from stvit_video.training.strategy import compile_blocks, is_on_gpu, shard
@@ -64,6 +64,7 @@ class VideoClassifier(LightningModule):
         self.losses = LossWatch(name_video)
         self.schedule: Schedule | None = None
         self.val_top1 = MulticlassAccuracy(num_classes=num_classes, average="micro")
+        self.val_map = MeanAveragePrecision(num_labels=num_classes)
 
     @property
     def scored(self) -> VideoModel:
@@ -101,7 +102,9 @@ class VideoClassifier(LightningModule):
                 torch.cuda.manual_seed(seed)
             logits = (self.compiled or self.model)(clip)  # (B, K)
         smoothing = self.augment.augmentation.label_smoothing
-        loss = F.cross_entropy(logits, target, label_smoothing=smoothing)
+        loss = classification_loss(
+            logits, target, smoothing=smoothing, multi_label=self.augment.multi_label
+        )
         self.epoch_mean.add(loss, len(logits))
         self.losses.add(
             loss,
@@ -115,8 +118,19 @@ class VideoClassifier(LightningModule):
         """Count right answers on one view of each video that decodes."""
         self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
-            self.val_top1.update(self(batch.clip), batch.label)
+            self._score(self(batch.clip), batch.label)
         self.log("val_top1", self.val_top1, batch_size=len(batch.label), logger=False)
+        if self.augment.multi_label:
+            self.log("val_map", self.val_map, batch_size=len(batch.label), logger=False)
+
+    def _score(self, logits: Tensor, label: Tensor) -> None:
+        """Count right answers; of several labels a video, one that is named first suffices."""
+        if self.augment.multi_label:
+            self.val_map.update(logits, label.int())
+            best = logits.argmax(dim=1)
+            is_right = label.gather(1, best[:, None]).squeeze(1) > 0
+            label = torch.where(is_right, best, (best + 1) % label.shape[1])
+        self.val_top1.update(logits, label)
 
     def gather_failures(self) -> None:
         """Learn of the videos that failed in other processes, which all must ask for.

@@ -1,4 +1,4 @@
-"""The losses of an epoch: their mean, and the step at which one is no number.
+"""The loss of a batch, and those of an epoch: their mean, and the step at which one is no number.
 
 The host never waits for the device at a step: a loss is looked at once it has arrived.
 """
@@ -8,12 +8,26 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stvit_video.errors import TrainingError
 from stvit_video.training.processes import summed
 
 _SHOWN = 4
+
+
+def classification_loss(
+    logits: Tensor, target: Tensor, *, smoothing: float, multi_label: bool
+) -> Tensor:
+    """Mean cross-entropy over the clips; logits (B, K), target (B,) or (B, K) -> a scalar.
+
+    With `multi_label` each class is a question of its own, and the mean is over those, too.
+    """
+    if not multi_label:
+        return F.cross_entropy(logits, target, label_smoothing=smoothing)
+    spread = target * (1 - smoothing) + smoothing / target.shape[-1]
+    return F.binary_cross_entropy_with_logits(logits, spread)
 
 
 class EpochMean:

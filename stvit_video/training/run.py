@@ -68,6 +68,7 @@ def run_training(
             " training needs at least 2"
         )
     model = build_model(run.model, num_classes=videos.num_classes)
+    model.multi_label = videos.is_multi_label
     device = _feeding_device(run)
     train_loader = build_training_loader(videos, model.preprocessing, run, device=device)
     val_loader = _validation_loader(run, videos, model, device)
@@ -143,7 +144,10 @@ def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoCla
         optimizer=run.optimizer,
         train=run.train,
         augment=BatchTransform(
-            model.preprocessing, run.augmentation, class_names=videos.class_names
+            model.preprocessing,
+            run.augmentation,
+            class_names=videos.class_names,
+            multi_label=videos.is_multi_label,
         ),
         max_failed_share=run.data.max_failed_share,
         name_video=lambda video: str(videos.records[video].path),
@@ -170,8 +174,17 @@ def _validation_loader(
     if run.data.val is None:
         return None
     val_videos = read_videos(run.data.val, class_names=videos.class_names)
-    check_labels(val_videos.records, num_classes=videos.num_classes)
-    return build_evaluation_loader(
+    if val_videos.is_multi_label and not videos.is_multi_label:
+        raise DatasetError(
+            f"data.val ({run.data.val}) has several labels a video, but data.train"
+            f" ({run.data.train}) one; take lists of one kind"
+        )
+    if videos.is_multi_label:
+        val_videos = val_videos.as_multi_label()
+    check_labels(
+        val_videos.records, num_classes=videos.num_classes, label_sets=val_videos.label_sets
+    )
+    loader = build_evaluation_loader(
         val_videos.records,
         model.preprocessing,
         data=run.data,
@@ -179,3 +192,4 @@ def _validation_loader(
         batch_size=run.train.batch_size,
         device=device,
     )
+    return loader.on(device, targets=val_videos.targets())

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from stvit_video.datasets.manifest import Manifest, VideoRecord
 from stvit_video.errors import DatasetError
-from stvit_video.evaluation.evaluate import evaluate_model, list_predictions, score_videos
+from stvit_video.evaluation.evaluate import VideoScores, list_predictions, score_videos
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
 
@@ -38,50 +39,61 @@ def batch(rows):
     return Batch(clip, columns[0], columns[1])
 
 
+FAILED = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
 LOADER = [
     batch([(3, 1, 250), (0, 0, 20), (3, 1, 90)]),
     batch([(0, 0, 10), (5, 1, 30), (5, 1, 100)]),
 ]
 
 
-def evaluate(loader, **how):
-    return evaluate_model(
+def score(loader, **how):
+    return score_videos(
         Brightness(), loader, preprocessing=PREPROCESSING, views=VIEWS, device=CPU, **how
     )
 
 
 def test_views_of_a_video_are_combined_across_batches():
-    report, result = evaluate(LOADER)
+    result = score(LOADER)
     assert result.video_index.tolist() == [0, 3, 5]
-    assert result.labels.tolist() == [0, 1, 1]
     assert result.scores.argmax(dim=1).tolist() == [0, 1, 0]
-    assert report.top1 == pytest.approx(2 / 3)
-    assert report.mean_class == pytest.approx((1 + 1 / 2) / 2)
 
 
 def test_the_size_of_the_forward_passes_changes_nothing():
-    one, two = (evaluate(LOADER, batch_size=size)[1].scores for size in (1, 7))
+    one, two = (score(LOADER, batch_size=size).scores for size in (1, 7))
     torch.testing.assert_close(one, two)
 
 
-def test_progress_counts_videos_failed_ones_included():
-    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
+def test_every_batch_is_told_failed_videos_included():
     told = []
-    evaluate([batch([(2, 1, 9), (2, 1, 8), (4, 0, 3), (4, 0, 1)]), failed], advance=told.append)
-    assert told == [2, 1]
+    score([batch([(2, 1, 9), (2, 1, 8), (4, 0, 3), (4, 0, 1)]), FAILED], on_batch=told.append)
+    assert [(b.video_index, b.failures) for b in told] == [([2, 4], []), ([], [(7, "broken")])]
+    assert [views.shape for views in told[0].logits] == [(2, 2), (2, 2)]
 
 
-def test_videos_that_do_not_decode_are_reported_beside_the_accuracy():
-    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
-    report, _ = evaluate([*LOADER, failed])
-    assert report.failed == ("broken",)
-    assert report.coverage == "3 of 4 videos"
+def test_videos_that_do_not_decode_are_told_beside_the_scores():
+    result = score([FAILED, *LOADER])
+    assert result.failures == ((7, "broken"),)
+    assert len(result.scores) == 3
+
+
+def test_what_several_processes_scored_is_put_in_the_order_of_the_list():
+    whole = score([*LOADER, FAILED])
+    parts = [
+        score([batch([(5, 1, 30), (5, 1, 100)]), FAILED]),
+        score([]),
+        score([batch([(3, 1, 250), (0, 0, 20), (3, 1, 90), (0, 0, 10)])]),
+    ]
+    merged = VideoScores.merge(parts)
+    assert torch.equal(merged.video_index, whole.video_index)
+    assert torch.equal(merged.scores, whole.scores)
+    assert merged.failures == whole.failures
+    with pytest.raises(ValueError, match="a video was scored twice"):
+        VideoScores.merge([parts[0], whole])
 
 
 def test_no_video_that_decodes_is_an_error():
-    failed = Batch(torch.empty(0), torch.empty(0).long(), torch.empty(0).long(), ((7, "broken"),))
     with pytest.raises(DatasetError, match=r"^none of the 1 videos decodes: broken$"):
-        evaluate([failed])
+        VideoScores.merge([score([FAILED]), score([])])
 
 
 def test_clips_are_normalised_before_the_model_sees_them():
@@ -98,13 +110,14 @@ def test_clips_are_normalised_before_the_model_sees_them():
 
 
 def test_predictions_name_files_labels_and_ranks():
-    _, result = evaluate(LOADER)
-    paths = [Path(f"{i}.mp4") for i in range(6)]
-    listed = list_predictions(result, paths, ("dark", "bright"), top_k=1)
+    result = score(LOADER)
+    labels = [0, 0, 0, 1, 0, 1]
+    records = [VideoRecord(Path(f"{i}.mp4"), label) for i, label in enumerate(labels)]
+    listed = list_predictions(result, Manifest(records, ("dark", "bright")), top_k=1)
     assert [entry["video"] for entry in listed] == ["0.mp4", "3.mp4", "5.mp4"]
     assert [entry["label"] for entry in listed] == ["dark", "bright", "bright"]
     assert [entry["topk"][0]["label"] for entry in listed] == ["dark", "bright", "dark"]
-    score = float(result.scores[1, 1])
+    best = float(result.scores[1, 1])
     assert listed[1]["topk"] == [
-        {"rank": 1, "index": 1, "label": "bright", "score": round(score, 6)}
+        {"rank": 1, "index": 1, "label": "bright", "score": round(best, 6)}
     ]

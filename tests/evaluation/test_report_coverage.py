@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from stvit_video.evaluation.evaluate import EvaluationReport
+from stvit_video.evaluation.report import EvaluationReport
 
 REPORT = EvaluationReport(
     top1=0.5,

@@ -33,6 +33,8 @@ class AnnotatedVideos(NamedTuple):
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """Lines on what was odd about the rows; each names the first such row."""
+    label_sets: tuple[tuple[int, ...], ...] = ()
+    """As of the `Manifest`: with several labels a video, the classes of each label."""
 
     @property
     def missing(self) -> list[str]:
@@ -55,7 +57,7 @@ class AnnotatedVideos(NamedTuple):
                 f"none of the {len(self.videos)} annotated videos was found;"
                 f" the first is {self.videos[0].name}"
             )
-        return Manifest(records, self.class_names)
+        return Manifest(records, self.class_names, self.label_sets)
 
 
 class VideoFiles:

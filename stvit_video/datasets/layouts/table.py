@@ -1,7 +1,7 @@
 """The layouts by name, and the work of `stvit-video data manifest`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +21,7 @@ from stvit_video.datasets.layouts.kinetics import (
     names_of_rows,
     read_kinetics_csv,
 )
+from stvit_video.datasets.layouts.multi_label_list import find_multi_label_list
 from stvit_video.datasets.layouts.something_something import find_something_something
 from stvit_video.datasets.layouts.video_list import find_video_list
 from stvit_video.datasets.manifest import Manifest, write_manifest
@@ -161,6 +162,9 @@ LAYOUTS: dict[Layout, Callable[[Source], AnnotatedVideos]] = {
     "hmdb51": lambda it: find_hmdb51(it.root, it.listing, split=it.split, labels_path=it.labels),
     "class-folders": _find_class_folders,
     "list": lambda it: find_video_list(it.root, it.listing, labels_path=it.labels),
+    "multi-label-list": lambda it: find_multi_label_list(
+        it.root, it.listing, labels_path=it.labels
+    ),
 }
 """Data set or kind of annotation -> what finds its annotated videos. One row each."""
 
@@ -172,4 +176,4 @@ def _opened(manifest: Manifest, num_workers: int) -> Manifest:
         total=len(manifest.records),
         is_bad=lambda record: bool(record.verdict),
     )
-    return Manifest(tuple(records), manifest.class_names)
+    return replace(manifest, records=tuple(records))

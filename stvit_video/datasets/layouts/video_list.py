@@ -86,7 +86,7 @@ def read_video_list(path: Path) -> list[ListRow]:
         if _SEVERAL_NUMBERS.fullmatch(row.label):
             raise DatasetError(
                 f"{where}: label ({row.label}) must be one number or one name; keep one label a"
-                " video, and one separator between all fields"
+                " video, and one separator between all fields, or read it as multi-label-list"
             )
     return list(rows.values())
 
@@ -136,7 +136,7 @@ def _header(lines: Sequence[str]) -> _Header | None:
 
 def _read_columns(header: _Header, line: str, where: str) -> ListRow:
     if header.columns == ["path", "label"]:
-        path, rest = _split_line(line)
+        path, rest = split_line(line)
         return ListRow(path, rest.strip(' \t,;"'), -1)
     if header.columns in (["path"], ["path", "num_frames", "label"]):
         row = _read_line(line)
@@ -164,11 +164,11 @@ def _check_fields(row: ListRow, expected: str, line: str, where: str) -> None:
 
 
 def _read_line(line: str) -> ListRow:
-    path, rest = _split_line(line)
+    path, rest = split_line(line)
     return ListRow(path, *_label_and_frames(rest))
 
 
-def _split_line(line: str) -> tuple[str, str]:
+def split_line(line: str) -> tuple[str, str]:
     """Part the path from what follows it: `a, b.mp4, 3` -> `a, b.mp4` and `, 3`."""
     if quoted := _QUOTED.match(line):
         return quoted[0][1:-1].replace('""', '"'), line[quoted.end() :]

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -80,4 +81,4 @@ def prepared_manifest(
         if result.is_ok:
             filled = filled._replace(path=targets[record.path], made_for=made_for)
         records.append(VideoRecord(*filled))
-    return Manifest(tuple(records), manifest.class_names)
+    return replace(manifest, records=tuple(records))

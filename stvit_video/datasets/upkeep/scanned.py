@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stvit_video.datasets.manifest import Manifest, VideoRecord
@@ -46,7 +46,7 @@ def scanned_manifest(manifest: Manifest, results: Mapping[Path, ScanResult]) -> 
         scanned_record(record, results[record.path]) if record.path in results else record
         for record in manifest.records
     )
-    return Manifest(records, manifest.class_names)
+    return replace(manifest, records=records)
 
 
 def scanned_record(record: VideoRecord, result: ScanResult) -> VideoRecord:

@@ -29,6 +29,8 @@ class VideoModel(nn.Module):
 
     labels: tuple[str, ...] = ()
     """Class names by index; empty when unknown."""
+    multi_label: bool = False
+    """Whether a video may be of several classes: each logit is then a question of its own."""
     recipe: Recipe | None = None
     """How `create_model` or `sparsify` made it; None where it cannot be made again."""
     key_report: KeyReport = KeyReport()

@@ -41,7 +41,9 @@ class BatchTransform:
         augmentation: AugmentationConfig,
         *,
         class_names: Sequence[str],
+        multi_label: bool = False,
     ) -> None:
+        self.multi_label = multi_label
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.num_classes = len(class_names)
@@ -55,7 +57,8 @@ class BatchTransform:
         """Make what a training step reads, the same for the same `seed`.
 
         uint8 clips (B, C, T, H, W), labels (B,) -> float clips (B, C, T, H, W), and labels (B,) or,
-        with mixup or cutmix, targets (B, K) that add up to 1. `videos` (B,), on the host, says
+        with mixup or cutmix, targets (B, K) that add up to 1. With several labels a video, they are
+        float (B, K), 1 for each class, and mixed as they are. `videos` (B,), on the host, says
         which clips are of one video: they are not mixed with each other, and come in another order.
         """
         with seeded(seed):
@@ -71,7 +74,8 @@ class BatchTransform:
         if videos is not None and len(clips) > 1:
             order = keep_apart(videos)
             if order is None:
-                return clips, F.one_hot(labels, self.num_classes).to(clips.dtype)
+                one_hot = labels if self.multi_label else F.one_hot(labels, self.num_classes)
+                return clips, one_hot.to(clips.dtype)
             order = order.to(clips.device, non_blocking=True)
             clips, labels = clips[order], labels[order]
         mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
@@ -83,7 +87,10 @@ class BatchTransform:
             return clips, labels
         flipped = (torch.rand(len(clips)) < self.augmentation.flip).to(clips.device)  # (B,)
         clips = torch.where(flipped.reshape(-1, 1, 1, 1, 1), clips.flip(-1), clips)
-        return clips, torch.where(flipped, self.mirrored.to(labels.device)[labels], labels)
+        mirrored = self.mirrored.to(labels.device)
+        if self.multi_label:
+            return clips, torch.where(flipped[:, None], labels[:, mirrored], labels)
+        return clips, torch.where(flipped, mirrored[labels], labels)
 
     def _recolored(self, clip: Tensor) -> Tensor:
         frames = clip.transpose(0, 1)  # (T, C, H, W)

@@ -94,7 +94,9 @@ def test_quoted_fields_are_unquoted(tmp_path, line, row):
 )
 def test_several_labels_of_a_video_are_refused(tmp_path, line, label):
     rule = "must be one number or one name; keep one label a video, and one separator between all"
-    assert _error(tmp_path, f"{line}\n") == f"LIST line 1: label ({label}) {rule} fields"
+    assert _error(tmp_path, f"{line}\n") == (
+        f"LIST line 1: label ({label}) {rule} fields, or read it as multi-label-list"
+    )
     if line.startswith("v"):
         assert _error(tmp_path, f"\npath,label\n{line}\n").startswith("LIST line 3: label (")
 

@@ -298,3 +298,35 @@ def test_rand_augment_on_frames_is_not_done_again_to_the_crop():
     clips, labels = _clips(3), torch.tensor([4, 0, 1])
     transform = _transform(rand_augment="rand-m7-n4-inc1-p1", rand_augment_on="frame")
     assert torch.equal(transform(clips, labels, seed=0)[0], normalize_clip(clips, PREPROCESSING))
+
+
+def _multi(**settings):
+    settings = replace(NOTHING, **settings)
+    return BatchTransform(PREPROCESSING, settings, class_names=NAMES, multi_label=True)
+
+
+def test_a_flip_takes_left_for_right_in_every_label_of_a_video():
+    labels = torch.tensor([[1.0, 1, 0, 0, 0], [0, 0, 1, 0, 1], [1, 0, 1, 0, 0]])
+    _, targets = _multi(flip=1.0)(_clips(3), labels, seed=0)
+    assert targets.tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1], [1, 0, 1, 0, 0]]
+    _, kept = _multi(flip=0.0)(_clips(3), labels, seed=0)
+    assert torch.equal(kept, labels)
+
+
+@pytest.mark.parametrize("how", ["mixup", "cutmix"])
+def test_labels_of_one_video_alone_are_left_as_they_are(how):
+    labels = torch.tensor([[1.0, 1, 0, 0, 0]]).expand(2, -1)
+    _, targets = _multi(**{how: 1.0})(_clips(2), labels, seed=3, videos=torch.tensor([4, 4]))
+    assert torch.equal(targets, labels)
+
+
+@pytest.mark.parametrize("how", ["mixup", "cutmix"])
+def test_several_labels_a_video_are_mixed_by_the_share_of_their_clips(how):
+    clips = torch.stack([torch.full((3, 2, 24, 24), grey).byte() for grey in (0, 200)])
+    labels = torch.tensor([[1.0, 1, 0, 0, 0], [0, 1, 0, 1, 0]])
+    served, targets = _multi(**{how: 1.0})(clips, labels, seed=3)
+    black, white = normalize_clip(clips, PREPROCESSING).mean(dim=(1, 2, 3, 4))
+    share = (served.mean(dim=(1, 2, 3, 4)) - black) / (white - black)  # of the second clip
+    expected = torch.lerp(labels[:1], labels[1:], share[:, None])
+    torch.testing.assert_close(targets, expected, atol=1e-4, rtol=0)
+    assert 0.01 < share[0] < 0.99

@@ -1,0 +1,133 @@
+"""A folder that an evaluation writes its scores into as they come, and goes on from.
+
+Legend: M videos that decode, V views of a video, K classes.
+"""
+
+import json
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stvit_video.datasets.label_sets import SEPARATOR
+from stvit_video.datasets.manifest import Manifest
+from stvit_video.datasets.records import Records
+from stvit_video.errors import ConfigError
+from stvit_video.evaluation.evaluate import VideoScores
+from stvit_video.evaluation.score_log import ScoreLog, read_logs
+from stvit_video.evaluation.views import combine_views
+from stvit_video.files import LOCK_FILE
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.report.json_file import as_plain, write_json
+from stvit_video.settings.views import ViewConfig
+from stvit_video.video.sampling.scheme import SamplingScheme
+
+IDENTITY_FILE = "evaluation.json"
+
+
+class ScoreFolder:
+    """The scores of one model for all views of one list of videos."""
+
+    def __init__(self, path: Path, *, views: ViewConfig, num_classes: int) -> None:
+        self.path = path
+        self.views = views
+        self.num_classes = num_classes
+
+    def begin(self, identity: dict[str, Any]) -> None:
+        """Let the folder be for what `identity` says, where it is new.
+
+        Raises:
+            ConfigError: it is for something else.
+            WriteError: nothing can be written there.
+        """
+        own = self.path / IDENTITY_FILE
+        if not own.exists():
+            if any(path.name != LOCK_FILE for path in self.path.glob("*")):
+                raise ConfigError(
+                    f"output_dir ({self.path}) holds other files; choose a new folder"
+                )
+            write_json(identity, own)
+            return
+        try:
+            before = dict(json.loads(own.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ConfigError(f"{own} cannot be read; choose another output_dir") from error
+        for name in {**identity, **before}:
+            if identity.get(name) != before.get(name):
+                raise ConfigError(
+                    f"output_dir ({self.path}) holds scores of another evaluation: its {name} was"
+                    f" {before.get(name)}, not {identity.get(name)}; choose another folder"
+                )
+
+    def new_log(self) -> ScoreLog:
+        """Return what one process writes its scores with."""
+        return ScoreLog(
+            self.path / "parts", num_views=self.views.num_views, num_classes=self.num_classes
+        )
+
+    def read(self, *, multi_label: bool) -> VideoScores:
+        """Return what has been scored, in memory the averages of the views alone."""
+        scores = {
+            video: combine_views(_tensor(logits), self.views.combine, multi_label=multi_label)
+            for video, logits in self.view_logits().items()
+        }
+        return VideoScores.of(scores)
+
+    def view_logits(self) -> dict[int, NDArray[np.float32]]:
+        """Map the logits (V, K) on the disk of what has been scored, by position in the list."""
+        logs = read_logs(
+            self.path / "parts", num_views=self.views.num_views, num_classes=self.num_classes
+        )
+        return {
+            int(video): logits
+            for log in logs
+            for video, logits in zip(log["video"], log["logits"], strict=True)
+        }
+
+
+def identify(
+    model: VideoModel, manifest: Manifest, *, views: ViewConfig, sampling: SamplingScheme
+) -> dict[str, Any]:
+    """Say what scores depend on: weights, list, views; not on how they are computed or combined."""
+    options = model.recipe.options if model.recipe else None
+    return {
+        "model": model.name,
+        "semantic": "+".join(map(str, options.semantic)) if options else "",
+        "reduction": str(options.reducer or "") if options else "",
+        "weights": _weights_digest(model),
+        "number of videos": len(manifest.records),
+        "list of videos": _list_digest(manifest),
+        **{name: value for name, value in asdict(views).items() if name != "combine"},
+        "sampling": as_plain(asdict(sampling)),
+        "preprocessing": as_plain(asdict(model.preprocessing)),
+    }
+
+
+def _weights_digest(model: VideoModel) -> str:
+    digest = blake2b(digest_size=8)
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _list_digest(manifest: Manifest) -> str:
+    """Digest paths, those below the folder of the list relative to it, labels and classes."""
+    assert isinstance(manifest.records, Records)
+    digest, folder = blake2b(digest_size=8), manifest.records.folder
+    for record in manifest.records:
+        path = record.path
+        name = path.relative_to(folder) if path.is_relative_to(folder) else path
+        classes = SEPARATOR.join(manifest.classes_of(record))
+        digest.update(f"{name}\n{classes}\n".encode(errors="surrogateescape"))
+    digest.update("\n".join(manifest.class_names).encode())
+    return digest.hexdigest()
+
+
+def _tensor(logits: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.array(logits))
