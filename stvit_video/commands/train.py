@@ -3,13 +3,14 @@
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.training import DistillConfig, OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
 
 _AUGMENTATION = AugmentationConfig()
 _VIEWS = ViewConfig()
 _OPTIMIZER = OptimizerConfig()
 _TRAIN = TrainConfig()
+_DISTILL = DistillConfig()
 
 
 def train_(  # noqa: PLR0913 this is a command line
@@ -20,6 +21,7 @@ def train_(  # noqa: PLR0913 this is a command line
     views: ViewConfig = _VIEWS,
     optimizer: OptimizerConfig = _OPTIMIZER,
     train: TrainConfig = _TRAIN,
+    distill: DistillConfig = _DISTILL,
     output_dir: OutputFolder,
     dry_run: bool = False,
     json: ResultFile | None = None,
@@ -33,6 +35,7 @@ def train_(  # noqa: PLR0913 this is a command line
         views: Views of each video that `evaluate` and `predict` take where nothing else is said.
         optimizer: How fast it learns.
         train: How long and on what.
+        distill: Which trained model to learn from as well.
         output_dir: Run folder, for the model, the settings, the metrics and checkpoints; the same
             command again goes on from the newest.
         dry_run: Train two steps on tiny videos laid out as the data set, from random weights, and
@@ -50,6 +53,7 @@ def train_(  # noqa: PLR0913 this is a command line
         views=views,
         optimizer=optimizer,
         train=train,
+        distill=distill,
     )
     console = result_console(json)
     if dry_run:

@@ -3,6 +3,7 @@
 Sections of `RunConfig` have no slots: jsonargparse reads their defaults by `vars`.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from stvit_video.settings.bounds import (
 )
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.paths import CheckpointSource
 from stvit_video.settings.views import ViewConfig
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -108,6 +110,9 @@ class TrainConfig:
     ema_decay: PartShare | None = None
     """Average the weights over the steps, each with this share of the average before; what is
     validated and exported is the average then. It forgets faster in the first steps."""
+    freeze: str | None = None
+    """What does not learn: `backbone`, all but the head and what makes semantic tokens, or
+    `blocks 0-7`, with 0 also the embedding."""
     seed: Seed = 0
     """Of weights, order, clips and augmentation."""
     num_nodes: Count = 1
@@ -127,6 +132,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_settings("train", self)
+        if self.freeze is not None:
+            parse_freeze(self.freeze)
         if self.strategy == "fsdp" and self.precision == "16-mixed":
             raise ConfigError(
                 "train.precision (16-mixed) does not go with train.strategy fsdp; take bf16-mixed"
@@ -136,6 +143,38 @@ class TrainConfig:
                 f"train.batch_size ({self.batch_size}) must be a multiple of train.clips_per_video"
                 f" ({self.clips_per_video}): it counts clips"
             )
+
+
+def parse_freeze(words: str) -> range | None:
+    """Read `train.freeze`: the numbers of blocks, or None for the backbone.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if words == "backbone":
+        return None
+    found = re.fullmatch(r"blocks (\d+)-(\d+)", words)
+    if found is None or int(found[1]) > int(found[2]):
+        raise ConfigError(f"train.freeze ({words}) must be backbone, or blocks such as blocks 0-7")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """A trained model that another one learns from, beside the labels."""
+
+    teacher: CheckpointSource | None = None
+    """Run folder, converted folder or hub id of a model of the same classes and clips, such as the
+    dense one that a semantic model is to replace; None trains on labels alone."""
+    weight: Share = 0.5
+    """Share of the loss that compares answers with those of the teacher."""
+    temperature: Positive = 1.0
+    """Softens the answers that are compared."""
+    tokens: NotNegative = 0.0
+    """Weight of the distance of normed tokens, which a model has to recover for that."""
+
+    def __post_init__(self) -> None:
+        check_settings("distill", self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +187,7 @@ class RunConfig:
     views: ViewConfig = field(default_factory=ViewConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
         check_settings("", self)

@@ -59,17 +59,18 @@ def _slow_down(
     groups: list[dict[str, Any]], model: VideoModel, backbone_lr: float
 ) -> list[dict[str, Any]]:
     """Split each group in what belongs to the backbone and what is new, where it holds both."""
-    new = {
-        id(parameter)
-        for name, parameter in model.named_parameters()
-        if name.startswith("head.") or ".generator." in name
-    }
+    new = {id(parameter) for name, parameter in model.named_parameters() if is_new(name)}
     parts = []
     for group in groups:
         for is_new, factor in ((False, backbone_lr), (True, 1.0)):
             if parameters := [p for p in group["params"] if (id(p) in new) is is_new]:
                 parts.append(group | {"params": parameters, "lr": factor * group["lr"]})
     return parts
+
+
+def is_new(name: str) -> bool:
+    """Whether a parameter is of the head or a generator, which published weights do not hold."""
+    return name.startswith("head.") or ".generator." in name
 
 
 class Schedule:

@@ -30,6 +30,7 @@ from stvit_video.settings.views import ViewConfig
 from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.distillation import load_teacher
 from stvit_video.training.fit import FitReport, RunFolder, check_start, fit
 from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import changed_settings, tell_changes
@@ -75,6 +76,9 @@ def run_training(
     classifier = _classifier(run, videos, model)
     display = ProgressDisplay(console, label, _if_waiting(run, videos, model) if advise else "")
     classifier.tell = display.tell
+    classifier.distillation = load_teacher(
+        run.distill, model, class_names=videos.class_names, multi_label=videos.is_multi_label
+    )
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")

@@ -84,8 +84,17 @@ class VideoModel(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        features = self.pool_tokens(self.forward_tokens(clip))  # (B, D)
-        return self.head(self.head_dropout(features))  # (B, K)
+        return self.classify_tokens(self.forward_tokens(clip))
+
+    def forward_with_tokens(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify and describe: clip (B, C, T, H, W) -> logits (B, K), normed tokens (B, N, D)."""
+        state = self.forward_tokens(clip)
+        _, patches = state._replace(tokens=self.norm(state.tokens)).split()
+        return self.classify_tokens(state), patches
+
+    def classify_tokens(self, state: TokenSet) -> Tensor:
+        """Classify what the stages made: tokens (B, P + N, D) -> logits (B, K)."""
+        return self.head(self.head_dropout(self.pool_tokens(state)))
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
