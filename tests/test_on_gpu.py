@@ -1,18 +1,30 @@
 """What only a CUDA device shows; run with -m gpu."""
 
+import dataclasses
+
 import pytest
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
+from torch.utils.data import DataLoader
 
+from stvit_video.datasets.batches import Batch
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.models.registry import build_model, create_model
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import RunConfig, TrainConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
+from stvit_video.training.callbacks import AverageWeights
+from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.fit import build_trainer
 from stvit_video.training.run import run_training
+from stvit_video.training.step_log import StepLog
+from stvit_video.training.step_size import StepSize
+from stvit_video.video.pixels.batch import BatchTransform
 
 pytestmark = pytest.mark.gpu
 VIEWS = ViewConfig(num_clips=2, num_crops=3)
@@ -113,3 +125,53 @@ def test_far_centres_train_under_autocast():
         loss = model(torch.randn(4, 3, 8, 64, 64, device="cuda")).square().mean()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+class _NoWaiting(Callback):
+    """Makes an error of it where the host waits for the device in steps 3 to 6."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        torch.cuda.set_sync_debug_mode("error" if 2 <= batch_idx < 6 else "default")
+
+    def on_train_batch_end(self, *_):
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        AugmentationConfig(),
+        AugmentationConfig(erase=0.5, mixup=0.8, cutmix=1.0, label_smoothing=0.1),
+        AugmentationConfig(color_jitter=0.4, gray=0.2),
+        AugmentationConfig(rand_augment="rand-m7-n4-mstd0.5-inc1"),
+    ],
+    ids=["flip", "mix", "colour", "rand_augment"],
+)
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9, "accumulate_steps": 2}])
+def test_the_host_never_waits_for_the_device_in_a_step(tmp_path, augmentation, settings):
+    run = TrainConfig(epochs=1, batch_size=4, devices=1, precision="bf16-mixed", **settings)
+    run = dataclasses.replace(run, compile=False)
+    model = create_model("demo_tiny", num_classes=3, drop_path=0.1)
+    shape = model.preprocessing
+    size = (4, 3, shape.num_frames, shape.image_size, shape.image_size)
+    number = torch.arange(4)
+    clip = torch.randint(0, 256, size, dtype=torch.uint8, device="cuda")
+    batch = Batch(clip, number.cuda() % 3, number, number * 0)
+    module = VideoClassifier(
+        model,
+        num_classes=3,
+        num_videos=4,
+        optimizer=OptimizerConfig(clip_grad_norm=1.0),
+        train=run,
+        augment=BatchTransform(shape, augmentation, class_names=("a", "b", "c")),
+    )
+    loader = DataLoader([batch] * 8, batch_size=None)
+    loader.clips_per_item = 1
+    step = StepSize(4, 1, 1, run.accumulate_steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StepSize, "of", lambda trainer: step)
+        callbacks = [AverageWeights(), StepLog(run, tmp_path), _NoWaiting(), Checkpoint()]
+        build_trainer(run, run_dir=tmp_path, callbacks=callbacks, clip_grad_norm=1.0).fit(
+            module, loader
+        )
+    assert module.trainer.global_step == 8 // run.accumulate_steps

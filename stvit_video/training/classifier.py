@@ -100,6 +100,13 @@ class VideoClassifier(LightningModule):
         """Classify: uint8 clip (B, C, T, H, W) -> logits (B, K)."""
         return self.scored(normalize_clip(clip, self.model.preprocessing))
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Bring clips and labels to the device; what the host reads stays on it."""
+        clip, label = (part.to(device, non_blocking=True) for part in (batch.clip, batch.label))
+        return batch._replace(clip=clip, label=label)
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """Return the loss of one batch: a scalar."""
         self._count_failures(batch.failures)

@@ -38,9 +38,8 @@ class EpochMean:
 
     def add(self, loss: Tensor, num_clips: int) -> None:
         """Count a batch: its mean loss, a scalar."""
-        sums = torch.stack(
-            [loss.detach().double() * num_clips, loss.new_tensor(num_clips).double()]
-        )
+        loss = loss.detach().double()
+        sums = torch.stack([loss * num_clips, torch.full_like(loss, num_clips)])
         self.sums = sums if self.sums is None else self.sums.to(sums.device) + sums
 
     def over_all(self, device: torch.device) -> Tensor:

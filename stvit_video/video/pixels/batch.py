@@ -85,9 +85,10 @@ class BatchTransform:
     def _flip(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if not self.augmentation.flip:
             return clips, labels
-        flipped = (torch.rand(len(clips)) < self.augmentation.flip).to(clips.device)  # (B,)
+        flipped = torch.rand(len(clips)) < self.augmentation.flip  # (B,)
+        flipped = flipped.to(clips.device, non_blocking=True)
         clips = torch.where(flipped.reshape(-1, 1, 1, 1, 1), clips.flip(-1), clips)
-        mirrored = self.mirrored.to(labels.device)
+        mirrored = self.mirrored.to(labels.device, non_blocking=True)
         if self.multi_label:
             return clips, torch.where(flipped[:, None], labels[:, mirrored], labels)
         return clips, torch.where(flipped, mirrored[labels], labels)

@@ -106,10 +106,10 @@ def normalize_clip(clip: Tensor, preprocessing: Preprocessing) -> Tensor:
     """
     if preprocessing.channel_order == "bgr":
         clip = clip.flip(-4)
-    mean = torch.tensor(preprocessing.mean, device=clip.device).reshape(3, 1, 1, 1)
-    std = torch.tensor(preprocessing.std, device=clip.device).reshape(3, 1, 1, 1)
+    mean, std = torch.tensor([preprocessing.mean, preprocessing.std]).reshape(2, 3, 1, 1, 1)
     # (x / 255 - mean) / std as one multiplication and one addition
-    return torch.addcmul(-mean / std, clip.float(), 1 / (255 * std))
+    shift, scale = torch.stack([-mean / std, 1 / (255 * std)]).to(clip.device, non_blocking=True)
+    return torch.addcmul(shift, clip.float(), scale)
 
 
 def resize_short_side(frames: Tensor, size: int) -> Tensor:
