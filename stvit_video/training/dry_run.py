@@ -13,6 +13,7 @@ from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.training.fit import FitReport
+from stvit_video.training.processes import is_first_process
 from stvit_video.training.run import run_training
 from stvit_video.training.strategy import is_on_gpu
 
@@ -42,7 +43,8 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     if is_on_gpu(run.train):
         memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of a GPU at most"
     seconds = time.perf_counter() - start
-    console.print(f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
+    if is_first_process():
+        console.print(f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
     return report
 
 

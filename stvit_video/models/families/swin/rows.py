@@ -65,6 +65,9 @@ VARIANTS: dict[str, Variant] = {
     "video_swin_tiny_patch2x4x4_224": _video_swin(dim=96, depths=_SHALLOW, num_heads=_NARROW),
     "video_swin_small_patch2x4x4_224": _video_swin(dim=96, depths=_DEEP, num_heads=_NARROW),
     "video_swin_base_patch2x4x4_224": _video_swin(dim=128, depths=_DEEP, num_heads=_WIDE),
+    "video_swin_base_patch2x4x4_window16_224": _video_swin(
+        dim=128, depths=_DEEP, num_heads=_WIDE, window_size=(16, 7, 7)
+    ),
     "stvit_r_swin_small_patch4_window7_224": _stvit_r(dim=96, depths=_DEEP, num_heads=_NARROW),
     "stvit_r_swin_base_patch4_window7_224": _stvit_r(dim=128, depths=_DEEP, num_heads=_WIDE),
     "stvit_r_video_swin_small_patch2x4x4_224": _video_r(dim=96, depths=_DEEP, num_heads=_NARROW),

@@ -27,6 +27,7 @@ def macs(name, semantic=None):
         (VIDEO, 88e9),
         ("video_swin_small_patch2x4x4_224", 166e9),
         ("video_swin_base_patch2x4x4_224", 282e9),
+        ("video_swin_base_patch2x4x4_window16_224", 320.6e9),
         ("swin_tiny_patch4_window7_224", 4.5e9),
         ("stvit_r_swin_small_patch4_window7_224", 5.83e9),
         ("stvit_r_swin_base_patch4_window7_224", 10.26e9),
