@@ -7,6 +7,8 @@ from rich.console import Console
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.run import Results, run_evaluation
+from stvit_video.models.device import choose_devices
 from stvit_video.models.registry import build_model, create_model
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
@@ -113,3 +115,24 @@ def test_far_centres_train_under_autocast():
         loss = model(torch.randn(4, 3, 8, 64, 64, device="cuda")).square().mean()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_all_gpus_together_score_as_one_does(class_folder_root, model, tmp_path):
+    reports = [
+        run_evaluation(
+            model,
+            class_folder_root,
+            data=DataConfig(num_workers=2),
+            views=VIEWS,
+            devices=devices,
+            batch_size=6,
+            results=Results(folder=tmp_path / str(len(devices))),
+            progress=(Console(quiet=True), ""),
+        )
+        for devices in ([torch.device("cuda", 0)], choose_devices("auto"))
+    ]
+    assert reports[1].device == f"{torch.cuda.device_count()} x cuda"
+    assert reports[0].classes == reports[1].classes
+    one, all_ = (tmp_path / str(n) / "views.npz" for n in (1, torch.cuda.device_count()))
+    assert one.read_bytes() == all_.read_bytes()

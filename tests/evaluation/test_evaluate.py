@@ -91,6 +91,11 @@ def test_what_several_processes_scored_is_put_in_the_order_of_the_list():
         VideoScores.merge([parts[0], whole])
 
 
+def test_a_view_that_was_not_served_is_an_error():
+    with pytest.raises(ValueError, match="1 videos do not have 2 views; video 4 has 1"):
+        score([*LOADER, batch([(4, 1, 9)])])
+
+
 def test_no_video_that_decodes_is_an_error():
     with pytest.raises(DatasetError, match=r"^none of the 1 videos decodes: broken$"):
         VideoScores.merge([score([FAILED]), score([])])
