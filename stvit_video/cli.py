@@ -193,7 +193,7 @@ def _run(name: str, arguments: list[str]) -> int:
     except SystemExit as request:  # --help and --print_config end here
         return int(request.code or 0)
     kinds = _kinds(parser)
-    for setting, value in values.items():
+    for setting, value in values.items() if not values.get("dry_run") else ():
         check_files(setting, value, kinds.get(_shown(setting)))
     status = function(**values)
     return status if isinstance(status, int) else 0

@@ -17,10 +17,13 @@ ROOT = Path(__file__).parents[1] / "configs"
 RECIPES = sorted(ROOT.rglob("*.yaml"))
 
 
+def parse(words):
+    return parse_command(build_parser("train", load_command("train")), words)
+
+
 def load(path):
-    train = load_command("train")
-    values = parse_command(build_parser("train", train), ["--config", str(path)])
-    del values["json"], values["output_dir"]
+    values = parse(["--config", str(path)])
+    del values["json"], values["output_dir"], values["dry_run"]
     return RunConfig(**values)
 
 
@@ -32,6 +35,48 @@ def test_there_are_recipes_for_each_data_set():
     assert {path.parent.name for path in RECIPES} == {
         *("demo", "class_folders", "kinetics400", "something_something_v2"),
     }
+
+
+PUBLISHED = [path for path in RECIPES if path.parent.name not in ("demo", "class_folders")]
+"""Recipes that others published, dense; one override makes them semantic."""
+
+
+def semantic_words(path):
+    """Read the settings that a recipe says to add for semantic tokens."""
+    (line,) = re.findall(r"^# Semantic: (.+)$", path.read_text(), re.MULTILINE)
+    return line.split()
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
+def test_a_published_recipe_says_how_it_becomes_semantic(path):
+    dense = load(path)
+    assert dense.model.semantic is None
+    values = parse(["--config", str(path), *semantic_words(path)])
+    model = values["model"]
+    assert values["output_dir"] == Path(f"{parse(['--config', str(path)])['output_dir']}_semantic")
+    with torch.device("meta"):
+        built = create_model(model.name, semantic=model.semantic, frame_stride=model.frame_stride)
+    tokens = built.token_counts()
+    assert tokens["semantic"] < tokens["input"] / 4
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
+def test_a_published_recipe_is_in_the_table_of_differences(path):
+    (source,) = re.findall(r"^# Source:   (\S+/\S+) \S", path.read_text(), re.MULTILINE)
+    page = (ROOT.parent / "docs" / "recipes.md").read_text()
+    assert f"`{name_of(path).removesuffix('.yaml')}`" in page
+    assert source in page
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=name_of)
+def test_a_recipe_is_named_as_its_run_and_its_data(path):
+    run, name = load(path), name_of(path).removesuffix(".yaml")
+    assert run.data.train == Path("data") / path.parent.name / "train.csv"
+    output_dir = parse(["--config", str(path)])["output_dir"]
+    assert output_dir == Path("runs") / name.replace("/", "_")
+    (videos,) = re.findall(r"batch_size: \d+ # on 8 GPUs a step has (\d+) videos", path.read_text())
+    train = run.train
+    assert int(videos) == 8 * train.batch_size // train.clips_per_video * train.accumulate_steps
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

@@ -3,7 +3,7 @@
     python tools/benchmark_train_feed.py MANIFEST      # writes docs/results/feed_train.md
     python tools/benchmark_train_feed.py MANIFEST --devices 2 --workers 12 15
 
-Lightning, our classifier, our loader, mixed bf16, no compiling, no checkpoint and no validation:
+Lightning, our classifier, our loader, mixed bf16, compiled, no checkpoint and no validation:
 the loop of `stvit-video train` in epochs of a few seconds, of which the first does not count.
 """
 
@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from result_page import RESULTS, date_and_machine, spread_percent, versions, write_page
-from torch.utils.data import DataLoader, Dataset
+from same_batch import SameBatch
 
-from stvit_video.datasets.batches import Batch
 from stvit_video.datasets.from_settings import build_training_loader
 from stvit_video.datasets.manifest import Manifest, read_manifest
 from stvit_video.datasets.records import Records
@@ -104,7 +103,7 @@ def train(
     )
     if num_workers is None:
         batch = next(iter(build_training_loader(videos, model.preprocessing, run)))
-        loader = DataLoader(_Same(batch, options.steps), batch_size=None)
+        loader = SameBatch(batch, options.steps)
     names = [str(number) for number in range(model.num_classes)]
     classifier = VideoClassifier(
         model,
@@ -122,21 +121,6 @@ def train(
         clip_grad_norm=None,
     ).fit(classifier, loader)
     return [(num_clips / e.train_seconds, e.data_wait_share) for e in log.epochs[1:]]
-
-
-class _Same(Dataset[Batch]):
-    """One batch again and again."""
-
-    def __init__(self, batch: Batch, times: int) -> None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        self.batch = batch._replace(clip=batch.clip.to(device), label=batch.label.to(device))
-        self.times = times
-
-    def __len__(self) -> int:
-        return self.times
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.batch
 
 
 def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:

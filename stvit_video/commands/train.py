@@ -3,16 +3,17 @@
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.training import DistillConfig, OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
 
 _AUGMENTATION = AugmentationConfig()
 _VIEWS = ViewConfig()
 _OPTIMIZER = OptimizerConfig()
 _TRAIN = TrainConfig()
+_DISTILL = DistillConfig()
 
 
-def train_(
+def train_(  # noqa: PLR0913 this is a command line
     *,
     model: ModelConfig,
     data: DataConfig,
@@ -20,7 +21,9 @@ def train_(
     views: ViewConfig = _VIEWS,
     optimizer: OptimizerConfig = _OPTIMIZER,
     train: TrainConfig = _TRAIN,
+    distill: DistillConfig = _DISTILL,
     output_dir: OutputFolder,
+    dry_run: bool = False,
     json: ResultFile | None = None,
 ) -> None:
     """Train a model on a folder of class folders or on a manifest.
@@ -32,11 +35,15 @@ def train_(
         views: Views of each video that `evaluate` and `predict` take where nothing else is said.
         optimizer: How fast it learns.
         train: How long and on what.
+        distill: Which trained model to learn from as well.
         output_dir: Run folder, for the model, the settings, the metrics and checkpoints; the same
             command again goes on from the newest.
+        dry_run: Train two steps on tiny videos laid out as the data set, from random weights, and
+            leave nothing: whether the settings run here, and in how much memory.
         json: Write the metrics here as well; `-` is standard output.
     """
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.training.dry_run import run_dry
     from stvit_video.training.run import run_training
 
     run = RunConfig(
@@ -46,8 +53,12 @@ def train_(
         views=views,
         optimizer=optimizer,
         train=train,
+        distill=distill,
     )
     console = result_console(json)
+    if dry_run:
+        write_json(run_dry(run, output_dir, console=console, label=model.name), json)
+        return
     report = run_training(run, output_dir, console=console, label=model.name)
     last = report.epochs[-1]
     accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"

@@ -46,21 +46,23 @@ def build_training_loader(
     """
     check_labels(manifest.records, num_classes=manifest.num_classes, label_sets=manifest.label_sets)
     clips = run.train.clips_per_video
+    windows = 1 if run.train.share_frames else clips
     dataset = VideoDataset(
         manifest.records,
-        sample=sampling_scheme(preprocessing, run.data, num_clips=clips, random=True),
+        sample=sampling_scheme(preprocessing, run.data, num_clips=windows, random=True),
         transform=build_transform(
             preprocessing,
             augmentation=run.augmentation,
             normalize=False,
             ship_planes=_finishes_clips(device),
         ),
-        num_clips=clips,
+        num_clips=windows,
+        num_crops=clips // windows,
         whole_videos=clips > 1,
         backend=run.data.backend,
         on_decode_error="report",
     )
-    batch_size = max(run.train.batch_size // clips, 1)
+    batch_size = run.train.batch_size // clips
     loader = build_loader(
         dataset,
         batch_size=batch_size,
@@ -172,6 +174,7 @@ def _evaluation_transform(
     return build_transform(
         preprocessing,
         num_crops=views.num_crops,
+        short_side=views.short_side,
         normalize=False,
         ship_planes=_finishes_clips(device),
     )

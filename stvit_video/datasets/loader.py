@@ -42,6 +42,8 @@ class VideoLoader(DataLoader[Any]):
     """Time spent waiting for batches since the last iteration began."""
     raises: bool = False
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
+    clips_per_item: int = 1
+    """Clips that an item of the data set holds."""
     delivery: Delivery
     """Makes batches of what the workers pack."""
     place = Place(0, 0)
@@ -166,6 +168,7 @@ def build_loader(
         start_method=start_method,
     )
     loader.raises = dataset.on_decode_error == "raise"
+    loader.clips_per_item = dataset.num_views if dataset.whole_videos else 1
     return loader
 
 

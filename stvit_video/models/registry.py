@@ -4,6 +4,8 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import torch
+
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.models.families.swin import rows as swin
 from stvit_video.models.families.timesformer import rows as timesformer
@@ -105,6 +107,10 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
         reducer=config.reducer,
     )
     model = build(Recipe(name=config.name, variant=variant, options=options))
+    model.head_dropout.p = config.head_dropout
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.mul_(config.head_init_scale)
     return model if checkpoint is None else load_pretrained(model, checkpoint)
 
 

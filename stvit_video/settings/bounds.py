@@ -57,6 +57,7 @@ Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(least=0)]
 Share = Annotated[float, Range(least=0, most=1)]
 PartShare = Annotated[float, Range(least=0, below=1)]
+Zoom = Annotated[float, Range(least=1, most=8)]
 Percent = Annotated[float, Range(least=0, most=100)]
 
 _UNIONS = (Union, type(int | None))

@@ -6,6 +6,7 @@ No slots: jsonargparse reads the defaults by `vars`.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from stvit_video.errors import ConfigError
 from stvit_video.settings.bounds import (
     Count,
     NotNegative,
@@ -14,6 +15,7 @@ from stvit_video.settings.bounds import (
     Range,
     Share,
     Whole,
+    Zoom,
     check_rising,
     check_settings,
 )
@@ -45,7 +47,6 @@ ShortVideo = Literal["repeat_last", "loop", "clamp"]
 """
 
 _Part = Annotated[float, Range(above=0, most=1)]
-_Zoom = Annotated[float, Range(least=1, most=8)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +87,21 @@ class AugmentationConfig:
     """Share of the frame that a `random_resized` crop covers, least and most."""
     crop_ratio: tuple[Positive, Positive] = (0.75, 4 / 3)
     """Width over height of a `random_resized` crop, least and most."""
-    scale_jitter: tuple[_Zoom, _Zoom] = (256 / 224, 320 / 224)
+    scale_jitter: tuple[Zoom, Zoom] = (256 / 224, 320 / 224)
     """Short side before a `scale_jitter` crop, least and most, as a multiple of the crop."""
     flip: Share = 0.5
     """Probability of a horizontal flip; `left` in a class name then becomes `right`."""
     color_jitter: Share = 0.0
     """Largest relative change of brightness, contrast and saturation; hue changes by a quarter."""
+    color_probability: Share = 1.0
+    """Probability that they are changed."""
+    gray: Share = 0.0
+    """Probability that a clip loses its colours."""
     rand_augment: str = ""
     """Setting such as `rand-m7-n4-mstd0.5-inc1`; empty for none. One draw per clip."""
+    rand_augment_on: Literal["crop", "frame"] = "crop"
+    """`crop`: what was cropped, on the device. `frame`: the whole frame before, as published, which
+    the processes that decode do."""
     erase: Share = 0.0
     """Probability of erasing one box from all frames of a clip; runs on the device."""
     mixup: NotNegative = 0.0
@@ -108,3 +116,8 @@ class AugmentationConfig:
         check_rising("augmentation", self, "crop_area", "crop_ratio", "scale_jitter")
         if self.rand_augment:
             parse_rand_augment(self.rand_augment)
+        elif self.rand_augment_on == "frame":
+            raise ConfigError(
+                "augmentation.rand_augment_on (frame) needs augmentation.rand_augment, such as"
+                " rand-m7-n4-mstd0.5-inc1"
+            )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.bounds import Count, PartShare, Positive, check_settings
+from stvit_video.settings.bounds import Count, NotNegative, PartShare, Positive, check_settings
 from stvit_video.settings.grammar import (
     REDUCERS,
     ReducerConfig,
@@ -62,6 +62,10 @@ class ModelConfig:
     """Height and width of a crop, in pixels; None keeps that of the model."""
     drop_path: PartShare = 0.0
     """Stochastic depth of the last block."""
+    head_dropout: PartShare = 0.0
+    """Share of what the head reads that training sets to zero."""
+    head_init_scale: NotNegative = 1.0
+    """Factor of the random weights that a new head begins with."""
     pretrained: WeightsSource | None = None
     """Weights to start from: a file, a run folder or a hub id."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stvit_video.settings.bounds import Count, check_settings
+from stvit_video.settings.bounds import Count, Zoom, check_settings
 
 NumCrops = Literal[1, 3]
 Combine = Literal["mean_probability", "mean_logit"]
@@ -17,6 +17,8 @@ class ViewConfig:
     """Clips, spread evenly over the video."""
     num_crops: NumCrops = 1
     """Squares along the long side: the centre, or both ends and the centre."""
+    short_side: Zoom = 1.0
+    """Short side of a frame before it is cropped, as a multiple of the crop."""
     combine: Combine = "mean_probability"
     """Average the probabilities of the views, as the field does, or their logits."""
 

@@ -4,22 +4,25 @@ Legend: B views in a batch, C colours, T H W frames and pixels, K classes.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor
-from torch.optim import AdamW
+from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
+from stvit_video.training.distillation import Distillation
+from stvit_video.training.freezing import freeze
 from stvit_video.training.losses import EpochMean, LossWatch, classification_loss
 from stvit_video.training.optimizer import Schedule, build_optimizer
 from stvit_video.training.precision import MeanAveragePrecision
 from stvit_video.training.processes import merged
+from stvit_video.training.step_size import StepSize
 from stvit_video.training.strategy import compile_blocks, is_on_gpu, shard
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
@@ -28,6 +31,11 @@ from stvit_video.video.seeded import mix_seed, seeded
 
 class VideoClassifier(LightningModule):
     """Classifies the clips of uint8 batches; skips, counts and names videos that do not decode."""
+
+    tell: Callable[[str], object] = staticmethod(lambda line: None)
+    """Prints a line, once for all processes."""
+    distillation: Distillation | None = None
+    """What compares with a teacher, where there is one."""
 
     def __init__(
         self,
@@ -43,13 +51,14 @@ class VideoClassifier(LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
+        self.frozen = freeze(model, train)
         model.set_grad_checkpointing(train.grad_checkpointing)
         self.average = None
         if train.ema_decay is not None:
             self.average = ModelEmaV3(model, decay=train.ema_decay, use_warmup=True)
         self.settings = train
         self.is_compiled = is_on_gpu(train) if train.compile == "auto" else train.compile
-        self.compiled: Callable[[Tensor], Tensor] | None = None
+        self.compiled: Callable[[Tensor], Any] | None = None
         self.optimizer_settings = optimizer
         self.augment = augment
         self.num_videos = num_videos
@@ -67,6 +76,13 @@ class VideoClassifier(LightningModule):
         """What is validated and exported: the model, or the average over its steps."""
         return self.model if self.average is None else cast(VideoModel, self.average.module)
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, but for what is frozen."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
     def configure_model(self) -> None:
         """Share the weights among the processes where that is wanted, and compile."""
         if self.settings.strategy == "fsdp":
@@ -77,7 +93,8 @@ class VideoClassifier(LightningModule):
             for model in dict.fromkeys((self.model, self.scored)):
                 shard(model, self.device_mesh["data_parallel"], in_bfloat16=in_bfloat16)
         elif self.is_compiled:
-            self.compiled = torch.compile(self.model.forward)
+            network = self._network
+            self.compiled = torch.compile(network.forward if network is self.model else network)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: uint8 clip (B, C, T, H, W) -> logits (B, K)."""
@@ -92,15 +109,18 @@ class VideoClassifier(LightningModule):
         seed = mix_seed(
             torch.initial_seed() >> 1, self.current_epoch, batch_index, self.global_rank
         )
-        clip, target = self.augment(batch.clip, batch.label, seed=seed)
+        clip, target = self.augment(batch.clip, batch.label, seed=seed, videos=batch.video_index)
         with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
             if clip.is_cuda:
                 torch.cuda.manual_seed(seed)
-            logits = (self.compiled or self.model)(clip)  # (B, K)
+            answer = (self.compiled or self._network)(clip)
+        logits, tokens = answer if self._compares_tokens else (answer, None)  # (B, K), (B, N, D)
         smoothing = self.augment.augmentation.label_smoothing
         loss = classification_loss(
             logits, target, smoothing=smoothing, multi_label=self.augment.multi_label
         )
+        if self.distillation is not None:
+            loss = self.distillation(loss, clip, logits, tokens)
         self.epoch_mean.add(loss, len(logits))
         self.losses.add(
             loss,
@@ -146,22 +166,24 @@ class VideoClassifier(LightningModule):
         self.losses.check()
         return self.epoch_mean.take(self.device)
 
-    def configure_optimizers(self) -> AdamW:
-        """Return AdamW; its rates are set ahead of every step."""
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser; its rates are set ahead of every step."""
         optimizer = build_optimizer(self.model, self.optimizer_settings)
         self.schedule = Schedule(optimizer, self.optimizer_settings)
         return optimizer
 
     def on_train_start(self) -> None:
         """Lay out the schedule: the steps of an epoch are known only where all processes are."""
-        batches, accumulate = (
-            self.trainer.num_training_batches,
-            self.trainer.accumulate_grad_batches,
-        )
+        if self.distillation is not None:
+            self.distillation.to(self.device)
         assert self.schedule is not None
+        step = StepSize.of(self.trainer)
         self.schedule.lay_out(
-            steps_per_epoch=-(-int(batches) // accumulate), num_epochs=self.trainer.max_epochs or 1
+            steps_per_epoch=-(-int(self.trainer.num_training_batches) // step.num_batches),
+            num_epochs=self.trainer.max_epochs or 1,
+            videos_per_step=step.videos,
         )
+        self.tell(step.describe(self.schedule))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the rest of the epoch needs, and the videos that failed."""
@@ -177,6 +199,14 @@ class VideoClassifier(LightningModule):
         self.failures, self.val_failures = dict(kept["failures"]), dict(kept["val_failures"])
         if self.global_rank == 0:
             self.epoch_mean.sums = torch.tensor(kept["loss_sums"], dtype=torch.float64)
+
+    @property
+    def _compares_tokens(self) -> bool:
+        return self.distillation is not None and self.distillation.needs_tokens
+
+    @property
+    def _network(self) -> Callable[[Tensor], Any]:
+        return self.model.forward_with_tokens if self._compares_tokens else self.model
 
     def _blank_clip(self) -> Tensor:
         shape = self.model.preprocessing

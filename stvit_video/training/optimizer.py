@@ -1,4 +1,4 @@
-"""Which parameters learn how fast: groups, AdamW and the schedule."""
+"""Which parameters learn how fast: groups, the optimiser and the schedule."""
 
 import math
 from typing import Any
@@ -7,31 +7,41 @@ from timm.optim import (  # type: ignore[attr-defined]
     param_groups_layer_decay,
     param_groups_weight_decay,
 )
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, Optimizer
 
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import USUAL_WARMUP, OptimizerConfig
 
 
-def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW:
-    """Return AdamW over the groups of `parameter_groups`."""
+def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW | SGD:
+    """Return the optimiser over the groups of `parameter_groups`."""
     groups = parameter_groups(
         model,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         layer_decay=settings.layer_decay,
+        backbone_lr=settings.backbone_lr,
     )
+    if settings.name == "sgd":
+        momentum = settings.momentum
+        return SGD(groups, lr=settings.lr, momentum=momentum, nesterov=settings.nesterov)
     return AdamW(groups, lr=settings.lr, betas=(0.9, settings.beta2))
 
 
 def parameter_groups(
-    model: VideoModel, *, lr: float, weight_decay: float, layer_decay: float | None = None
+    model: VideoModel,
+    *,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float | None = None,
+    backbone_lr: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Sort the parameters by weight decay and learning rate, as timm does by the model's own word.
 
     Matrices decay; norms, biases and what `model.no_weight_decay` names do not. With `layer_decay`
     the last layer of `model.group_matcher`, which holds the head, learns at `lr`, the last block at
-    `layer_decay` times that, and so on down to the embedding.
+    `layer_decay` times that, and so on down to the embedding. All but the head and the generators
+    of semantic tokens learn at `backbone_lr` times their rate.
     """
     fixed = model.no_weight_decay()
     if layer_decay is None:
@@ -42,7 +52,25 @@ def parameter_groups(
         )
     for group in groups:
         group["lr"] = lr * group.pop("lr_scale", 1.0)
-    return groups
+    return groups if backbone_lr == 1 else _slow_down(groups, model, backbone_lr)
+
+
+def _slow_down(
+    groups: list[dict[str, Any]], model: VideoModel, backbone_lr: float
+) -> list[dict[str, Any]]:
+    """Split each group in what belongs to the backbone and what is new, where it holds both."""
+    new = {id(parameter) for name, parameter in model.named_parameters() if is_new(name)}
+    parts = []
+    for group in groups:
+        for is_new, factor in ((False, backbone_lr), (True, 1.0)):
+            if parameters := [p for p in group["params"] if (id(p) in new) is is_new]:
+                parts.append(group | {"params": parameters, "lr": factor * group["lr"]})
+    return parts
+
+
+def is_new(name: str) -> bool:
+    """Whether a parameter is of the head or a generator, which published weights do not hold."""
+    return name.startswith("head.") or ".generator." in name
 
 
 class Schedule:
@@ -52,37 +80,54 @@ class Schedule:
     with another learning rate, weight decay, length or size of a batch.
     """
 
-    def __init__(self, optimizer: AdamW, settings: OptimizerConfig) -> None:
-        """Take the rates of the groups as they are, each the highest of its own."""
+    def __init__(self, optimizer: Optimizer, settings: OptimizerConfig) -> None:
+        """Take the groups as they are, the learning rate of each the highest of its own."""
         self.optimizer = optimizer
-        self.lrs = [group["lr"] for group in optimizer.param_groups]
-        self.weight_decays = [group["weight_decay"] for group in optimizer.param_groups]
-        self.warmup = USUAL_WARMUP if settings.warmup_epochs is None else settings.warmup_epochs
+        self.settings = settings
+        self.groups = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
+        self.scale = 1.0
 
-    def lay_out(self, *, steps_per_epoch: int, num_epochs: int) -> None:
-        """Say how many steps there are."""
+    def lay_out(self, *, steps_per_epoch: int, num_epochs: int, videos_per_step: int) -> None:
+        """Say how many steps there are, and how many videos all processes read for one."""
         self.steps_per_epoch = steps_per_epoch
         self.num_steps = steps_per_epoch * num_epochs
-        self.warmup_steps = min(round(self.warmup * steps_per_epoch), self.num_steps)
+        warmup = self.settings.warmup_epochs
+        epochs = USUAL_WARMUP if warmup is None else warmup
+        self.warmup_steps = min(round(epochs * steps_per_epoch), self.num_steps)
+        if self.settings.lr_per_videos is not None:
+            self.scale = videos_per_step / self.settings.lr_per_videos
+
+    @property
+    def highest_lr(self) -> float:
+        """Learning rate of the head after the warm-up."""
+        return self.scale * self.settings.lr
 
     def set(self, *, epoch: int, step: int) -> None:
-        """Set the rates for `step` of `epoch`, both counted from 0."""
-        factor = cosine_factor(
-            epoch * self.steps_per_epoch + step,
-            num_steps=self.num_steps,
-            warmup_steps=self.warmup_steps,
-        )
-        groups = zip(self.optimizer.param_groups, self.lrs, self.weight_decays, strict=True)
-        for group, lr, weight_decay in groups:
-            group["lr"], group["weight_decay"] = lr * factor, weight_decay
+        """Set the groups for `step` of `epoch`, both counted from 0, whatever a checkpoint says."""
+        factor = self.scale * self.factor(epoch * self.steps_per_epoch + step)
+        for group, own in zip(self.optimizer.param_groups, self.groups, strict=True):
+            group.update(own | {"lr": own["lr"] * factor})
 
+    def factor(self, step: int) -> float:
+        """Share of the highest learning rate at `step` of the run, counted from 0."""
+        settings = self.settings
+        if step < self.warmup_steps:
+            done = (step + 1) / self.warmup_steps
+            return settings.warmup_start + (1 - settings.warmup_start) * done
+        least = settings.min_lr / settings.lr if settings.lr else 0.0
+        if settings.schedule == "cosine":
+            left = self._cosine(step)
+        else:
+            passed = sum(
+                step >= epoch * self.steps_per_epoch for epoch in settings.milestones or ()
+            )
+            left = settings.step_factor**passed
+        return least + (1 - least) * left
 
-def cosine_factor(step: int, *, num_steps: int, warmup_steps: int) -> float:
-    """Share of the highest learning rate at `step`, counted from 0.
-
-    Linear up to 1 over the warm-up, then half a cosine that would reach 0 after the last step.
-    """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(num_steps - warmup_steps, 1)
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    def _cosine(self, step: int) -> float:
+        """Half a cosine from 1 behind the warm-up, which would reach 0 after the last step."""
+        done = (step - self.warmup_steps) / max(self.num_steps - self.warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

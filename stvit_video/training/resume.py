@@ -107,7 +107,14 @@ def tell_changes(changed: dict[str, tuple[Any, Any]], *, run_dir: Path) -> str:
 
 _FIXED = (
     *("model.", "data.train", "data.sampling", "data.target_fps", "data.short_video"),
-    *("optimizer.layer_decay", "train.seed", "train.clips_per_video"),
+    *("optimizer.name", "optimizer.layer_decay", "optimizer.backbone_lr"),
+    *(
+        "distill.teacher",
+        "train.freeze",
+        "train.seed",
+        "train.clips_per_video",
+        "train.share_frames",
+    ),
 )
 """Beginnings of the settings that make a run what it is."""
 

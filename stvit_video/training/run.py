@@ -30,6 +30,7 @@ from stvit_video.settings.views import ViewConfig
 from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.distillation import load_teacher
 from stvit_video.training.fit import FitReport, RunFolder, check_start, fit
 from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import changed_settings, tell_changes
@@ -40,8 +41,12 @@ CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 
 
-def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label: str) -> FitReport:
+def run_training(
+    run: RunConfig, run_dir: str | Path, *, console: Console, label: str, advise: bool = True
+) -> FitReport:
     """Train as `run` says; `label` names the progress bar on `console`.
+
+    A training that waits for data is told once what helps, unless it is not to `advise`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
     `metrics.json` and `checkpoints/` (to go on from). Nothing is written before all is checked.
@@ -69,7 +74,11 @@ def run_training(run: RunConfig, run_dir: str | Path, *, console: Console, label
     train_loader = build_training_loader(videos, model.preprocessing, run, device=device)
     val_loader = _validation_loader(run, videos, model, device)
     classifier = _classifier(run, videos, model)
-    display = ProgressDisplay(console, label, _if_waiting(run, videos, model))
+    display = ProgressDisplay(console, label, _if_waiting(run, videos, model) if advise else "")
+    classifier.tell = display.tell
+    classifier.distillation = load_teacher(
+        run.distill, model, class_names=videos.class_names, multi_label=videos.is_multi_label
+    )
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
@@ -183,7 +192,7 @@ def _validation_loader(
         val_videos.records,
         model.preprocessing,
         data=run.data,
-        views=ViewConfig(),
+        views=ViewConfig(short_side=run.views.short_side),
         batch_size=run.train.batch_size,
         device=device,
     )

@@ -20,7 +20,7 @@ from stvit_video.training.classifier import VideoClassifier
 STEPS_FILE = "steps.csv"
 COLUMNS = (
     *("epoch", "step", "loss", "lr", "grad_norm", "clips_per_second", "data_wait_share"),
-    *("memory_gib", "val_top1"),
+    *("memory_gib", "val_top1", "val_map"),
 )
 
 
@@ -51,6 +51,9 @@ class StepLog(Callback):
                 "wandb": lambda: _wandb(self.folder),
             }
             self.loggers = [made[name]() for name in self.names]
+        assert isinstance(pl_module, VideoClassifier)
+        self.start = time.perf_counter()
+        self.sums = pl_module.epoch_mean.over_all(pl_module.device).cpu()  # of an epoch taken up
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; sums and waiting begin anew with each epoch."""

@@ -49,11 +49,11 @@ def wrong_values(annotation):
         return NOT_WRITABLE.get(args[1], NOT_HERE)
     if origin is Literal or annotation is bool:
         return ["perhaps", "7"]
+    if (origin is list and args[0] is not str) or args[-1:] == (Ellipsis,):
+        return ["much", "[]", *(f"[1, {value}]" for value in wrong_values(args[0]))]
     if origin is tuple:
         good = "[" + ", ".join("1" for _ in args[1:])
         return ["much", "[1]", *(f"{good}, {value}]" for value in wrong_values(args[0]))]
-    if origin is list and args[0] is not str:
-        return ["much", "[]", *(f"[1, {value}]" for value in wrong_values(args[0]))]
     return ["much", "{demo_tiny: much}", "{demo_tiny: 101}"] if origin is dict else []
 
 

@@ -9,7 +9,7 @@ from stvit_video.cli import main
 from stvit_video.settings import recipes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NAME = "kinetics400/videomae_base_16x4_224_semantic_8x4x4"
+NAME = "kinetics400/videomae_base_16x4_224"
 
 
 def test_every_recipe_is_listed_with_its_first_line(tmp_path, capsys):
@@ -18,7 +18,7 @@ def test_every_recipe_is_listed_with_its_first_line(tmp_path, capsys):
     paths = sorted(CONFIGS.glob("*/*.yaml"))
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     assert [row["name"] for row in rows] == [f"{p.parent.name}/{p.stem}" for p in paths]
-    about = "VideoMAE-B fine-tuned on Kinetics-400, with 128 semantic tokens after block 4."
+    about = "VideoMAE-B fine-tuned on Kinetics-400."
     assert next(row["about"] for row in rows if row["name"] == NAME) == about
     printed = capsys.readouterr().out
     assert NAME in printed

@@ -8,10 +8,11 @@ from stvit_video.datasets.from_settings import (
     build_training_loader,
     read_videos,
 )
-from stvit_video.settings.data import DataConfig
+from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
-from stvit_video.settings.training import RunConfig
+from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
+from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.pixels.planes import PlaneTransform
 from stvit_video.video.pixels.transform import WindowTransform
 
@@ -71,3 +72,29 @@ def test_a_few_videos_are_evaluated_by_all_workers(
     data, views = DataConfig(num_workers=num_workers), ViewConfig(num_clips=num_clips)
     loader = build_evaluation_loader(records, SHAPE, data=data, views=views, batch_size=4)
     assert [len(keys) for keys in loader.batch_sampler] == sizes
+
+
+@pytest.mark.parametrize("share_frames", [False, True])
+def test_clips_of_a_video_show_the_same_frames_where_they_share_them(
+    class_folder_root, share_frames, monkeypatch
+):
+    decoded = []
+    frames = PyavDecoder.frames
+
+    def read(decoder, indices):
+        decoded.append(list(indices))
+        return frames(decoder, indices)
+
+    monkeypatch.setattr(PyavDecoder, "frames", read)
+    run = RunConfig(
+        model=ModelConfig(name="demo_tiny"),
+        data=DataConfig(num_workers=0, backend="pyav"),
+        augmentation=AugmentationConfig(crop_area=(0.1, 0.2)),
+        train=TrainConfig(batch_size=6, clips_per_video=3, share_frames=share_frames),
+    )
+    (batch, *_) = build_training_loader(read_videos(class_folder_root), SHAPE, run)
+    assert len(batch.video_index.unique_consecutive()) == 2
+    assert [len(indices) for indices in decoded[:2]] == [2 if share_frames else 6] * 2
+    for clips in batch.clip.unflatten(0, (2, 3)):
+        assert not torch.equal(clips[0], clips[1])
+        assert not torch.equal(clips[1], clips[2])

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError
-from stvit_video.models.registry import create_model, list_models
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.registry import build_model, create_model, list_models
+from stvit_video.settings.model import ModelConfig
 from stvit_video.tokens.token_set import TokenSet
 
 
@@ -139,3 +141,29 @@ def test_token_counts_are_those_of_the_grids():
 def test_an_empty_head_gives_features():
     model = create_model("demo_tiny", num_classes=0)
     assert model(torch.randn(2, 3, 8, 64, 64)).shape == (2, model.blocks[0].norm1.weight.shape[0])
+
+
+SMALL = {"num_frames": 2, "image_size": 16}
+
+
+def test_a_new_head_begins_as_small_as_it_is_told(tmp_path):
+    torch.manual_seed(0)
+    plain = build_model(ModelConfig(name="demo_tiny", **SMALL), num_classes=5)
+    torch.manual_seed(0)
+    small = build_model(ModelConfig(name="demo_tiny", head_init_scale=1e-3, **SMALL), num_classes=5)
+    torch.testing.assert_close(small.head.weight, plain.head.weight / 1000)
+    torch.testing.assert_close(small.norm.weight, plain.norm.weight)
+    write_checkpoint(plain, tmp_path)
+    config = ModelConfig(name="demo_tiny", pretrained=str(tmp_path), head_init_scale=0, **SMALL)
+    assert torch.equal(build_model(config, num_classes=5).head.weight, plain.head.weight)
+    assert not build_model(config, num_classes=3).head.weight.any()
+
+
+def test_head_dropout_drops_features_in_training_alone():
+    model = build_model(ModelConfig(name="demo_tiny", head_dropout=0.5, **SMALL), num_classes=5)
+    model.head = torch.nn.Identity()
+    clip = torch.randn(8, 3, 2, 16, 16)
+    features = model.train()(clip)
+    assert 0.4 < float((features == 0).float().mean()) < 0.6
+    kept = features != 0
+    torch.testing.assert_close(features[kept], 2 * model.eval()(clip)[kept])

@@ -28,6 +28,29 @@ from stvit_video.settings.views import ViewConfig
             lambda: OptimizerConfig(clip_grad_norm=0),
             "optimizer.clip_grad_norm (0.0) must be above 0",
         ),
+        (
+            lambda: OptimizerConfig(lr=1e-3, min_lr=0.01),
+            "optimizer.min_lr (0.01) must be at most optimizer.lr (0.001)",
+        ),
+        (
+            lambda: OptimizerConfig(schedule="step"),
+            "optimizer.schedule (step) needs optimizer.milestones: the epochs after which the"
+            " learning rate falls, such as [11, 14]",
+        ),
+        (
+            lambda: TrainConfig(batch_size=3, clips_per_video=2),
+            "train.batch_size (3) must be a multiple of train.clips_per_video (2): it counts clips",
+        ),
+        (
+            lambda: RunConfig(
+                model=ModelConfig(name="x"),
+                data=DataConfig(),
+                augmentation=AugmentationConfig(cutmix=1.0),
+                train=TrainConfig(batch_size=2, clips_per_video=2),
+            ),
+            "train.batch_size (2) holds one video, and augmentation.mixup and cutmix mix two; raise"
+            " it or set both to 0",
+        ),
         (lambda: DataConfig(max_failed_share=2), "data.max_failed_share (2.0) must be in 0..1"),
         (lambda: DataConfig(target_fps=0), "data.target_fps (0.0) must be above 0"),
         (lambda: TrainConfig(epochs="3"), "train.epochs (3) must be a whole number at least 1"),
@@ -47,6 +70,11 @@ from stvit_video.settings.views import ViewConfig
         (
             lambda: AugmentationConfig(rand_augment="rand-m7"),
             "augmentation.rand_augment (rand-m7) must hold inc1",
+        ),
+        (
+            lambda: AugmentationConfig(rand_augment_on="frame"),
+            "augmentation.rand_augment_on (frame) needs augmentation.rand_augment, such as"
+            " rand-m7-n4-mstd0.5-inc1",
         ),
         (
             lambda: RunConfig(model="demo_tiny", data=DataConfig()),

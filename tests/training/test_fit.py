@@ -37,6 +37,8 @@ class Batch(NamedTuple):
 class Loader:
     """Serves the same batches every epoch (Lightning takes a list for several loaders)."""
 
+    batch_size, clips_per_item = 4, 1
+
     def __init__(self, made):
         self.made = made
 

@@ -100,6 +100,9 @@ def test_changed_settings_are_named_and_some_refused(tmp_path):
     assert tell_changes(changed, run_dir=tmp_path) == (
         "train.epochs (5, it was 3), views.num_clips (4, it was 1)"
     )
+    for name in ("optimizer.name", "optimizer.backbone_lr", "train.share_frames"):
+        with pytest.raises(ConfigError, match=rf"^{name} \(1, it was 0\) cannot change"):
+            tell_changes({name: (0, 1)}, run_dir=tmp_path)
     with pytest.raises(ConfigError) as caught:
         tell_changes(changed | {"train.seed": (0, 2)}, run_dir=tmp_path)
     assert str(caught.value) == (

@@ -1,6 +1,7 @@
 """A training looks at everything before its first file, and has its folder to itself."""
 
 import io
+import json
 import shutil
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,7 +14,7 @@ from stvit_video.errors import ConfigError, DatasetError, StvitVideoError
 from stvit_video.files import holding
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import RunConfig, TrainConfig
+from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.training.callbacks import EpochReport
 from stvit_video.training.run import run_training
 
@@ -24,12 +25,14 @@ def run(
     *,
     model: ModelConfig | None = None,
     console: Console | None = None,
+    optimizer: OptimizerConfig | None = None,
     **train: object,
 ) -> None:
     settings = RunConfig(
         model=model or ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
         data=DataConfig(train=data, num_workers=0),
         augmentation=AugmentationConfig(flip=0.0),
+        optimizer=optimizer or OptimizerConfig(),
         train=TrainConfig(**({"devices": "cpu", "epochs": 1, "batch_size": 3} | train)),
     )
     run_training(settings, run_dir, console=console or Console(stderr=True), label="run")
@@ -118,8 +121,31 @@ def test_waiting_training_is_told_what_helps(class_folder_root, tmp_path, monkey
     monkeypatch.setattr(EpochReport, "data_wait_share", 0.5)
     console = Console(file=io.StringIO(), width=60)
     run(class_folder_root, tmp_path, console=console)
-    assert console.file.getvalue().splitlines()[1] == (
+    assert console.file.getvalue().splitlines()[2] == (
         f"training waited for data 50 % of the time; `stvit-video data rate {class_folder_root}`"
         f" says why; the files are not prepared: `stvit-video data prepare {class_folder_root} OUT"
         " --for dense --stride 1`"
     )
+
+
+@pytest.mark.parametrize("share_frames", [False, True])
+def test_a_step_is_told_and_its_videos_make_the_learning_rate(
+    class_folder_root, tmp_path, share_frames
+):
+    console = Console(file=io.StringIO(), width=60)
+    optimizer = OptimizerConfig(lr=0.01, lr_per_videos=256, warmup_epochs=1)
+    step = {"batch_size": 4, "clips_per_video": 2, "accumulate_steps": 3}
+    run(
+        class_folder_root,
+        tmp_path,
+        console=console,
+        optimizer=optimizer,
+        share_frames=share_frames,
+        **step,
+    )
+    assert console.file.getvalue().splitlines()[0] == (
+        "a step reads 6 videos, 12 clips (4 clips x 3 batches); highest learning rate 0.0002344"
+        " (0.01 x 6 / 256)"
+    )
+    (epoch,) = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
+    assert epoch["lr"] == pytest.approx(0.01 * 6 / 256)

@@ -53,6 +53,7 @@ class VideoModel(nn.Module):
         self.stages = nn.ModuleList(run.stage for run in runs)
         self.block_ranges = [run.blocks for run in runs]
         self.norm = norm
+        self.head_dropout = nn.Dropout(0.0)
         self.head = head
         self.pool = pool
         self.preprocessing = preprocessing
@@ -83,7 +84,17 @@ class VideoModel(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        return self.head(self.pool_tokens(self.forward_tokens(clip)))  # (B, K)
+        return self.classify_tokens(self.forward_tokens(clip))
+
+    def forward_with_tokens(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify and describe: clip (B, C, T, H, W) -> logits (B, K), normed tokens (B, N, D)."""
+        state = self.forward_tokens(clip)
+        _, patches = state._replace(tokens=self.norm(state.tokens)).split()
+        return self.classify_tokens(state), patches
+
+    def classify_tokens(self, state: TokenSet) -> Tensor:
+        """Classify what the stages made: tokens (B, P + N, D) -> logits (B, K)."""
+        return self.head(self.head_dropout(self.pool_tokens(state)))
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""

@@ -6,20 +6,23 @@ Legend: B clips, C colours, T H W frames and pixels, K classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
-from stvit_video.settings.rand_augment import parse_rand_augment
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
-from stvit_video.video.pixels.rand_augment import RandAugment
+from stvit_video.video.pixels.rand_augment import build_rand_augment
 from stvit_video.video.seeded import seeded
+
+Recolor = Callable[[Tensor], Tensor]
+"""Changes the colours of the frames of a clip: uint8 (T, C, H, W) -> the same."""
 
 
 class BatchTransform:
@@ -48,12 +51,15 @@ class BatchTransform:
         self.recolor = _recolor(augmentation, preprocessing)
         self.mixers = _mixers(augmentation, self.num_classes)
 
-    def __call__(self, clips: Tensor, labels: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, clips: Tensor, labels: Tensor, *, seed: int, videos: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Make what a training step reads, the same for the same `seed`.
 
         uint8 clips (B, C, T, H, W), labels (B,) -> float clips (B, C, T, H, W), and labels (B,) or,
         with mixup or cutmix, targets (B, K) that add up to 1. With several labels a video, they are
-        float (B, K), 1 for each class, and mixed as they are.
+        float (B, K), 1 for each class, and mixed as they are. `videos` (B,), on the host, says
+        which clips are of one video: they are not mixed with each other, and come in another order.
         """
         with seeded(seed):
             clips, labels = self._flip(clips, labels)
@@ -61,11 +67,20 @@ class BatchTransform:
                 clips = torch.stack([self._recolored(clip) for clip in clips])
             clips = normalize_clip(clips, self.preprocessing)
             clips = self._erase(clips)
-            if not self.mixers:
-                return clips, labels
-            mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
-            mixed, targets = mixer(Video(clips.transpose(1, 2)), labels)
-            return mixed.as_subclass(Tensor).transpose(1, 2), targets
+            return self._mix(clips, labels, videos) if self.mixers else (clips, labels)
+
+    def _mix(self, clips: Tensor, labels: Tensor, videos: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mix each clip with the one before it in the batch, the first with the last."""
+        if videos is not None and len(clips) > 1:
+            order = keep_apart(videos)
+            if order is None:
+                one_hot = labels if self.multi_label else F.one_hot(labels, self.num_classes)
+                return clips, one_hot.to(clips.dtype)
+            order = order.to(clips.device, non_blocking=True)
+            clips, labels = clips[order], labels[order]
+        mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+        mixed, targets = mixer(Video(clips.transpose(1, 2)), labels)
+        return mixed.as_subclass(Tensor).transpose(1, 2), targets
 
     def _flip(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if not self.augmentation.flip:
@@ -97,18 +112,28 @@ class BatchTransform:
         return clips
 
 
-def _recolor(
-    augmentation: AugmentationConfig, preprocessing: Preprocessing
-) -> list[v2.ColorJitter | RandAugment]:
-    transforms: list[v2.ColorJitter | RandAugment] = []
+def keep_apart(videos: Tensor) -> Tensor | None:
+    """Order clips so that no neighbours, nor the first and the last, are of one video.
+
+    `videos` (B,) says which video a clip is of; all have as many clips, one behind the other.
+    Returns places (B,), or None where all clips are of one video.
+    """
+    num_videos = len(videos.unique_consecutive())
+    if num_videos == 1:
+        return None
+    return torch.arange(len(videos)).reshape(num_videos, -1).T.flatten()  # the first of each, ...
+
+
+def _recolor(augmentation: AugmentationConfig, preprocessing: Preprocessing) -> list[Recolor]:
+    transforms: list[Recolor] = []
     if augmentation.color_jitter:
         strength = augmentation.color_jitter
-        transforms.append(v2.ColorJitter(strength, strength, strength, hue=strength / 4))
-    if augmentation.rand_augment:
-        mean = preprocessing.mean
-        red, green, blue = mean if preprocessing.channel_order == "rgb" else mean[::-1]
-        fill = (255 * red, 255 * green, 255 * blue)
-        transforms.append(RandAugment(parse_rand_augment(augmentation.rand_augment), fill=fill))
+        jitter = v2.ColorJitter(strength, strength, strength, hue=strength / 4)
+        transforms.append(v2.RandomApply([jitter], p=augmentation.color_probability))
+    if augmentation.gray:
+        transforms.append(v2.RandomGrayscale(augmentation.gray))
+    if augmentation.rand_augment and augmentation.rand_augment_on == "crop":
+        transforms.append(build_rand_augment(augmentation, preprocessing))
     return transforms
 
 

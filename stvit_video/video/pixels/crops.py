@@ -19,6 +19,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.planes import PlaneTransform
+from stvit_video.video.pixels.rand_augment import build_rand_augment
 from stvit_video.video.pixels.transform import ClipTransform, WindowTransform
 from stvit_video.video.pixels.windows import (
     ChooseWindow,
@@ -32,28 +33,34 @@ def build_transform(
     *,
     augmentation: AugmentationConfig | None = None,
     num_crops: int = 1,
+    short_side: float = 1.0,
     normalize: bool = True,
     ship_planes: bool = False,
 ) -> ClipTransform:
     """Return the transform for training (with an `augmentation`) or for evaluation (without).
 
-    Evaluation brings the short side to the image size and takes crop `i` of `num_crops` along the
-    long side: 1 is the centre, 3 are left, centre, right or top, centre, bottom. Training crops at
-    random. With `normalize=False` clips stay uint8 and RGB; the rest of the augmentation and the
-    normalisation then run on whole batches, on the device (see `BatchTransform`); with
-    `ship_planes` so does what comes before, where that pays (see `PlaneTransform`).
+    Evaluation brings the short side to `short_side` times the image size and takes crop `i` of
+    `num_crops` along the long side: 1 is the centre, 3 are left, centre, right or top, centre,
+    bottom. Training crops at random; RandAugment comes before that where it is set to. With
+    `normalize=False` clips stay uint8 and RGB; the rest of the augmentation and the normalisation
+    then run on whole batches, on the device (see `BatchTransform`); with `ship_planes` so does what
+    comes before, where that pays (see `PlaneTransform`).
     """
     if num_crops not in (1, 3):
         raise ConfigError(f"num_crops ({num_crops}) must be 1 or 3")
     size = preprocessing.image_size
     if augmentation is None:
-        choose: ChooseWindow = EvaluationWindow(size=size, num_crops=num_crops)
+        choose: ChooseWindow = EvaluationWindow(
+            size=size, short_side=round(short_side * size), num_crops=num_crops
+        )
     else:
         choose = training_window(augmentation, size=size)
-    if not normalize:
-        return (PlaneTransform if ship_planes else WindowTransform)(choose=choose, size=size)
-    transform = WindowTransform(choose=choose, size=size)
-    return _Normalized(transform, preprocessing)
+    on_frames = None
+    if augmentation is not None and augmentation.rand_augment_on == "frame":
+        on_frames = build_rand_augment(augmentation, preprocessing)
+    kind = PlaneTransform if ship_planes and not normalize else WindowTransform
+    transform = kind(choose=choose, size=size, augment=on_frames)
+    return _Normalized(transform, preprocessing) if normalize else transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ class PlaneTransform(WindowTransform):
     """
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether planes of frames of this size are little enough to be shipped."""
-        return height * width <= _MOST_SHIPPED * self.size**2
+        """Whether planes of frames of this size can be shipped and are little enough for it."""
+        return self.augment is None and height * width <= _MOST_SHIPPED * self.size**2
 
     def cut_planes(self, planes: FramePlanes, picks: slice, crop_index: int) -> ClipPlanes:
         """Copy what the window of some of the frames needs."""

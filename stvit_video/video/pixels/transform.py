@@ -22,12 +22,17 @@ class WindowTransform:
     choose: ChooseWindow
     size: int
     """Height and width S of the clip."""
+    augment: Callable[[Tensor], Tensor] | None = None
+    """What is done to whole frames before: uint8 (T, C, H, W) -> the same."""
 
     def __call__(self, frames: Tensor, crop_index: int) -> Tensor:
         """Make a clip: uint8 (T, H, W, C) -> uint8 (C, T, S, S)."""
         _, height, width, _ = frames.shape
         window = self.choose(height, width, crop_index)
-        pixels = self.cut(frames.permute(0, 3, 1, 2), window)  # (T, C, S, S)
+        pixels = frames.permute(0, 3, 1, 2)  # (T, C, H, W)
+        if self.augment is not None:
+            pixels = self.augment(pixels)
+        pixels = self.cut(pixels, window)  # (T, C, S, S)
         return pixels.transpose(0, 1).contiguous()
 
     def cut(self, frames: Tensor, window: Window) -> Tensor:

@@ -35,16 +35,19 @@ ChooseWindow = Callable[[int, int, int], Window]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationWindow:
-    """Short side to `size`, then one of `num_crops` squares along the long side."""
+    """Short side to `short_side`, then one of `num_crops` squares of `size` along the long side."""
 
     size: int
+    short_side: int
     num_crops: int
 
     def __call__(self, height: int, width: int, crop_index: int) -> Window:
         """Return the window of crop `crop_index`."""
-        resized = resized_size(height, width, self.size)
-        steps, of = (crop_index, 2) if self.num_crops == 3 else (1, 2)
-        top, left = ((side - self.size) * steps // of for side in resized)
+        resized = resized_size(height, width, self.short_side)
+        along = crop_index if self.num_crops == 3 else 1  # half steps along the long side
+        steps = (1, along) if height <= width else (along, 1)
+        margins = (side - self.size for side in resized)
+        top, left = (margin * step // 2 for margin, step in zip(margins, steps, strict=True))
         return Window((0, 0, height, width), *resized, top, left)
 
 

@@ -79,18 +79,20 @@ def segment_clip(
 ) -> Tensor:
     """Frame indices of clips that read one frame of each of T equal segments, as int64 (V, T).
 
-    With a `generator` the frame is drawn at random inside its segment. Without one, the clips
-    divide each segment evenly: one clip reads the centres, two read at a quarter and at three.
+    With a `generator` the frame is drawn at random inside its segment. Without one, one clip reads
+    the centres; two clips read the start and the middle of each segment, as VideoMAE is tested, and
+    V clips read at every V-th part of it.
     """
     _check_counts(video_length, num_frames=num_frames, num_clips=num_clips)
     if video_length < num_frames:
         return _dense_clips([0] * num_clips, video_length, num_frames, 1, short_video)
     bounds = torch.arange(num_frames + 1) * video_length // num_frames  # (T + 1,)
     first, length = bounds[:-1], bounds.diff()  # (T,) each; every length is at least 1
+    if generator is None and num_clips == 1:
+        return (first + (length - 1) // 2)[None]  # (1, T)
     if generator is None:
-        clip = torch.arange(num_clips)[:, None]  # (V, 1)
-        # clip 0 of 2 reads at a quarter of a segment of 8 frames: (8 * 1 - 1) // 4 = frame 1
-        return first + ((2 * clip + 1) * length - 1).clamp(min=0) // (2 * num_clips)  # (V, T)
+        parts = torch.arange(num_frames * num_clips) * video_length // (num_frames * num_clips)
+        return parts.reshape(num_frames, num_clips).T  # (V, T)
     draws = [
         int(torch.randint(int(size), (), generator=generator))
         for _ in range(num_clips)

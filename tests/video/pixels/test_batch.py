@@ -13,7 +13,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.rand_augment import parse_rand_augment
-from stvit_video.video.pixels.batch import BatchTransform
+from stvit_video.video.pixels.batch import BatchTransform, keep_apart
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.mirror import mirrored_classes
 from stvit_video.video.pixels.rand_augment import (
@@ -143,6 +143,29 @@ def test_cutmix_pastes_a_box_and_weighs_the_targets_by_its_area():
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(3))
 
 
+@pytest.mark.parametrize(("num_videos", "clips_each"), [(2, 1), (3, 2), (2, 5), (7, 3)])
+def test_neighbours_are_of_different_videos(num_videos, clips_each):
+    videos = torch.randperm(90)[:num_videos].repeat_interleave(clips_each)
+    order = keep_apart(videos)
+    assert sorted(order.tolist()) == list(range(num_videos * clips_each))
+    assert (videos[order] != videos[order].roll(1)).all()
+    assert keep_apart(torch.tensor([4, 4, 4])) is None
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.8}, {"cutmix": 1.0}])
+def test_a_clip_is_mixed_with_one_of_another_video(mix):
+    clips, labels = _clips(6), torch.tensor([3, 3, 0, 0, 4, 4])
+    videos = torch.tensor([8, 8, 5, 5, 6, 6])
+    transform = _transform(**mix)
+    served, targets = transform(clips, labels, seed=3, videos=videos)
+    assert (targets > 0).sum(dim=1).tolist() == [2] * 6  # labels of two videos, never of one
+    assert targets.sum(dim=0).tolist() == pytest.approx([2, 0, 0, 2, 2])
+    assert served.shape == clips.shape
+    alone, targets = transform(clips, labels, seed=3, videos=torch.full((6,), 2))
+    assert torch.equal(alone, normalize_clip(clips, PREPROCESSING))
+    assert targets.tolist() == torch.eye(5)[labels].tolist()
+
+
 def test_mixing_needs_no_even_batch_and_takes_turns():
     clips, labels = _clips(1), torch.tensor([2])
     served, targets = _transform(mixup=0.8, cutmix=1.0)(clips, labels, seed=0)
@@ -230,7 +253,7 @@ def test_every_operation_is_that_of_timm(name, monkeypatch):
         timm_name,
         prob=1.0,
         magnitude=7,
-        hparams={"img_mean": (0, 0, 0), "interpolation": Image.BILINEAR, "translate_pct": 0.45},
+        hparams={"img_mean": (0, 0, 0), "interpolation": Image.BICUBIC, "translate_pct": 0.45},
     )
     agreeing_levels = []
     for sign in (0.9, 0.1):  # timm negates above a half
@@ -245,6 +268,38 @@ def test_every_operation_is_that_of_timm(name, monkeypatch):
         assert sorted(agreeing_levels) == [0, 1]
 
 
+def test_what_turns_is_read_bicubically():
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.rand(1, 3, 30, 40, generator=generator)
+    smooth = torch.nn.functional.interpolate(noise, size=(60, 80), mode="bicubic")
+    picture = (255 * smooth.clamp(0, 1)).to(torch.uint8)
+    image = Image.fromarray(picture[0].permute(1, 2, 0).numpy())
+    ours = OPERATIONS["rotate"](picture, 0.4, [0.0, 0.0, 0.0])[0].int()
+    errors = {}
+    for how in (Image.BICUBIC, Image.BILINEAR):
+        turned = [np.asarray(image.rotate(angle, resample=how)) for angle in (12, -12)]
+        theirs = [torch.from_numpy(x.copy()).permute(2, 0, 1).int() for x in turned]
+        errors[how] = min(float((ours - x).abs().float().mean()) for x in theirs)
+    assert errors[Image.BICUBIC] < 0.6 * errors[Image.BILINEAR], errors
+
+
+def test_colours_change_and_vanish_in_their_shares():
+    clips, labels = _clips(1).expand(80, -1, -1, -1, -1), torch.zeros(80, dtype=torch.int64)
+    plain = normalize_clip(clips, PREPROCESSING)
+    served, _ = _transform(color_jitter=0.4, color_probability=0.3)(clips, labels, seed=1)
+    assert 12 < int((served != plain).flatten(1).any(dim=1).sum()) < 36
+    flat = Preprocessing(num_frames=2, frame_stride=1, image_size=24, mean=(0, 0, 0), std=(1, 1, 1))
+    served, _ = _transform(flat, gray=0.2)(clips, labels, seed=1)
+    is_gray = (served == served[:, :1]).flatten(1).all(dim=1)
+    assert 6 < int(is_gray.sum()) < 28
+
+
+def test_rand_augment_on_frames_is_not_done_again_to_the_crop():
+    clips, labels = _clips(3), torch.tensor([4, 0, 1])
+    transform = _transform(rand_augment="rand-m7-n4-inc1-p1", rand_augment_on="frame")
+    assert torch.equal(transform(clips, labels, seed=0)[0], normalize_clip(clips, PREPROCESSING))
+
+
 def _multi(**settings):
     settings = replace(NOTHING, **settings)
     return BatchTransform(PREPROCESSING, settings, class_names=NAMES, multi_label=True)
@@ -256,6 +311,13 @@ def test_a_flip_takes_left_for_right_in_every_label_of_a_video():
     assert targets.tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1], [1, 0, 1, 0, 0]]
     _, kept = _multi(flip=0.0)(_clips(3), labels, seed=0)
     assert torch.equal(kept, labels)
+
+
+@pytest.mark.parametrize("how", ["mixup", "cutmix"])
+def test_labels_of_one_video_alone_are_left_as_they_are(how):
+    labels = torch.tensor([[1.0, 1, 0, 0, 0]]).expand(2, -1)
+    _, targets = _multi(**{how: 1.0})(_clips(2), labels, seed=3, videos=torch.tensor([4, 4]))
+    assert torch.equal(targets, labels)
 
 
 @pytest.mark.parametrize("how", ["mixup", "cutmix"])

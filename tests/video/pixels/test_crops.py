@@ -9,6 +9,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.crops import build_transform, normalize_clip
+from stvit_video.video.pixels.rand_augment import RandAugment
 
 PREPROCESSING = Preprocessing(num_frames=3, frame_stride=2, image_size=8)
 
@@ -48,6 +49,40 @@ def test_the_short_side_is_brought_to_the_image_size():
     clip = build_transform(PREPROCESSING, normalize=False)(frames, 0)
     assert clip.shape == (3, 3, 8, 8)
     assert (clip[..., 1:-1] == 77).all()
+
+
+@pytest.mark.parametrize(("crop", "first"), [(0, 0), (1, 6), (2, 12)])
+def test_a_longer_short_side_leaves_a_margin_around_the_crops(crop, first):
+    transform = build_transform(PREPROCESSING, num_crops=3, short_side=1.25, normalize=False)
+    frames = _columns(10, 20)  # 8 of 10 rows are kept, the middle ones
+    frames[:, [0, -1]] = 0
+    clip = transform(frames, crop)
+    assert clip[1, 2, 0].tolist() == [10 * (first + i) + 1 for i in range(8)]
+    assert clip[1, 2, -1].tolist() == clip[1, 2, 0].tolist()
+    standing = transform(frames.transpose(1, 2), crop)
+    assert torch.equal(standing, clip.transpose(2, 3))
+
+
+def test_rand_augment_on_frames_comes_before_the_crop(monkeypatch):
+    seen = []
+    augmentation = AugmentationConfig(rand_augment="rand-m5-n1-inc1", rand_augment_on="frame")
+
+    def mark(augment, frames):
+        seen.append(tuple(frames.shape))
+        return frames + 1
+
+    monkeypatch.setattr(RandAugment, "__call__", mark)
+    plain, marked = (
+        build_transform(PREPROCESSING, augmentation=how, normalize=False, ship_planes=True)
+        for how in (AugmentationConfig(), augmentation)
+    )
+    clips = []
+    for transform in (plain, marked):
+        torch.manual_seed(1)
+        clips.append(transform(torch.full((3, 16, 20, 3), 60, dtype=torch.uint8), 0))
+    assert seen == [(3, 3, 16, 20)]
+    assert torch.equal(clips[1], clips[0] + 1)
+    assert (plain.takes(8, 8), marked.takes(8, 8)) == (True, False)
 
 
 def test_normalisation_is_the_formula_in_the_order_of_the_weights():
@@ -96,7 +131,8 @@ def test_another_number_of_crops_is_refused():
 
 
 def test_transforms_travel_to_spawned_workers():
-    for augmentation in (None, AugmentationConfig()):
+    on_frames = AugmentationConfig(rand_augment="rand-m5-n1-inc1", rand_augment_on="frame")
+    for augmentation in (None, AugmentationConfig(), on_frames):
         transform = build_transform(PREPROCESSING, augmentation=augmentation)
         copy = pickle.loads(pickle.dumps(transform))
         torch.manual_seed(3)

@@ -62,8 +62,16 @@ def test_segment_centres_are_the_middle_frames_of_equal_parts():
     assert segment_clip(14, num_frames=4).tolist() == [[1, 4, 8, 11]]
 
 
-def test_two_segment_clips_read_at_a_quarter_and_at_three_quarters():
-    assert segment_clip(24, num_frames=3, num_clips=2).tolist() == [[1, 9, 17], [5, 13, 21]]
+def test_two_segment_clips_read_the_start_and_the_middle_as_videomae_is_tested():
+    assert segment_clip(24, num_frames=3, num_clips=2).tolist() == [[0, 8, 16], [4, 12, 20]]
+    for length in (16, 37, 53, 90):
+        tick = length / 16.0  # as in VideoMAE's ssv2.py
+        starts, middles = ([int(half * tick + tick * x) for x in range(16)] for half in (0, 0.5))
+        assert segment_clip(length, num_frames=16, num_clips=2).tolist() == [starts, middles]
+
+
+def test_three_segment_clips_read_at_every_third():
+    assert segment_clip(18, num_frames=2, num_clips=3).tolist() == [[0, 9], [3, 12], [6, 15]]
 
 
 def test_random_segments_reach_every_frame_of_their_part_and_no_other():

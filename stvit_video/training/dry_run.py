@@ -1,0 +1,78 @@
+"""Try a training where its data and weights are not there: two steps on tiny videos."""
+
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from stvit_video.datasets.tiny import write_tiny_dataset
+from stvit_video.files import check_output_folder
+from stvit_video.settings.training import RunConfig, TrainConfig
+from stvit_video.training.fit import FitReport
+from stvit_video.training.run import run_training
+from stvit_video.training.strategy import is_on_gpu
+
+NUM_EPOCHS = 2
+"""Of one step each."""
+
+
+def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -> FitReport:
+    """Train two steps as `run` says and validate twice; leave nothing behind.
+
+    The videos are tiny and laid out as the data set of the run, the weights random; the schedule is
+    shortened to two epochs of one step. Files go below the folder that holds `output_dir`, where
+    the checkpoints of the run would.
+
+    Raises:
+        StvitVideoError: a setting cannot be used as it stands, or nothing can be written there.
+    """
+    check_output_folder("output_dir", output_dir)
+    start = time.perf_counter()
+    nearest = next(folder for folder in output_dir.absolute().parents if folder.is_dir())
+    with tempfile.TemporaryDirectory(dir=nearest, prefix=".dry_run_") as folder:
+        num_videos = {"train": _videos_per_step(run.train), "val": 2}
+        data = write_tiny_dataset(Path(folder) / "data", _data_set(run), num_videos=num_videos)
+        dry = shorten(run, train=data["train"], val=data["val"])
+        report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
+    memory = ""
+    if is_on_gpu(run.train):
+        memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of a GPU at most"
+    seconds = time.perf_counter() - start
+    console.print(f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
+    return report
+
+
+def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
+    """Return the run over two epochs of other videos, from random weights."""
+    share, optimizer = NUM_EPOCHS / run.train.epochs, run.optimizer
+    warmup, milestones = optimizer.warmup_epochs, optimizer.milestones
+    return dataclasses.replace(
+        run,
+        model=dataclasses.replace(run.model, pretrained=None),
+        data=dataclasses.replace(run.data, train=train, val=val),
+        optimizer=dataclasses.replace(
+            optimizer,
+            warmup_epochs=None if warmup is None else warmup * share,
+            milestones=None if milestones is None else tuple(m * share for m in milestones),
+        ),
+        train=dataclasses.replace(run.train, epochs=NUM_EPOCHS, resume=False, keep_checkpoints=1),
+    )
+
+
+def _data_set(run: RunConfig) -> str:
+    """Return the folder that the data set lies in: `kinetics400` of data/kinetics400/train.csv."""
+    return "" if run.data.train is None else run.data.train.parent.name
+
+
+def _videos_per_step(settings: TrainConfig) -> int:
+    """Return how many videos all processes read for a step."""
+    num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if is_on_gpu(settings):
+        num_gpus = torch.cuda.device_count()
+        num_processes = num_gpus if settings.devices == "auto" else int(settings.devices)
+    num_batches = settings.accumulate_steps * num_processes * settings.num_nodes
+    return settings.batch_size // settings.clips_per_video * num_batches
