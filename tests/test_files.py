@@ -107,7 +107,8 @@ def test_a_folder_is_held_by_one_process_until_it_ends_even_by_force(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_folder_is_free_once_its_holder_is_dead_though_a_child_of_it_lives(tmp_path):
-    code = HOLD.replace("print('held'", "os.fork() or time.sleep(9); print('held'")
+    told = "print('held', flush=True)"
+    code = HOLD.replace(told, f"os.fork() or {told}; time.sleep(9)")  # the child tells
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", f"import os, time; {code}", str(tmp_path)]
     with subprocess.Popen(command, **pipes) as other:

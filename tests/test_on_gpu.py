@@ -13,6 +13,8 @@ from stvit_video.datasets.batches import Batch
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.run import Results, run_evaluation
+from stvit_video.models.device import choose_devices
 from stvit_video.models.registry import build_model, create_model
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
@@ -175,3 +177,24 @@ def test_the_host_never_waits_for_the_device_in_a_step(tmp_path, augmentation, s
             module, loader
         )
     assert module.trainer.global_step == 8 // run.accumulate_steps
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_all_gpus_together_score_as_one_does(class_folder_root, model, tmp_path):
+    reports = [
+        run_evaluation(
+            model,
+            class_folder_root,
+            data=DataConfig(num_workers=2),
+            views=VIEWS,
+            devices=devices,
+            batch_size=6,
+            results=Results(folder=tmp_path / str(len(devices))),
+            progress=(Console(quiet=True), ""),
+        )
+        for devices in ([torch.device("cuda", 0)], choose_devices("auto"))
+    ]
+    assert reports[1].device == f"{torch.cuda.device_count()} x cuda"
+    assert reports[0].classes == reports[1].classes
+    one, all_ = (tmp_path / str(n) / "views.npz" for n in (1, torch.cuda.device_count()))
+    assert one.read_bytes() == all_.read_bytes()

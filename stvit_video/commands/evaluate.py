@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
         combine: mean_probability or mean_logit; by default as in the settings of the training.
         batch_size: Views per forward pass.
-        num_workers: Processes that decode.
+        num_workers: Processes that decode, for each GPU.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
         device: auto (all GPUs of this machine, else the CPU), cpu, cuda or cuda:1.
         output_dir: Keep every score in this folder as it comes, and tables of them; where it

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.datasets.manifest import Manifest
-from stvit_video.errors import DatasetError
+from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.evaluation.forward import ViewBatch, run_batches
 from stvit_video.evaluation.prediction import rank_labels
 from stvit_video.evaluation.views import ViewCollector, combine_views
@@ -82,6 +82,9 @@ def score_videos(
 
     The views of a video are averaged when they are complete; `on_batch` is handed them then. The
     model is left in eval mode.
+
+    Raises:
+        CheckpointError: an answer is no number.
     """
     model.eval().to(device)
 
@@ -94,6 +97,11 @@ def score_videos(
     for batch, made, _ in run_batches(run, loader, device=device, batch_size=batch_size):
         complete = dict(collector.add(made, batch.video_index))
         for index, logits in complete.items():
+            if not logits.isfinite().all():
+                raise CheckpointError(
+                    f"the network gives no numbers for video {index} of the list (from 0); its"
+                    " weights are broken"
+                )
             scores[index] = combine_views(logits, views.combine, multi_label=multi_label)
         failed = [(int(index), str(error)) for index, error in batch.failures]
         failures += failed

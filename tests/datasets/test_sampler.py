@@ -3,9 +3,10 @@
 import hashlib
 
 import pytest
+import torch
 from torch import distributed
 
-from stvit_video.datasets.sampler import EpochSampler, Place
+from stvit_video.datasets.sampler import EpochSampler, Place, Share, ShareSampler
 from stvit_video.errors import DatasetError
 
 
@@ -96,3 +97,29 @@ def test_another_number_of_processes_goes_on_behind_what_all_were_served(
     assert {item for items, _ in rest for item in items} == set(
         whole[place.served : place.served + left * after]
     )
+
+
+def _batches(left, num_processes, batch_size=4):
+    shares = [Share(rank, num_processes, torch.tensor(left)) for rank in range(num_processes)]
+    samplers = [ShareSampler(share, batch_size=batch_size) for share in shares]
+    served = [[[key.item for key in batch] for batch in sampler] for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in served]
+    return served
+
+
+def test_shares_are_batches_of_neighbours_whatever_the_number_of_processes():
+    whole = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13]]
+    assert _batches(list(range(14)), 1) == [whole]
+    assert _batches(list(range(14)), 3) == [[whole[0], whole[3]], [whole[1]], [whole[2]]]
+
+
+def test_after_a_stop_batches_are_those_of_before():
+    left = [2, *range(8, 14)]  # of the first batch, a video that did not decode
+    assert _batches(left, 1) == [[[2], [8, 9, 10, 11], [12, 13]]]
+    assert _batches([5], 2) == [[[5]], []]
+
+
+def test_the_keys_of_a_share_are_those_of_an_epoch_in_order():
+    keys = [key for batch in ShareSampler(Share(0, 1, torch.arange(7)), batch_size=3)
+            for key in batch]  # fmt: skip
+    assert keys == list(EpochSampler(7, shuffle=False, seed=0))

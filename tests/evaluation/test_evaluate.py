@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,6 +92,11 @@ def test_what_several_processes_scored_is_put_in_the_order_of_the_list():
         VideoScores.merge([parts[0], whole])
 
 
+def test_a_view_that_was_not_served_is_an_error():
+    with pytest.raises(ValueError, match="1 videos do not have 2 views; video 4 has 1"):
+        score([*LOADER, batch([(4, 1, 9)])])
+
+
 def test_no_video_that_decodes_is_an_error():
     with pytest.raises(DatasetError, match=r"^none of the 1 videos decodes: broken$"):
         VideoScores.merge([score([FAILED]), score([])])
@@ -121,3 +127,33 @@ def test_predictions_name_files_labels_and_ranks():
     assert listed[1]["topk"] == [
         {"rank": 1, "index": 1, "label": "bright", "score": round(best, 6)}
     ]
+
+
+MEMORY = """
+import resource, sys
+from collections import namedtuple
+import torch
+from stvit_video.evaluation.evaluate import score_videos
+from stvit_video.settings.model import Preprocessing
+from stvit_video.settings.views import ViewConfig
+
+Batch = namedtuple("Batch", "clip label video_index failures")
+views = ViewConfig(num_clips=10, num_crops=3)
+clips = torch.zeros(30, 3, 2, 4, 4, dtype=torch.uint8)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(96, 700))
+
+def peak(num_videos):
+    rows = torch.zeros(30, dtype=torch.int64)
+    batches = (Batch(clips, rows, rows + video, ()) for video in range(num_videos))
+    score_videos(model, batches, preprocessing=Preprocessing(num_frames=2, frame_stride=1,
+                 image_size=4), views=views, device=torch.device("cpu"), batch_size=30)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+few = peak(100)
+print((peak(2000) - few) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
+def test_memory_does_not_grow_with_the_views(run_code):
+    assert float(run_code(MEMORY)) < 40  # MiB; all views have 160, their averages twice 5

@@ -1,5 +1,6 @@
 """One evaluation by several processes, stopped and taken up: the same scores, bit by bit."""
 
+import copy
 import csv
 import dataclasses
 import multiprocessing
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from stvit_video.datasets.manifest import Manifest, read_manifest, write_manifest
 from stvit_video.datasets.records import VideoRecord
-from stvit_video.errors import ConfigError, WorkerDiedError
+from stvit_video.errors import CheckpointError, ConfigError, WorkerDiedError
 from stvit_video.evaluation.processes import Scoring, score_on_devices
 from stvit_video.evaluation.run import Results, run_evaluation
 from stvit_video.evaluation.score_folder import ScoreFolder
@@ -79,6 +80,17 @@ def assert_same_files(folder, other):
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
+def test_a_network_that_gives_no_numbers_is_refused(model, videos, tmp_path):
+    broken = copy.deepcopy(model)
+    torch.nn.init.constant_(broken.head.bias, float("nan"))
+    with pytest.raises(CheckpointError) as caught:
+        evaluate(broken, videos, folder=tmp_path / "out")
+    assert str(caught.value) == (
+        "the network gives no numbers for video 0 of the list (from 0); its weights are broken"
+    )
+    assert not (tmp_path / "out" / "parts").exists()
+
+
 def test_several_processes_score_each_video_once_and_bitwise_alike(model, videos, whole, tmp_path):
     report = evaluate(model, videos, devices=[CPU] * 3, folder=tmp_path / "out")
     assert report.device == "3 x cpu"
@@ -104,6 +116,7 @@ def test_a_killed_process_loses_nothing_that_was_scored(model, videos, whole, tm
         data=DataConfig(num_workers=0),
         views=VIEWS,
         batch_size=6,
+        multi_label=False,
         folder=folder,
     )
 
@@ -116,7 +129,7 @@ def test_a_killed_process_loses_nothing_that_was_scored(model, videos, whole, tm
     assert "the process that evaluates on cpu (pid " in str(caught.value)
     assert str(caught.value).endswith("died (Killed)")
     assert multiprocessing.active_children() == []
-    assert 1 <= len(folder.read().video_index) < 15
+    assert 1 <= len(folder.read(multi_label=False).video_index) < 15
 
 
 class StopError(Exception):

@@ -67,23 +67,24 @@ def work(class_folder_root, tmp_path_factory):
 
 
 def train(folder, train_list, val_list, name):
-    tiny = ["--model.name", "demo_tiny", "--model.num_frames", "2", "--model.image_size", "32"]
-    how = [
-        "--data.num_workers",
-        "0",
-        "--train.devices",
-        "cpu",
-        "--train.epochs",
-        "2",
-        "--train.batch_size",
-        "5",
-    ]
-    mixed = ["mixup=0.8", "cutmix=1.0", "flip=0.5", "label_smoothing=0.1", "erase=0.5"]
-    lists = ["--data.train", folder / f"{train_list}.csv", "--data.val", folder / f"{val_list}.csv"]
-    return [
-        *("train", *tiny, *how, *map(str, lists), "--output_dir", str(folder / name)),
-        *(f"--augmentation.{setting}" for setting in mixed),
-    ]
+    settings = {
+        "model.name": "demo_tiny",
+        "model.num_frames": 2,
+        "model.image_size": 32,
+        "data.train": folder / f"{train_list}.csv",
+        "data.val": folder / f"{val_list}.csv",
+        "data.num_workers": 0,
+        "train.devices": "cpu",
+        "train.epochs": 2,
+        "train.batch_size": 5,
+        "augmentation.mixup": 0.8,
+        "augmentation.cutmix": 1.0,
+        "augmentation.flip": 0.5,
+        "augmentation.label_smoothing": 0.1,
+        "augmentation.erase": 0.5,
+        "output_dir": folder / name,
+    }
+    return ["train", *(f"--{setting}={value}" for setting, value in settings.items())]
 
 
 def evaluate(folder, videos, *more):
