@@ -41,6 +41,16 @@ class Row:
         return f"{divided}{kind}{token}{', from dense' if self.tuned else ''}"
 
     @property
+    def family(self) -> str:
+        """What plots call all rows of its method."""
+        if not self.setting:
+            return "dense" if self.depth == DEPTH else "shallower dense"
+        if not self.is_semantic:
+            return self.setting.partition(":")[0]
+        is_far = "centers=far" in self.setting or "x" not in self.setting
+        return "semantic, far centres" if is_far else "semantic, grid centres"
+
+    @property
     def is_semantic(self) -> bool:
         """Whether it has semantic tokens."""
         return "@" in self.setting
