@@ -29,6 +29,8 @@ from stvit_video.measure.throughput import compare_throughput
 
 _SPARE = 1.1
 """Times that a training may take longer than its first steps say."""
+_HOPE = 0.7
+"""Share of its time so far that the rest may take: other processes end."""
 
 
 def main() -> None:
@@ -88,6 +90,7 @@ def run_all(options: argparse.Namespace) -> dict[str, BaseException | None]:
         for row in sorted(rows, key=lambda row: row.tuned):
             run_row(row, options)
         return {}
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "2")  # of each process
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         futures: dict[str, Future[None]] = {
@@ -105,7 +108,6 @@ def run_all(options: argparse.Namespace) -> dict[str, BaseException | None]:
 
 def run_row(row: Row, options: argparse.Namespace) -> None:
     """Train and test a row with all seeds that are missing, as far as the time goes."""
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "2")
     schedule = Schedule(
         steps=options.steps,
         batch_size=options.batch_size,
@@ -144,12 +146,14 @@ def run_seed(trainer: Trainer, seed: int, options: argparse.Namespace) -> None:
     if time.time() + _SPARE * remaining > options.deadline:
         print(f"{row.name}, seed {seed}: wants {remaining:.0f} s, left for later", flush=True)
         return
+    begin = time.time()
     for step, accuracy in trainer.fit(seed, weights):
         curve.append((step, *accuracy))
         if step == 0 and not options.validation_only:
             untrained = trainer.test("test")
-        if time.time() > options.deadline:
-            print(f"{row.name}, seed {seed}: no time after step {step}", flush=True)
+        left = (time.time() - begin) / max(step, 1) * (num_steps - step)
+        if time.time() + _HOPE * left > options.deadline:
+            print(f"{row.name}, seed {seed}: given up at step {step}, no time", flush=True)
             return
     result = {
         "row": row.name,

@@ -4,20 +4,22 @@ Clips of 8 x 64 x 64 pixels make 4 x 8 x 8 = 256 tokens of width 192; there are 
 set to the multiply-adds of `4x4x4@2`, to 4 %, but for the shallower net, which may have more.
 """
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from moving_garments import NUM_CLASSES, NUM_FRAMES, SIZE
 
 from stvit_video.models import registry
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.models.registry import create_model
+from stvit_video.models.registry import find_variant
+from stvit_video.models.variant import BuildOptions, Recipe
+from stvit_video.settings.grammar import parse_reducer, parse_semantic
 from stvit_video.settings.model import Preprocessing
 
 Group = Literal["main", "variants", "fine-tuning", "divided"]
 
 WIDTH, DEPTH, HEADS, TUBELET = 192, 8, 3, (2, 8, 8)
+PREPROCESSING = Preprocessing(num_frames=NUM_FRAMES, frame_stride=1, image_size=SIZE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +117,15 @@ ROWS = {row.name: row for row in (*_MAIN, *_VARIANTS, *_TUNED, *_DIVIDED)}
 def build(row: Row) -> VideoModel:
     """Make the network of a row; its weights are drawn from torch's global generator."""
     template = "timesformer_base_patch16_224" if row.group == "divided" else "demo_tiny"
-    registry.VARIANTS["garments"] = dataclasses.replace(
-        registry.VARIANTS[template],
-        dim=WIDTH,
-        depth=row.depth,
-        num_heads=HEADS,
-        tubelet_size=TUBELET,
-        preprocessing=Preprocessing(num_frames=NUM_FRAMES, frame_stride=1, image_size=SIZE),
+    variant = replace(
+        find_variant(template), dim=WIDTH, depth=row.depth, num_heads=HEADS, tubelet_size=TUBELET
     )
-    kind = "semantic" if row.is_semantic else "reduction"
-    return create_model(
-        "garments",
+    options = BuildOptions(
         num_classes=NUM_CLASSES,
+        preprocessing=PREPROCESSING,
+        semantic=parse_semantic(row.setting) if row.is_semantic else (),
+        reducer=parse_reducer(row.setting) if row.setting and not row.is_semantic else None,
+        drop_path=0.0,
         class_token=row.class_token,
-        **({kind: row.setting} if row.setting else {}),
     )
+    return registry.build(Recipe(name=row.name, variant=variant, options=options))

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from accuracy_rows import DENSE, Row, build
+from accuracy_rows import PREPROCESSING, Row, build
 from moving_garments import NUM_DRAWS, NUM_MOTIONS, Pictures, draw_clips
 from torch import Tensor, nn
 
@@ -79,6 +79,7 @@ class Trainer:
         self.draw = draw_clips if mode == "eager" else torch.compile(draw_clips, dynamic=False)
         if mode != "eager" and row.has_static_shapes:
             compiled(self.model, "blocks")
+        self._warm_up()
         is_captured = mode == "graph" and row.can_be_captured
         self.step = self._capture() if is_captured else self._step
 
@@ -162,16 +163,22 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
 
-    def _capture(self) -> Callable[[], None]:
-        """Compile, and record a step: 3 steps ahead let libraries set themselves up."""
+    def _warm_up(self) -> None:
+        """Compile, and let libraries set themselves up, at a learning rate of 0."""
+        if self.device.type != "cuda":
+            self._step()
+            return
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
                 self._step()
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
+
+    def _capture(self) -> Callable[[], None]:
+        """Record a step once, for one launch to replay it."""
         self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._step()
         return graph.replay
@@ -190,10 +197,9 @@ class Trainer:
 
 def pixel_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation by which clips are normalised, (3, 1, 1, 1) each."""
-    preprocessing = build(DENSE).preprocessing
     mean, std = (
         torch.tensor(values, device=device).view(3, 1, 1, 1)
-        for values in (preprocessing.mean, preprocessing.std)
+        for values in (PREPROCESSING.mean, PREPROCESSING.std)
     )
     return mean, std
 
