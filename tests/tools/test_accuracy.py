@@ -78,8 +78,10 @@ def test_a_garment_moves_as_its_label_says():
 
     scene = task.Scene(speeds=(1.0, 2.5), clutter=(0, 0), drift=0)
     ways = torch.tensor([(0, 1), (0, -1), (1, 0), (-1, 0)]).float()
+    tall = torch.zeros(28, 28)
+    tall[:, 7:21] = 1
     pictures = task.Pictures(  # the second is invisible
-        pixels=torch.stack([torch.ones(28, 28), torch.zeros(28, 28)]),
+        pixels=torch.stack([tall, torch.zeros(28, 28)]),
         garment=torch.tensor([7, 3]),
         velocity=torch.stack([speed * way for way in ways for speed in scene.speeds]),
         scene=scene,
@@ -93,6 +95,8 @@ def test_a_garment_moves_as_its_label_says():
     assert set((labels % 8).tolist()) == set(range(8))
     light = clips.sum(dim=1)  # (B, T, H, W)
     pixel = torch.arange(64) + 0.5
+    height, width = ((light.amax(dim=axis) > 0).sum(dim=-1) for axis in (3, 2))
+    assert torch.all(height > 1.5 * width)
     whole = light.sum(dim=(2, 3))
     center = torch.stack(
         [(light.sum(dim=3) * pixel).sum(-1) / whole, (light.sum(dim=2) * pixel).sum(-1) / whole], -1
