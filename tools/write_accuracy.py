@@ -1,0 +1,255 @@
+"""Turn the results of `tools/accuracy.py` into a page with tables and plots.
+
+python tools/write_accuracy.py docs/results/accuracy.jsonl docs/results/accuracy.md --scene middle
+"""
+
+import argparse
+import io
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accuracy import read_results
+from accuracy_rows import DENSE, ROWS
+from matplotlib.figure import Figure
+from moving_garments import SCENES
+
+from stvit_video.files import write_file
+from stvit_video.report.page import Picture, Section, markdown_page
+from stvit_video.report.plots import Axes, line_plot
+from stvit_video.report.tables import Cell, Column, Table, make_table
+
+_GROUPS = {
+    "main": "Equal multiply-adds",
+    "variants": "Where, how many and how tokens are clustered",
+    "divided": "TimeSformer: divided attention",
+}
+_FIGURES = ("garment", "motion", "both")
+
+
+class Trained(NamedTuple):
+    """One row, trained for some steps: a line of the file for each seed."""
+
+    name: str
+    lines: list[dict[str, Any]]
+
+    def test(self, index: int) -> list[float]:
+        """Return one figure of the test, in %, seed by seed."""
+        return [line["test"][index] for line in self.lines]
+
+    @property
+    def seeds(self) -> dict[int, float]:
+        """Share of test clips whose garment and motion are right, in %, by seed."""
+        return {line["seed"]: line["test"][2] for line in self.lines}
+
+
+def main() -> None:
+    """Read the file, write the page and its plots."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("results", type=Path, help="file of tools/accuracy.py")
+    parser.add_argument("page", type=Path, help="Markdown file to write; plots go beside it")
+    parser.add_argument("--scene", choices=tuple(SCENES), default="middle")
+    options = parser.parse_args()
+    lines = read_results(options.results)
+    tested = [x for x in lines if x.get("scene") == options.scene and x["test"]]
+    speeds = {line["speed_of"]: line for line in lines if "speed_of" in line}
+    if not tested:
+        raise SystemExit(f"{options.results} holds no tested row of scene {options.scene}")
+    sections = [introduction(tested, options.scene)]
+    for steps in sorted({line["steps"] for line in tested}, reverse=True):
+        sections.append(section_of(by_row(tested, steps), speeds, steps))
+    for picture in (picture for section in sections for picture in section.pictures):
+        write_file(options.page.parent / picture.name, picture.content)
+    write_file(options.page, markdown_page("Accuracy on moving garments", sections))
+
+
+def introduction(tested: Sequence[dict[str, Any]], scene: str) -> Section:
+    """Say what was done."""
+    told = SCENES[scene]
+    where = "; ".join(sorted({line["where"] for line in tested}))
+    first = tested[0]
+    return Section(
+        title="What was measured",
+        text=(
+            "Written by `tools/write_accuracy.py`; do not edit. Fashion-MNIST garments move over"
+            " drifting clutter with a distractor (`tools/moving_garments.py`); label = garment (10)"
+            f" x direction (4) x speed (2). Scene `{scene}`: {told.speeds[0]} or {told.speeds[1]}"
+            f" pixels a frame, clutter of brightness {told.clutter[0]} to {told.clutter[1]} that"
+            f" drifts up to {told.drift} pixels a frame. 8 frames of 64 x 64 pixels, 256 tokens of"
+            " width 192, 8 blocks; all rows have the same clips a seed, batches of"
+            f" {first['batch_size']}, AdamW, highest learning rate {first['lr']}, half a cosine,"
+            " label smoothing 0.1, bf16. Tests show one clip of each of the 10,000 test garments,"
+            " once, after the last step; every choice was made on 5,000 garments split off the"
+            " training set. `±` is the standard deviation over seeds; the standard error of one"
+            f" test is at most 0.5 points. {where}."
+        ),
+    )
+
+
+def by_row(tested: Sequence[dict[str, Any]], steps: int) -> dict[str, Trained]:
+    """Sort the lines of as many steps by row, in the order of the rows."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for line in tested:
+        if line["steps"] == steps:
+            found[line["row"]].append(line)
+    return {
+        name: Trained(name, sorted(found[name], key=lambda line: line["seed"]))
+        for name in ROWS
+        if name in found
+    }
+
+
+def section_of(rows: dict[str, Trained], speeds: dict[str, dict[str, Any]], steps: int) -> Section:
+    """Lay out what was trained for some steps: a table a group, and plots."""
+    tables = []
+    for group, title in _GROUPS.items():
+        chosen = [rows[name] for name in rows if ROWS[name].group == group]
+        dense = rows.get(f"divided {DENSE.name}" if group == "divided" else DENSE.name)
+        if chosen and dense:
+            tables.append(accuracy_table(chosen, dense, speeds, title))
+    tuned = [rows[name] for name in rows if ROWS[name].tuned]
+    if tuned and DENSE.name in rows:
+        tables.append(tuning_table(tuned, rows))
+    joint = [rows[name] for name in rows if ROWS[name].group in ("main", "variants")]
+    pictures = (draw_costs(joint, speeds, steps), draw_curves(rows, steps)) if joint else ()
+    return Section(title=f"After {steps} steps", tables=tuple(tables), pictures=pictures)
+
+
+def accuracy_table(
+    rows: Sequence[Trained], dense: Trained, speeds: dict[str, dict[str, Any]], title: str
+) -> Table:
+    """Cost and accuracy of each row, beside the dense one."""
+    cells: list[list[Cell]] = []
+    for row in rows:
+        macs = row.lines[0]["macs"]
+        speed = speeds.get(row.name)
+        cells.append(
+            [
+                f"`{row.name}`",
+                macs / 1e6,
+                100 * (macs / dense.lines[0]["macs"] - 1),
+                speed and speed["clips_per_second"],
+                speed and speed["ratio"],
+                *[statistics.mean(row.test(index)) for index in range(3)],
+                spread(row.test(2)),
+                difference(row, dense),
+                len(row.lines),
+            ]
+        )
+    columns = [
+        "row",
+        Column(title="MMACs", format=".0f"),
+        Column(title="MACs %", format="+.0f"),
+        Column(title="clips/s", format=".0f"),
+        Column(title="speed", format=".2f"),
+        *[Column(title=name, format=".1f") for name in _FIGURES],
+        Column(title="±", format=".1f"),
+        Column(title="to dense", format="+.1f"),
+        "seeds",
+    ]
+    note = (
+        f"`to dense` is the mean difference to `{dense.name}` of the same seeds, in points;"
+        " `speed` is measured, relative to the dense row, alone on the GPU."
+    )
+    return make_table(title, columns, cells, note=note)
+
+
+def tuning_table(rows: Sequence[Trained], all_rows: dict[str, Trained]) -> Table:
+    """What a trained dense model loses: without training, with a tenth, and from scratch."""
+    dense = all_rows[DENSE.name]
+    cells: list[list[Cell]] = []
+    for row in rows:
+        scratch = all_rows.get(row.name.removesuffix(", from dense"))
+        untrained = [line["untrained"][2] - dense.seeds[line["seed"]] for line in row.lines]
+        macs = row.lines[0]["macs"]
+        cells.append(
+            [
+                f"`{ROWS[row.name].setting}`",
+                100 * (macs / dense.lines[0]["macs"] - 1),
+                statistics.mean(untrained),
+                difference(row, dense),
+                spread(row.test(2)),
+                scratch and difference(scratch, dense),
+                len(row.lines),
+            ]
+        )
+    columns = [
+        "setting",
+        Column(title="MACs %", format="+.0f"),
+        Column(title="untrained", format="+.1f"),
+        Column(title="a tenth", format="+.1f"),
+        Column(title="±", format=".1f"),
+        Column(title="from scratch", format="+.1f"),
+        "seeds",
+    ]
+    note = (
+        f"Points to the dense model of the same seed ({statistics.mean(dense.test(2)):.1f} %);"
+        f" `a tenth` are {rows[0].lines[0]['own_steps']} further steps."
+    )
+    return make_table("From the weights of the dense model", columns, cells, note=note)
+
+
+def spread(figures: Sequence[float]) -> float | None:
+    """Return the standard deviation over seeds, of more than one."""
+    return statistics.stdev(figures) if len(figures) > 1 else None
+
+
+def difference(row: Trained, dense: Trained) -> float | None:
+    """Return the mean difference to the dense row, of the seeds that both have."""
+    shared = row.seeds.keys() & dense.seeds.keys()
+    pairs = [row.seeds[seed] - dense.seeds[seed] for seed in shared]
+    return statistics.mean(pairs) if pairs else None
+
+
+def draw_curves(rows: dict[str, Trained], steps: int) -> Picture:
+    """Draw validation accuracy over steps, mean over seeds, of the main rows."""
+    series = {}
+    for name, row in rows.items():
+        if ROWS[name].group == "main":
+            curves = [[(point[0], point[3]) for point in line["curve"]] for line in row.lines]
+            series[name] = [
+                (points[0][0], statistics.mean(point[1] for point in points))
+                for points in zip(*curves, strict=True)
+            ]
+    axes = Axes(x="steps", y="validation clips with garment and motion right, %")
+    return line_plot(
+        f"accuracy_curves_{steps}.png", f"Learning curves of {steps} steps", series, axes
+    )
+
+
+def draw_costs(rows: Sequence[Trained], speeds: dict[str, dict[str, Any]], steps: int) -> Picture:
+    """Draw accuracy over multiply-adds, and over measured speed."""
+    figure = Figure(figsize=(11, 5), dpi=100, layout="constrained")
+    by_macs, by_speed = figure.subplots(1, 2, sharey=True)
+    families = list(dict.fromkeys(ROWS[row.name].family for row in rows))
+    labelled = set()
+    for row in rows:
+        family, figures = ROWS[row.name].family, row.test(2)
+        is_ours = family.startswith("semantic")
+        told: dict[str, Any] = {
+            "yerr": spread(figures) or 0.0,
+            "fmt": "o" if is_ours else "s",
+            "markersize": 8 if ROWS[row.name].group == "main" else 4,
+            "color": f"C{families.index(family)}",
+            "label": None if family in labelled else family,
+        }
+        labelled.add(family)
+        by_macs.errorbar(row.lines[0]["macs"] / 1e6, statistics.mean(figures), **told)
+        if row.name in speeds:
+            speed = speeds[row.name]["clips_per_second"]
+            by_speed.errorbar(speed, statistics.mean(figures), **told)
+    by_macs.set(xlabel="multiply-adds of a clip, millions", ylabel="garment and motion right, %")
+    by_speed.set(xlabel="clips a second, measured")
+    for axis in (by_macs, by_speed):
+        axis.grid(color="0.9")
+    figure.legend(*by_macs.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    caption = f"Accuracy over multiply-adds and over measured speed, after {steps} steps"
+    return Picture(name=f"accuracy_costs_{steps}.png", content=content.getvalue(), caption=caption)
+
+
+if __name__ == "__main__":
+    main()
