@@ -150,6 +150,10 @@ class _NoWaiting(Callback):
     ids=["flip", "mix", "colour", "rand_augment"],
 )
 @pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9, "accumulate_steps": 2}])
+@pytest.mark.filterwarnings(
+    "ignore:You defined a `validation_step`", "ignore:The .train_dataloader"
+)
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec")
 def test_the_host_never_waits_for_the_device_in_a_step(tmp_path, augmentation, settings):
     run = TrainConfig(epochs=1, batch_size=4, devices=1, precision="bf16-mixed", **settings)
     run = dataclasses.replace(run, compile=False)
@@ -198,3 +202,16 @@ def test_all_gpus_together_score_as_one_does(class_folder_root, model, tmp_path)
     assert reports[0].classes == reports[1].classes
     one, all_ = (tmp_path / str(n) / "views.npz" for n in (1, torch.cuda.device_count()))
     assert one.read_bytes() == all_.read_bytes()
+
+
+@pytest.mark.parametrize("pool", ["max", "avg", "learned"])
+def test_a_semantic_model_never_waits_for_the_device(pool):
+    model = create_model("demo_tiny", semantic=f"4x2x2@2,pool={pool}").cuda()
+    shape = model.preprocessing
+    clip = torch.randn(2, 3, shape.num_frames, shape.image_size, shape.image_size, device="cuda")
+    model(clip).sum().backward()  # tables are made
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model(clip).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -68,11 +68,14 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--steps", type=int, default=60, help="of an epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of which the first does not count")
+    parser.add_argument("--how", nargs="+", help="these rows alone: eager, compile, fsdp, ...")
     parser.add_argument("--models", nargs="+", help="others than those of the page, batches of 2")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
     torch.set_float32_matmul_precision("high")
     cases = [case for case in CASES if options.devices in case.devices]
+    if options.how:
+        cases = [case for case in cases if name_of(case) in options.how]
     if options.models:
         cases = [
             Case(model, 2, how) for model in options.models for how in ({"compile": False}, {})
@@ -101,8 +104,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     seconds, speeds = (_train if case.how else _bare)(case, options)
-    words = [name if value is True else value for name, value in case.how.items() if value]
-    how = " ".join(words) or ("eager" if case.how else BARE)
+    how = name_of(case)
     return {
         "key": f"{case.model} {case.batch_size} {how} {options.devices}",
         "order": [c.model for c in CASES].index(case.model) if not options.models else 0,
@@ -116,6 +118,12 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
         "conditions": f"{date_and_machine()}, {versions('torch', 'lightning')}",
     }
+
+
+def name_of(case: Case) -> str:
+    """Return what the page calls the way a case trains."""
+    words = [name if value is True else value for name, value in case.how.items() if value]
+    return " ".join(words) or ("eager" if case.how else BARE)
 
 
 def _train(case: Case, options: argparse.Namespace) -> tuple[float, list[float]]:

@@ -70,8 +70,8 @@ class LearnedPooling(nn.Module):
         mask = predicted[..., 0].masked_fill(~inside, -torch.inf).softmax(dim=-1)  # (B, S, L)
         share = inside / inside.sum(dim=-1, keepdim=True)  # (S, L)
         offset = (predicted[..., 1:] * share[..., None]).sum(dim=2).tanh()  # (B, S, 3)
-        sizes = offset.new_tensor([n / k for n, k in zip(grid, semantic_grid, strict=True)])
-        samples = _sample(volume, _positions(index, grid) + (offset * sizes)[:, :, None])
+        moves = [offset[..., axis] * grid[axis] / semantic_grid[axis] for axis in range(3)]
+        samples = _sample(volume, _positions(index, grid) + torch.stack(moves, -1)[:, :, None])
         return (samples * mask[..., None].to(samples.dtype)).sum(dim=2)  # (B, S, D)
 
 
@@ -105,9 +105,10 @@ def _sample(volume: Tensor, positions: Tensor) -> Tensor:
 
     Places outside the grid read its border.
     """
-    sizes = positions.new_tensor(volume.shape[2:])
-    centred = (2 * positions + 1) / sizes - 1  # token centres in -1..1, as grid_sample wants them
-    places = centred.flip(-1)[:, :, :, None]  # (B, S, L, 1, 3) in (w, h, t) order
+    sizes = volume.shape[2:]
+    # token centres in -1..1, as grid_sample wants them: (B, S, L, 1, 3) in (w, h, t) order
+    centred = [(2 * positions[..., axis] + 1) / sizes[axis] - 1 for axis in (2, 1, 0)]
+    places = torch.stack(centred, dim=-1)[:, :, :, None]
     samples = F.grid_sample(
         volume, places.to(volume.dtype), padding_mode="border", align_corners=False
     )  # (B, D, S, L, 1)
