@@ -1,6 +1,7 @@
 """What only a CUDA device shows; run with -m gpu."""
 
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -129,6 +130,15 @@ def test_far_centres_train_under_autocast():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.fixture
+def no_waiting():
+    """Leave the debug mode of the test behind it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode")
+        yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
 class _NoWaiting(Callback):
     """Makes an error of it where the host waits for the device in steps 3 to 6."""
 
@@ -154,6 +164,7 @@ class _NoWaiting(Callback):
     "ignore:You defined a `validation_step`", "ignore:The .train_dataloader"
 )
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec")
+@pytest.mark.usefixtures("no_waiting")
 def test_the_host_never_waits_for_the_device_in_a_step(tmp_path, augmentation, settings):
     run = TrainConfig(epochs=1, batch_size=4, devices=1, precision="bf16-mixed", **settings)
     run = dataclasses.replace(run, compile=False)
@@ -205,13 +216,11 @@ def test_all_gpus_together_score_as_one_does(class_folder_root, model, tmp_path)
 
 
 @pytest.mark.parametrize("pool", ["max", "avg", "learned"])
+@pytest.mark.usefixtures("no_waiting")
 def test_a_semantic_model_never_waits_for_the_device(pool):
     model = create_model("demo_tiny", semantic=f"4x2x2@2,pool={pool}").cuda()
     shape = model.preprocessing
     clip = torch.randn(2, 3, shape.num_frames, shape.image_size, shape.image_size, device="cuda")
     model(clip).sum().backward()  # tables are made
     torch.cuda.set_sync_debug_mode("error")
-    try:
-        model(clip).sum().backward()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    model(clip).sum().backward()

