@@ -35,6 +35,7 @@ def run_json(capsys, arguments):
 def test_the_run_folder_holds_model_settings_metrics_and_a_file_to_resume_from(run_dir):
     assert {path.name for path in run_dir.iterdir()} == {
         *("model.safetensors", "model.json", "config.yaml", "metrics.json", "checkpoints"),
+        *("steps.csv", "tensorboard"),
     }
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert metrics == json.loads((run_dir.parent / "metrics.json").read_text())

@@ -100,6 +100,17 @@ def test_what_is_trained_knows_that_its_videos_have_several_labels(work):
     assert 0 < epochs[1]["train_loss"] < 1
 
 
+def test_training_writes_down_the_precision_of_each_epoch(work):
+    with (work / "run" / "steps.csv").open(newline="") as file:
+        found = [float(row["val_map"]) for row in csv.DictReader(file) if row["val_map"]]
+    epochs = json.loads((work / "run" / "metrics.json").read_text())["epochs"]
+    assert len(found) == 2
+    best = max(range(2), key=lambda n: (epochs[n]["val_top1"], n))  # it was exported
+    report = evaluate(work, "val", "--num_clips", 1, "--num_crops", 1)
+    assert found[best] == pytest.approx(report["mean_average_precision"], abs=1e-6)
+    assert epochs[best]["val_top1"] == pytest.approx(report["top1"])
+
+
 def test_an_evaluation_reports_the_mean_average_precision(work, capsys):
     report = evaluate(work, "val", "--num_crops", "3", "--output_dir", work / "scores")
     assert "mAP " in capsys.readouterr().out
