@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.steps import compiled
-from stvit_video.training.optimizer import cosine_factor, parameter_groups
+from stvit_video.settings.training import OptimizerConfig
+from stvit_video.training.optimizer import Schedule as Rates
+from stvit_video.training.optimizer import parameter_groups
 
 Mode = Literal["eager", "blocks", "graph"]
 """Kernels one by one, compiled blocks, or those replayed by one launch."""
@@ -94,12 +96,12 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(seed)
         num_steps, lr = self.schedule.of(self.row)
         warmup = min(num_steps // 10, 500)
+        rates = Rates(
+            self.optimizer, OptimizerConfig(lr=lr, warmup_epochs=warmup / num_steps)
+        )  # of one epoch
+        rates.lay_out(steps_per_epoch=num_steps, num_epochs=1, videos_per_step=1)
         lrs = torch.tensor(
-            [
-                lr * cosine_factor(step, num_steps=num_steps, warmup_steps=warmup)
-                for step in range(num_steps)
-            ],
-            device=self.device,
+            [lr * rates.factor(step) for step in range(num_steps)], device=self.device
         )
         num_tests = self.schedule.num_tests
         tests = {num_steps * (i + 1) // num_tests for i in range(num_tests)}

@@ -27,7 +27,8 @@ class EpochReport:
     train_loss: float
     """Mean over the clips of the epoch."""
     val_top1: float | None
-    """Share of the validation videos, one centre view each; None without them."""
+    """Share of the validation videos, one centre view each; None without them. Of several labels a
+    video, one suffices."""
     elapsed_seconds: float
     """Since training began, validation included."""
     train_seconds: float
@@ -36,6 +37,8 @@ class EpochReport:
     """Of this epoch: time in which the device waited for batches."""
     num_failed: int
     """Training videos that did not decode so far."""
+    val_map: float | None = None
+    """Mean average precision over the classes, with several labels a video."""
 
     @property
     def data_wait_share(self) -> float:
@@ -91,7 +94,7 @@ class EpochLog(Callback):
         assert isinstance(pl_module, VideoClassifier)
         now = time.perf_counter()
         metrics = trainer.callback_metrics
-        val_top1 = metrics.get("val_top1")
+        val_top1, val_map = metrics.get("val_top1"), metrics.get("val_map")
         pl_module.gather_failures()
         self.epochs.append(
             EpochReport(
@@ -100,6 +103,7 @@ class EpochLog(Callback):
                 lr=max(group["lr"] for group in trainer.optimizers[0].param_groups),
                 train_loss=pl_module.take_train_loss(),
                 val_top1=None if val_top1 is None else float(val_top1),
+                val_map=None if val_map is None else float(val_map),
                 elapsed_seconds=now - self.start,
                 train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,
                 data_wait_seconds=self.waited(trainer),
@@ -157,6 +161,8 @@ class AverageWeights(Callback):
 class ExportBest(Callback):
     """Exports the model after every epoch that is at least as good on the validation videos.
 
+    By mean average precision where videos have several labels, else by top-1.
+
     `export` is called in all processes: each may hold a part of the weights.
     """
 
@@ -166,7 +172,8 @@ class ExportBest(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export; without validation, every epoch."""
-        score = float(trainer.callback_metrics.get("val_top1", self.best))
+        metrics = trainer.callback_metrics
+        score = float(metrics.get("val_map", metrics.get("val_top1", self.best)))
         if score >= self.best:
             self.best = score
             self.export()
@@ -237,8 +244,9 @@ class TrainingProgress(Callback):
         """Tell loss, accuracy and waiting."""
         metrics = trainer.callback_metrics
         state = f"loss {self.epoch_log.epochs[-1].train_loss:.3f}"
-        if "val_top1" in metrics:
-            state += f"  val top-1 {100 * float(metrics['val_top1']):.1f} %"
+        for name, word in (("val_top1", "top-1"), ("val_map", "mAP")):
+            if name in metrics:
+                state += f"  val {word} {100 * float(metrics[name]):.1f} %"
         self.state = f"{state}  "
         share = self.epoch_log.epochs[-1].data_wait_share
         state = f"{self.state}{_waiting(share)}"

@@ -62,8 +62,8 @@ def _slow_down(
     new = {id(parameter) for name, parameter in model.named_parameters() if is_new(name)}
     parts = []
     for group in groups:
-        for is_new, factor in ((False, backbone_lr), (True, 1.0)):
-            if parameters := [p for p in group["params"] if (id(p) in new) is is_new]:
+        for wanted, factor in ((False, backbone_lr), (True, 1.0)):
+            if parameters := [p for p in group["params"] if (id(p) in new) is wanted]:
                 parts.append(group | {"params": parameters, "lr": factor * group["lr"]})
     return parts
 
