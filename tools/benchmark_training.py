@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--steps", type=int, default=60, help="of an epoch")
     parser.add_argument("--epochs", type=int, default=4, help="of which the first does not count")
+    parser.add_argument("--code", default="", help="commit that is measured, for the page")
     parser.add_argument("--how", nargs="+", help="these rows alone: eager, compile, fsdp, ...")
     parser.add_argument("--models", nargs="+", help="others than those of the page, batches of 2")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
@@ -112,6 +113,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "batch": case.batch_size,
         "devices": options.devices,
         "how": how,
+        "code": options.code,
         "clips_per_second": statistics.median(speeds),
         "spread": spread_percent(speeds),
         "first_step_seconds": seconds,
@@ -199,7 +201,7 @@ def render(rows: list[dict[str, Any]]) -> Table:
     """Make the table; ratios are to the rows that say so."""
     speeds = {(row["model"], row["devices"], row["how"]): row["clips_per_second"] for row in rows}
     columns: list[Column | str] = [
-        *("model", "batch a device", "devices", "how"),
+        *("model", "batch a device", "devices", "how", "code"),
         Column(title="clips/s", format=".0f"),
         Column(title="spread %", format=".1f"),
         Column(title="of devices x one", format=".2f"),
@@ -213,7 +215,8 @@ def render(rows: list[dict[str, Any]]) -> Table:
         alone, bare = speeds.get((model, 1, how)), speeds.get((model, devices, BARE))
         table.append(
             [
-                *(model, row["batch"], devices, how, row["clips_per_second"], row["spread"]),
+                *(model, row["batch"], devices, how, row["code"]),
+                *(row["clips_per_second"], row["spread"]),
                 row["clips_per_second"] / alone / devices if alone and devices > 1 else None,
                 row["clips_per_second"] / bare if bare and how != BARE else None,
                 *(row["first_step_seconds"], row["memory_gib"]),

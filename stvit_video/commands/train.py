@@ -44,6 +44,7 @@ def train_(  # noqa: PLR0913 this is a command line
     """
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.training.dry_run import run_dry
+    from stvit_video.training.processes import is_first_process
     from stvit_video.training.run import run_training
 
     run = RunConfig(
@@ -60,6 +61,8 @@ def train_(  # noqa: PLR0913 this is a command line
         write_json(run_dry(run, output_dir, console=console, label=model.name), json)
         return
     report = run_training(run, output_dir, console=console, label=model.name)
+    if not is_first_process():
+        return
     last = report.epochs[-1]
     accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"
     console.print(

@@ -1,6 +1,7 @@
 """Which devices and processes train, and what each of them holds."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -106,7 +107,9 @@ class _DataParallelStrategy(DDPStrategy):
 
     def _setup_model(self, model: nn.Module) -> DistributedDataParallel:
         devices = self.determine_ddp_device_ids()
-        return DistributedDataParallel(model, device_ids=devices, **self._ddp_kwargs)
+        with warnings.catch_warnings():  # its new name is not known to torch 2.6
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            return DistributedDataParallel(model, device_ids=devices, **self._ddp_kwargs)
 
 
 class _ShardedStrategy(ModelParallelStrategy):

@@ -68,3 +68,21 @@ def test_the_spread_is_half_of_the_range_in_percent_of_the_median(run_tool):
     import result_page
 
     assert result_page.spread_percent([10.0, 8.0, 11.0]) == pytest.approx(15)
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec")
+def test_training_steps_are_timed_beside_the_bare_step(run_tool):
+    import benchmark_training
+
+    words = ("--models", "demo_tiny", "--steps", "2", "--epochs", "2", "--code", "abc")
+    rows, note = run_tool(benchmark_training, "training_speed.md", *words)
+    assert [(row["how"], row["code"]) for row in rows] == [
+        ("eager", "abc"),
+        ("bare compiled step", "abc"),
+    ]
+    speeds = [float(row["clips/s"]) for row in rows]
+    assert float(rows[0]["of bare"]) == pytest.approx(speeds[0] / speeds[1], abs=0.1)
+    assert " cores, torch " in note
+    rows, _ = run_tool(benchmark_training, "training_speed.md", *words[:-1], "d", "--how", "eager")
+    assert [row["code"] for row in rows] == ["d", "d"]  # a row is replaced, not added
