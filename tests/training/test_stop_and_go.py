@@ -390,6 +390,48 @@ def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def _launch_nodes(how, words):
+    """Start a process for each of two nodes, as torchrun or SLURM does."""
+    torchrun = [*(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2")]
+    torchrun += ["--nproc-per-node", "1", "--master-port", "29541", "--node-rank"]
+    nodes = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_NUM_NODES": "2"}
+    nodes |= {"SLURM_JOB_ID": "77", "SLURM_JOB_NAME": "train", "SLURM_LOCALID": "0"}
+    nodes |= {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_NODELIST": "127.0.0.1"}
+    for number in map(str, range(2)):
+        command, env = [*torchrun, number], dict(os.environ)
+        if how == "slurm":
+            command = [sys.executable]
+            env |= nodes | {"SLURM_PROCID": number, "SLURM_NODEID": number}
+        command += ["-m", "stvit_video", "train", *words, "--train.num_nodes", "2"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        yield subprocess.Popen(command, env=env, text=True, **pipes)
+
+
+@pytest.mark.slow  # both start two processes
+@pytest.mark.parametrize("how", ["torchrun", "slurm"])
+def test_two_nodes_train_as_one_process_does(manifest, tmp_path, how):
+    plain = AugmentationConfig(crop="center", flip=0.0)
+    run = dataclasses.replace(
+        settings(manifest, epochs=2, batch_size=6, lr=1e-4),
+        augmentation=plain,
+        model=ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
+    )
+    train(run, tmp_path / "whole")
+    config = yaml.safe_load((tmp_path / "whole" / "config.yaml").read_text())
+    config["train"] |= {"batch_size": 3}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    words = ["--config", str(tmp_path / "run.yaml"), "--output_dir", str(tmp_path / "parts")]
+    processes = list(_launch_nodes(how, words))
+    first, second = (process.communicate(timeout=120)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0], first + second
+    assert "2 epochs in" in " ".join(first.split())
+    assert "epoch" not in second
+    (one, _, curve), (two, _, expected) = outcome(tmp_path / "parts"), outcome(tmp_path / "whole")
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
+    losses = [[epoch[3] for epoch in epochs] for epochs in (curve, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_a_signal_in_validation_ends_a_run_at_its_last_checkpoint(
     manifest, tmp_path, monkeypatch, capsys
 ):
