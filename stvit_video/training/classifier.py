@@ -56,6 +56,7 @@ class VideoClassifier(LightningModule):
         self.average = None
         if train.ema_decay is not None:
             self.average = ModelEmaV3(model, decay=train.ema_decay, use_warmup=True)
+            self.average.requires_grad_(False)  # or DDP would wait for its gradients
         self.settings = train
         self.is_compiled = is_on_gpu(train) if train.compile == "auto" else train.compile
         self.compiled: Callable[[Tensor], Any] | None = None

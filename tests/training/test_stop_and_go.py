@@ -355,7 +355,7 @@ def _newest(folder):
 def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_path, strategy):
     plain = AugmentationConfig(crop="center", flip=0.0)
     run = dataclasses.replace(
-        settings(manifest, epochs=8, batch_size=6, lr=1e-4),
+        settings(manifest, epochs=8, batch_size=6, lr=1e-4, ema_decay=0.9),
         augmentation=plain,
         model=ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
     )
