@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stvit_video.datasets.batches import Batch, Delivery, Packing
+from stvit_video.datasets.batches import Batch, Delivery, Packing, collate_samples
 from stvit_video.datasets.clips import Item, NamedFiles, VideoDataset
 from stvit_video.datasets.sampler import (
     EpochSampler,
@@ -72,6 +72,9 @@ class VideoLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # its own is a class
         """Serve one pass.
 
+        Under torch.distributed every process is served as many batches, the last perhaps empty:
+        what the processes do together in a step, none of them does alone.
+
         Raises:
             WorkerDiedError: a worker was killed; the next iteration starts new ones.
             VideoDecodeError: a video cannot be read, where the loader `raises`.
@@ -85,6 +88,13 @@ class VideoLoader(DataLoader[Any]):
                 raise batch.failures[0].error
             yield batch
             start = time.perf_counter()
+
+    def __len__(self) -> int:
+        """Return how many batches an epoch has, the same number in every process."""
+        if isinstance(self.sampler, EpochSampler) and not self.drop_last:
+            assert self.batch_size is not None
+            return -(-self.sampler.largest_share // self.batch_size)
+        return super().__len__()
 
     def num_batches_left(self) -> int:
         """Return how many batches the next iteration serves."""
@@ -102,6 +112,15 @@ class VideoLoader(DataLoader[Any]):
         yield from itertools.repeat(self.place)
 
     def _batches(self) -> Iterator[Batch]:
+        is_shared = isinstance(self.sampler, EpochSampler) and not self.sampler.shuffle
+        left = self.num_batches_left() if is_shared else 0
+        for batch in self._batches_read():
+            yield batch
+            left -= 1
+        for _ in range(left):
+            yield self.delivery(collate_samples(()))
+
+    def _batches_read(self) -> Iterator[Batch]:
         self.delivery.release_memory()  # of a pass that was broken off
         try:
             with noticing_dead_workers(self.num_workers, self._workers):

@@ -89,6 +89,11 @@ class EpochSampler(Sampler[ItemKey]):
             )
         return self.num_items // num_processes
 
+    @property
+    def largest_share(self) -> int:
+        """How many items the first process serves: none serves more."""
+        return len(self) if self.shuffle else -(-self.num_items // _rank_and_size()[1])
+
     def __iter__(self) -> Iterator[ItemKey]:
         epoch, served, self.served = self.epoch, self.served, 0
         for item in self.order(epoch, served=served):  # of 10 million items, the order alone
@@ -96,10 +101,14 @@ class EpochSampler(Sampler[ItemKey]):
         self.epoch = max(self.epoch, epoch + 1)  # the user may have chosen a later one
 
     def places(self, batch_size: int, *, drop_last: bool) -> Iterator[Place]:
-        """Yield the place behind each batch of the next iteration; at its end, the next epoch."""
+        """Yield the place behind each batch of the next iteration; at its end, the next epoch.
+
+        There are as many in every process; where shares differ, the last batch may be empty.
+        """
         epoch, served = self.epoch, self.served
         num_processes = _rank_and_size()[1]
-        left = (self.num_items - served) // num_processes if self.shuffle else len(self)
+        left = self.num_items - served
+        left = left // num_processes if self.shuffle else -(-left // num_processes)
         num_batches = left // batch_size if drop_last else -(-left // batch_size)
         for number in range(1, num_batches):
             yield Place(epoch, served + number * batch_size * num_processes)

@@ -143,6 +143,8 @@ class VideoClassifier(LightningModule):
         self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
             self._score(self(batch.clip), batch.label)
+        elif self.settings.strategy == "fsdp":  # the others need its part of the weights
+            self.scored(self._blank_clip())
         self.log("val_top1", self.val_top1, batch_size=len(batch.label), logger=False)
         if self.augment.multi_label:
             self.log("val_map", self.val_map, batch_size=len(batch.label), logger=False)

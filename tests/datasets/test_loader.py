@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import itertools
 import multiprocessing
 import os
 import signal
@@ -22,15 +23,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in")
 """Where a worker dies while it sends, torch opens files to find out why, and leaves them open."""
 
 
-def _build(video, *, num_batches):
-    """Batches of one clip each, from two workers."""
+def _build(video, *, num_batches, num_workers=2):
+    """Batches of one clip each."""
     shape = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
     dataset = VideoDataset(
         [VideoRecord(video, 0)] * num_batches,
         sample=SamplingScheme(num_frames=2, frame_stride=2),
         transform=build_transform(shape, normalize=False),
     )
-    return build_loader(dataset, batch_size=1, num_workers=2, shuffle=False, seed=0)
+    return build_loader(dataset, batch_size=1, num_workers=num_workers, shuffle=False, seed=0)
 
 
 @pytest.fixture
@@ -119,3 +120,24 @@ def test_workers_hold_as_many_batches_ready_as_they_are_told(loader):
         prefetch_batches=5,
     )
     assert more.prefetch_factor == 5
+
+
+@pytest.mark.parametrize(("num_videos", "num_processes"), [(3, 2), (2, 3), (7, 3), (6, 3)])
+def test_every_process_is_served_as_many_batches_the_last_perhaps_empty(
+    counting_video, monkeypatch, num_videos, num_processes
+):
+    served, counts = [], set()
+    for rank in range(num_processes):
+        monkeypatch.setattr(
+            "stvit_video.datasets.sampler._rank_and_size", lambda rank=rank: (rank, num_processes)
+        )
+        loader = _build(counting_video, num_batches=num_videos, num_workers=0)
+        for _ in range(2):  # another pass is the same
+            batches = list(loader)
+            assert len(batches) == len(loader) == -(-num_videos // num_processes)
+        counts.add(len(batches))
+        served += [batch.video_index.tolist() for batch in batches]
+        assert all(len(b.clip) == len(b.label) == len(b.video_index) for b in batches)
+        assert all(len(batch.label) == 1 for batch in batches[:-1])
+    assert len(counts) == 1
+    assert sorted(itertools.chain(*served)) == list(range(num_videos))

@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 
 from stvit_video.cli import main
-from stvit_video.datasets.manifest import Manifest, write_manifest
+from stvit_video.datasets.manifest import Manifest, read_manifest, write_manifest
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import CheckpointError, ConfigError, TrainingError
 from stvit_video.settings.data import AugmentationConfig, DataConfig
@@ -359,6 +359,9 @@ def test_two_processes_train_as_one_stop_together_and_one_goes_on(manifest, tmp_
         augmentation=plain,
         model=ModelConfig(name="demo_tiny", num_frames=2, image_size=32),
     )
+    few = read_manifest(manifest)  # of which the second process gets one less: a batch less
+    write_manifest(dataclasses.replace(few, records=few.records[:7]), tmp_path / "seven.csv")
+    run = dataclasses.replace(run, data=dataclasses.replace(run.data, val=tmp_path / "seven.csv"))
     train(run, tmp_path / "whole")
     config = yaml.safe_load((tmp_path / "whole" / "config.yaml").read_text())
     config["train"] |= {"batch_size": 3, "strategy": strategy}
