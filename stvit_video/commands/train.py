@@ -57,11 +57,12 @@ def train_(  # noqa: PLR0913 this is a command line
         distill=distill,
     )
     console = result_console(json)
-    if dry_run:
-        write_json(run_dry(run, output_dir, console=console, label=model.name), json)
-        return
-    report = run_training(run, output_dir, console=console, label=model.name)
+    train_as_said = run_dry if dry_run else run_training
+    report = train_as_said(run, output_dir, console=console, label=model.name)
     if not is_first_process():
+        return
+    write_json(report, json)
+    if dry_run:
         return
     last = report.epochs[-1]
     accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"
@@ -74,4 +75,3 @@ def train_(  # noqa: PLR0913 this is a command line
     if report.val_failed:
         count = len(report.val_failed)
         console.print(f"{count} validation videos do not decode; val top-1 is over the others")
-    write_json(report, json)

@@ -1,5 +1,6 @@
 """What happens around the steps: progress, the metrics file, the exported model."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ MUCH_WAITING = 0.2
 """Share of the training time from which on a user is told."""
 
 
+def figure_of(trainer: Trainer, name: str) -> float | None:
+    """Return a figure of the last validation; None without one, or where nothing was measured."""
+    figure = float(trainer.callback_metrics.get(name, math.nan))
+    return None if math.isnan(figure) else figure
+
+
 class EpochLog(Callback):
     """Collects an `EpochReport` per epoch and hands the list on, in the first process."""
 
@@ -93,8 +100,7 @@ class EpochLog(Callback):
         """Add the report of this epoch; Lightning calls this after validation."""
         assert isinstance(pl_module, VideoClassifier)
         now = time.perf_counter()
-        metrics = trainer.callback_metrics
-        val_top1, val_map = metrics.get("val_top1"), metrics.get("val_map")
+        val_top1, val_map = (figure_of(trainer, name) for name in ("val_top1", "val_map"))
         pl_module.gather_failures()
         self.epochs.append(
             EpochReport(
@@ -102,8 +108,8 @@ class EpochLog(Callback):
                 step=trainer.global_step,
                 lr=max(group["lr"] for group in trainer.optimizers[0].param_groups),
                 train_loss=pl_module.take_train_loss(),
-                val_top1=None if val_top1 is None else float(val_top1),
-                val_map=None if val_map is None else float(val_map),
+                val_top1=val_top1,
+                val_map=val_map,
                 elapsed_seconds=now - self.start,
                 train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,
                 data_wait_seconds=self.waited(trainer),
@@ -172,10 +178,10 @@ class ExportBest(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export; without validation, every epoch."""
-        metrics = trainer.callback_metrics
-        score = float(metrics.get("val_map", metrics.get("val_top1", self.best)))
-        if score >= self.best:
-            self.best = score
+        top1, mean_precision = (figure_of(trainer, name) for name in ("val_top1", "val_map"))
+        score = mean_precision if mean_precision is not None else top1
+        if score is None or score >= self.best:
+            self.best = self.best if score is None else score
             self.export()
 
     def state_dict(self) -> dict[str, Any]:
@@ -242,11 +248,10 @@ class TrainingProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell loss, accuracy and waiting."""
-        metrics = trainer.callback_metrics
         state = f"loss {self.epoch_log.epochs[-1].train_loss:.3f}"
         for name, word in (("val_top1", "top-1"), ("val_map", "mAP")):
-            if name in metrics:
-                state += f"  val {word} {100 * float(metrics[name]):.1f} %"
+            if (figure := figure_of(trainer, name)) is not None:
+                state += f"  val {word} {100 * figure:.1f} %"
         self.state = f"{state}  "
         share = self.epoch_log.epochs[-1].data_wait_share
         state = f"{self.state}{_waiting(share)}"

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor
 from torch.optim import Optimizer
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.aggregation import MeanMetric
 
 from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
@@ -69,7 +69,7 @@ class VideoClassifier(LightningModule):
         self.epoch_mean = EpochMean()
         self.losses = LossWatch(name_video)
         self.schedule: Schedule | None = None
-        self.val_top1 = MulticlassAccuracy(num_classes=num_classes, average="micro")
+        self.val_top1 = MeanMetric(nan_strategy="disable")
         self.val_map = MeanAveragePrecision(num_labels=num_classes)
 
     @property
@@ -143,20 +143,27 @@ class VideoClassifier(LightningModule):
         self.val_failures.update({int(index): str(error) for index, error in batch.failures})
         if len(batch.label):
             self._score(self(batch.clip), batch.label)
-        elif self.settings.strategy == "fsdp":  # the others need its part of the weights
-            self.scored(self._blank_clip())
+        else:
+            self._keep_step(batch.label)
         self.log("val_top1", self.val_top1, batch_size=len(batch.label), logger=False)
         if self.augment.multi_label:
             self.log("val_map", self.val_map, batch_size=len(batch.label), logger=False)
 
+    def _keep_step(self, label: Tensor) -> None:
+        """Do what the other processes may wait for, where there is no clip: `label` holds none."""
+        if self.settings.strategy == "fsdp":  # they need this one's part of the weights
+            self.scored(self._blank_clip())
+        self._score(torch.zeros(0, self.model.num_classes, device=self.device), label)
+
     def _score(self, logits: Tensor, label: Tensor) -> None:
         """Count right answers; of several labels a video, one that is named first suffices."""
+        best = logits.argmax(dim=1)  # (B,)
         if self.augment.multi_label:
             self.val_map.update(logits, label.int())
-            best = logits.argmax(dim=1)
             is_right = label.gather(1, best[:, None]).squeeze(1) > 0
-            label = torch.where(is_right, best, (best + 1) % label.shape[1])
-        self.val_top1.update(logits, label)
+        else:
+            is_right = best == label
+        self.val_top1.update(is_right.float())
 
     def gather_failures(self) -> None:
         """Learn of the videos that failed in other processes, which all must ask for.

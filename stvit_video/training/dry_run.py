@@ -38,6 +38,8 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
         num_videos = {"train": _videos_per_step(run.train), "val": 2}
         data = write_tiny_dataset(Path(folder) / "data", _data_set(run), num_videos=num_videos)
         dry = shorten(run, train=data["train"], val=data["val"])
+        if run.distill.teacher is not None and is_first_process():
+            console.print("without the teacher, which knows other classes than the tiny videos")
         report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
     memory = ""
     if is_on_gpu(run.train):
@@ -49,7 +51,7 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
 
 
 def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
-    """Return the run over two epochs of other videos, from random weights."""
+    """Return the run over two epochs of other videos, from random weights, without a teacher."""
     share, optimizer = NUM_EPOCHS / run.train.epochs, run.optimizer
     warmup, milestones = optimizer.warmup_epochs, optimizer.milestones
     return dataclasses.replace(
@@ -61,7 +63,10 @@ def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
             warmup_epochs=None if warmup is None else warmup * share,
             milestones=None if milestones is None else tuple(m * share for m in milestones),
         ),
-        train=dataclasses.replace(run.train, epochs=NUM_EPOCHS, resume=False, keep_checkpoints=1),
+        train=dataclasses.replace(
+            run.train, epochs=NUM_EPOCHS, resume=False, keep_checkpoints=1, loggers=("csv",)
+        ),
+        distill=dataclasses.replace(run.distill, teacher=None),
     )
 
 

@@ -39,7 +39,12 @@ from stvit_video.training.resume import (
     read_checkpoint,
 )
 from stvit_video.training.step_log import StepLog, check_loggers
-from stvit_video.training.strategy import accelerator_of, build_strategy, devices_of
+from stvit_video.training.strategy import (
+    accelerator_of,
+    build_strategy,
+    check_processes,
+    devices_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +143,8 @@ def check_start(
     """Refuse what cannot be run here, before anything is written; return where to go on from.
 
     Raises:
-        ConfigError: there are not as many GPUs, a logger is not installed, or the run that is
-            resumed is further on.
+        ConfigError: there are not as many GPUs or another number of processes, a logger is not
+            installed, or the run that is resumed is further on.
         CheckpointError: there is nothing to resume, or it is of another model.
     """
     check_loggers(settings)
@@ -149,6 +154,7 @@ def check_start(
             f"train.devices ({settings.devices}) must be at most the {num_gpus} GPUs of this"
             " machine, or auto, or cpu"
         )
+    check_processes(settings)
     if settings.resume is False:
         return None
     folder = run_dir / CHECKPOINT_FOLDER

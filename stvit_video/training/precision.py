@@ -18,7 +18,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
         scores, labels = dim_zero_cat(self.preds), dim_zero_cat(self.target)
         has_videos = labels.bool().any(dim=0)
         if not has_videos.any():
-            return torch.tensor(float("nan"))
+            return torch.tensor(float("nan"), device=scores.device)
         return multilabel_average_precision(
             scores[:, has_videos],
             labels[:, has_videos],

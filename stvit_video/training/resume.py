@@ -60,12 +60,17 @@ def check_checkpoint(
 
     Raises:
         CheckpointError: naming the file and why.
-        ConfigError: it holds more epochs than `epochs`.
+        ConfigError: it holds more epochs than `epochs`, or an average where the other does not.
     """
     there = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
     own = {name: tensor.shape for name, tensor in classifier.state_dict().items()}
     for name in there.keys() | own.keys():
         if there.get(name) != own.get(name):
+            if name.startswith("average."):
+                raise ConfigError(
+                    f"train.ema_decay cannot be set or left out within the run of {path}; go on"
+                    " with its settings or choose another output_dir"
+                )
             raise CheckpointError(
                 f"{path} is of another model or number of classes ({name} differs); go on with the"
                 " settings of its run or choose another output_dir"
@@ -107,14 +112,8 @@ def tell_changes(changed: dict[str, tuple[Any, Any]], *, run_dir: Path) -> str:
 
 _FIXED = (
     *("model.", "data.train", "data.sampling", "data.target_fps", "data.short_video"),
-    *("optimizer.name", "optimizer.layer_decay", "optimizer.backbone_lr"),
-    *(
-        "distill.teacher",
-        "train.freeze",
-        "train.seed",
-        "train.clips_per_video",
-        "train.share_frames",
-    ),
+    *("optimizer.name", "optimizer.layer_decay", "optimizer.backbone_lr", "distill.teacher"),
+    *("train.freeze", "train.seed", "train.clips_per_video", "train.share_frames"),
 )
 """Beginnings of the settings that make a run what it is."""
 

@@ -37,6 +37,7 @@ class StepLog(Callback):
         self.names = settings.loggers
         self.folder = folder
         self.loggers: list[Any] = []
+        self.before: dict[str, Any] = {"seconds": 0.0, "waited": 0.0, "sums": [0.0, 0.0]}
         self.start = 0.0
         self.waited = 0.0
         self.sums = torch.zeros(2)  # of losses, of clips, when the line before was written
@@ -51,9 +52,25 @@ class StepLog(Callback):
                 "wandb": lambda: _wandb(self.folder),
             }
             self.loggers = [made[name]() for name in self.names]
-        assert isinstance(pl_module, VideoClassifier)
-        self.start = time.perf_counter()
-        self.sums = pl_module.epoch_mean.over_all(pl_module.device).cpu()  # of an epoch taken up
+        self.start = time.perf_counter() - self.before["seconds"]
+        self.waited = -self.before["waited"]  # the loader counts anew
+        self.sums = torch.tensor(self.before["sums"], dtype=torch.float64)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what happened since the last line."""
+        checkpoint["step_log"] = {
+            "seconds": time.perf_counter() - self.start,
+            "waited": _waited(trainer) - self.waited,
+            "sums": self.sums.tolist(),
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take it up."""
+        self.before = checkpoint["step_log"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; sums and waiting begin anew with each epoch."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -14,6 +16,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_f
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from stvit_video.errors import ConfigError
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import TrainConfig
 
@@ -124,6 +127,28 @@ class _ShardedStrategy(ModelParallelStrategy):
         self._data_parallel_size = self.num_nodes * self.num_processes
         self._tensor_parallel_size = 1
         super().setup_environment()
+
+
+def check_processes(settings: TrainConfig) -> None:
+    """Refuse a number of processes that torchrun or SLURM started and the settings do not make.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    if TorchElasticEnvironment.detect():
+        starter, started = "torchrun", int(os.environ["WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        starter, started = "SLURM", int(os.environ["SLURM_NTASKS"])
+    else:
+        return
+    devices = devices_of(settings)
+    here = torch.cuda.device_count() if devices == "auto" else devices
+    if here * settings.num_nodes != started:
+        raise ConfigError(
+            f"train.num_nodes ({settings.num_nodes}) x {here} devices of each makes"
+            f" {here * settings.num_nodes} processes, but {starter} started {started}; set"
+            " train.num_nodes and train.devices to what it starts"
+        )
 
 
 def _processes_here() -> int:

@@ -20,7 +20,7 @@ from stvit_video.models.families.swin.variant import SwinVariant
 from stvit_video.report.json_file import as_plain
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
+from stvit_video.settings.training import DistillConfig, OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.training.dry_run import shorten
 from stvit_video.training.resume import changed_settings
 
@@ -78,19 +78,44 @@ def test_a_dry_run_keeps_every_setting_but_what_makes_it_short():
         optimizer=OptimizerConfig(
             name="sgd", schedule="step", milestones=(11, 14), warmup_epochs=3, weight_decay=0.2
         ),
-        train=TrainConfig(epochs=15, batch_size=6, clips_per_video=2, seed=3),
+        train=TrainConfig(
+            epochs=15, batch_size=6, clips_per_video=2, seed=3, loggers=("csv", "wandb")
+        ),
+        distill=DistillConfig(teacher="some/model", weight=0.3),
     )
     dry = shorten(run, train=Path("c.csv"), val=Path("d.csv"))
     assert changed_settings(as_plain(run), as_plain(dry)) == {
         "data.train": ("a.csv", "c.csv"),
         "data.val": ("b.csv", "d.csv"),
+        "distill.teacher": ("some/model", None),
         "model.pretrained": ("some/weights", None),
         "optimizer.milestones": ([11, 14], pytest.approx([11 * 2 / 15, 14 * 2 / 15])),
         "optimizer.warmup_epochs": (3, 0.4),
         "train.epochs": (15, 2),
         "train.keep_checkpoints": (2, 1),
+        "train.loggers": (["csv", "wandb"], ["csv"]),
         "train.resume": ("auto", False),
     }
+
+
+DEMO = [*("--model.name", "demo_tiny", "--model.image_size", "32"), *SMALL]
+
+
+def test_a_dry_run_says_that_it_leaves_the_teacher_out(tmp_path, capsys):
+    (tmp_path / "teacher").mkdir()
+    words = [*DEMO, "--train.batch_size", "2", "--distill.teacher", str(tmp_path / "teacher")]
+    words += ["--output_dir", str(tmp_path / "run"), "--dry_run", "true"]
+    assert main(["train", *words]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "without the teacher, which knows other classes than the tiny videos"
+
+
+def test_the_first_process_alone_writes_the_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr("stvit_video.training.processes.is_first_process", lambda: False)
+    words = [*DEMO, "--train.batch_size", "2", "--json", str(tmp_path / "metrics.json")]
+    words += ["--output_dir", str(tmp_path / "run"), "--dry_run", "true"]
+    assert main(["train", *words]) == 0
+    assert not (tmp_path / "metrics.json").exists()
 
 
 def test_a_dry_run_is_refused_in_one_line_where_nothing_can_be_written(tmp_path, capsys):

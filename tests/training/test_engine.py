@@ -18,6 +18,7 @@ from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import merged, summed
 from stvit_video.training.step_log import STEPS_FILE, CsvLog
+from stvit_video.training.strategy import check_processes
 from stvit_video.video.pixels.crops import normalize_clip
 from tests.training.test_fit import SETTINGS, batches, classifier, train, weights
 
@@ -239,3 +240,86 @@ def test_too_many_failures_of_all_processes_together_end_the_run(monkeypatch):
     )
     with pytest.raises(Exception, match="3 of 10 training videos do not decode"):
         module.gather_failures()
+
+
+@pytest.mark.parametrize(
+    ("starter", "environment"),
+    [
+        ("torchrun", {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}),
+        ("SLURM", {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "LOCAL_WORLD_SIZE": "2"}),
+    ],
+)
+def test_another_number_of_processes_than_was_started_is_refused(
+    tmp_path, monkeypatch, starter, environment
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        train(classifier(), tmp_path)
+    assert str(caught.value) == (
+        "train.num_nodes (1) x 2 devices of each makes 2 processes, but"
+        f" {starter} started 4; set train.num_nodes and train.devices to what it starts"
+    )
+    assert list(tmp_path.iterdir()) == []
+    check_processes(dataclasses.replace(SETTINGS, num_nodes=2))
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 0.9), (0.9, None)])
+def test_an_average_is_not_begun_or_left_out_within_a_run(tmp_path, before, after):
+    module, settings = with_train(ema_decay=before)
+    train(module, tmp_path, settings=settings)
+    module, settings = with_train(ema_decay=after, resume=True, epochs=3)
+    with pytest.raises(ConfigError) as caught:
+        train(module, tmp_path, settings=settings)
+    assert str(caught.value) == (
+        "train.ema_decay cannot be set or left out within the run of"
+        f" {tmp_path}/checkpoints/step_00000006.ckpt; go on with its settings or choose another"
+        " output_dir"
+    )
+    other, settings = with_train(ema_decay=before and 0.5, resume=True, epochs=3)
+    report, _, _ = train(other, tmp_path, settings=settings)
+    assert len(report.epochs) == 3
+
+
+def _only(val_batches, tmp_path, *, multi_label):
+    """Train an epoch and validate it on these batches; return report and exports."""
+    module, settings = with_train(epochs=1)
+    module.augment.multi_label = multi_label
+    made = batches(2, seed=1)
+    if multi_label:
+        made = [b._replace(label=torch.eye(2)[b.label]) for b in made]
+    report, _, exports = train(
+        module, tmp_path, settings=settings, train_batches=made, val_batches=val_batches
+    )
+    return report.epochs[0], exports
+
+
+def test_an_epoch_without_a_validation_video_that_decodes_exports_all_the_same(tmp_path):
+    nothing = batches(1, seed=1)[0]._replace(clip=torch.zeros(0), label=torch.zeros(0, 2))
+    epoch, exports = _only([nothing], tmp_path, multi_label=True)
+    assert epoch.val_map is None
+    assert exports == [0]
+
+
+def test_an_empty_batch_changes_no_figure(tmp_path):
+    (full,) = batches(1, seed=2)
+    full = full._replace(label=torch.eye(2)[full.label])
+    nothing = full._replace(clip=torch.zeros(0), label=torch.zeros(0, 2))
+    figures = [
+        _only(val_batches, tmp_path / str(number), multi_label=True)[0]
+        for number, val_batches in enumerate([[full], [nothing, full], [full, nothing]])
+    ]
+    assert len({(figure.val_top1, figure.val_map) for figure in figures}) == 1
+    assert figures[0].val_map > 0
+
+
+def test_under_fsdp_a_process_without_a_clip_runs_the_network_for_the_others():
+    module, _ = with_train(strategy="fsdp")
+    called = []
+    module.model.register_forward_hook(lambda *_: called.append(1))
+    module._keep_step(torch.zeros(0))
+    assert called == [1]
+    plain = classifier()
+    plain.model.register_forward_hook(lambda *_: called.append(1))
+    plain._keep_step(torch.zeros(0))
+    assert called == [1]

@@ -126,8 +126,8 @@ def test_a_run_that_dies_again_and_again_ends_as_one_that_does_not(
         except error:
             continue
     assert_same(tmp_path / "parts", tmp_path / "whole")
-    steps = [[row[:2] for row in rows_of(tmp_path / part)] for part in ("parts", "whole")]
-    assert steps[0] == steps[1]
+    steps = [[row[:4] for row in rows_of(tmp_path / part)] for part in ("parts", "whole")]
+    assert steps[0] == steps[1]  # epoch, step, loss, learning rate
     speeds = [float(row[5]) for row in rows_of(tmp_path / "parts")[1:] if row[5]]
     assert min(speeds) > 0.1  # clips a second, since this process took it up
     assert [p.name for p in list_checkpoints(tmp_path / "parts" / "checkpoints")] == [
