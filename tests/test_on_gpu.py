@@ -29,7 +29,10 @@ from stvit_video.training.step_log import StepLog
 from stvit_video.training.step_size import StepSize
 from stvit_video.video.pixels.batch import BatchTransform
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of inductor, under Python 3.12
+]
 VIEWS = ViewConfig(num_clips=2, num_crops=3)
 DEVICES = (torch.device("cpu"), torch.device("cuda"))
 
@@ -163,7 +166,7 @@ class _NoWaiting(Callback):
 @pytest.mark.filterwarnings(
     "ignore:You defined a `validation_step`", "ignore:The .train_dataloader"
 )
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec")
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec", "ignore:Found .* in eval mode")
 @pytest.mark.usefixtures("no_waiting")
 def test_the_host_never_waits_for_the_device_in_a_step(tmp_path, augmentation, settings):
     run = TrainConfig(epochs=1, batch_size=4, devices=1, precision="bf16-mixed", **settings)
