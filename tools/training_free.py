@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -201,15 +202,16 @@ def build(backbone: str, setting: str | None) -> VideoModel:
     small = {"dim": 64, "depth": 7, "num_heads": 4, "tubelet_size": (2, 4, 4)}
     if hasattr(registry.VARIANTS[name], "temporal_depth"):
         small["temporal_depth"] = 2
-    registry.VARIANTS["small"] = dataclasses.replace(registry.VARIANTS[name], **small)
-    return create_model(
-        "small",
-        num_classes=NUM_CLASSES,
-        num_frames=NUM_FRAMES,
-        image_size=SIZE,
-        class_token=has_class_token,
-        **({kind: setting} if setting else {}),
-    )
+    variant = dataclasses.replace(registry.VARIANTS[name], **small)
+    with mock.patch.dict(registry.VARIANTS, small=variant):  # known here alone
+        return create_model(
+            "small",
+            num_classes=NUM_CLASSES,
+            num_frames=NUM_FRAMES,
+            image_size=SIZE,
+            class_token=has_class_token,
+            **({kind: setting} if setting else {}),
+        )
 
 
 def train(
