@@ -29,10 +29,7 @@ from stvit_video.training.step_log import StepLog
 from stvit_video.training.step_size import StepSize
 from stvit_video.video.pixels.batch import BatchTransform
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of inductor, under Python 3.12
-]
+pytestmark = pytest.mark.gpu
 VIEWS = ViewConfig(num_clips=2, num_crops=3)
 DEVICES = (torch.device("cpu"), torch.device("cuda"))
 
@@ -100,6 +97,7 @@ def test_many_predictions_on_the_gpu_are_those_of_each_file(class_folder_root, m
         assert one.model_milliseconds > 0
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")  # torch's own
 def test_training_on_the_gpu_learns_from_files(class_folder_root, tmp_path):
     run = RunConfig(
         model=ModelConfig(name="demo_tiny"),

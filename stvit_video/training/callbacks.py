@@ -79,7 +79,7 @@ class EpochLog(Callback):
         self.write = write
         self.epochs: list[EpochReport] = []
         self.start = self.epoch_start = time.perf_counter()
-        self.train_seconds = 0.0
+        self.train_seconds: float | None = None  # of this epoch, once it is validated
         self.before: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +90,7 @@ class EpochLog(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the epoch."""
-        self.epoch_start = time.perf_counter()
+        self.epoch_start, self.train_seconds = time.perf_counter(), None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock of training; with validation, it runs inside the epoch."""
@@ -100,7 +100,8 @@ class EpochLog(Callback):
         """Add the report of this epoch; Lightning calls this after validation."""
         assert isinstance(pl_module, VideoClassifier)
         now = time.perf_counter()
-        val_top1, val_map = (figure_of(trainer, name) for name in ("val_top1", "val_map"))
+        if self.train_seconds is None:
+            self.train_seconds = now - self.epoch_start
         pl_module.gather_failures()
         self.epochs.append(
             EpochReport(
@@ -108,10 +109,10 @@ class EpochLog(Callback):
                 step=trainer.global_step,
                 lr=max(group["lr"] for group in trainer.optimizers[0].param_groups),
                 train_loss=pl_module.take_train_loss(),
-                val_top1=val_top1,
-                val_map=val_map,
+                val_top1=figure_of(trainer, "val_top1"),
+                val_map=figure_of(trainer, "val_map"),
                 elapsed_seconds=now - self.start,
-                train_seconds=now - self.epoch_start if val_top1 is None else self.train_seconds,
+                train_seconds=self.train_seconds,
                 data_wait_seconds=self.waited(trainer),
                 num_failed=len(pl_module.failures),
             )
@@ -178,10 +179,10 @@ class ExportBest(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export; without validation, every epoch."""
-        top1, mean_precision = (figure_of(trainer, name) for name in ("val_top1", "val_map"))
-        score = mean_precision if mean_precision is not None else top1
-        if score is None or score >= self.best:
-            self.best = self.best if score is None else score
+        figures = (figure_of(trainer, name) for name in ("val_map", "val_top1"))
+        score = next((figure for figure in figures if figure is not None), self.best)
+        if score >= self.best:
+            self.best = score
             self.export()
 
     def state_dict(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def fit(
         checkpoints,
     ]
     checkpoints.last = start
-    with _quiet_lightning(), _ending_for_signals(checkpoints, epochs=settings.epochs):
+    with _quiet_engine(), _ending_for_signals(checkpoints, epochs=settings.epochs):
         trainer = build_trainer(
             settings,
             run_dir=folder.path,
@@ -230,15 +230,15 @@ def build_trainer(
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Leave out Lightning's remarks on workers, loggers and devices; its errors stay."""
+def _quiet_engine() -> Iterator[None]:
+    """Leave out what Lightning and the compiler remark on workers, devices and precision."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", module=r"(lightning|torch\._(inductor|dynamo))\.")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

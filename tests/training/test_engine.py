@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import re
+import time
 
 import pytest
 import torch
@@ -299,6 +300,13 @@ def test_an_epoch_without_a_validation_video_that_decodes_exports_all_the_same(t
     epoch, exports = _only([nothing], tmp_path, multi_label=True)
     assert epoch.val_map is None
     assert exports == [0]
+
+
+def test_the_seconds_of_training_hold_no_validation_that_found_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoClassifier, "on_validation_end", lambda self: time.sleep(3))
+    nothing = batches(1, seed=1)[0]._replace(clip=torch.zeros(0), label=torch.zeros(0))
+    epoch, _ = _only([nothing], tmp_path, multi_label=False)
+    assert epoch.elapsed_seconds > 3 > epoch.train_seconds
 
 
 def test_an_empty_batch_changes_no_figure(tmp_path):
