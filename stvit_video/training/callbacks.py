@@ -168,19 +168,20 @@ class AverageWeights(Callback):
 class ExportBest(Callback):
     """Exports the model after every epoch that is at least as good on the validation videos.
 
-    By mean average precision where videos have several labels, else by top-1.
+    By mean average precision where videos have several labels, else by top-1. An epoch in which
+    nothing was measured counts as worse than all others.
 
     `export` is called in all processes: each may hold a part of the weights.
     """
 
     def __init__(self, export: Callable[[], object]) -> None:
         self.export = export
-        self.best = float("-inf")
+        self.best = -math.inf
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export; without validation, every epoch."""
         figures = (figure_of(trainer, name) for name in ("val_map", "val_top1"))
-        score = next((figure for figure in figures if figure is not None), self.best)
+        score = next((figure for figure in figures if figure is not None), -math.inf)
         if score >= self.best:
             self.best = score
             self.export()

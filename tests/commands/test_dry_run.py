@@ -62,6 +62,7 @@ def test_every_recipe_trains_two_steps(path, semantic, few_channels, tmp_path, c
     status = main(["train", *settings, "--dry_run", "true"])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
+    assert "teacher" not in "".join(lines)
     assert re.fullmatch(r"dry run: 2 steps and validations in \d+ s", lines[-1])
     epochs = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
     assert [(epoch["step"], epoch["val_top1"] is not None) for epoch in epochs] == [

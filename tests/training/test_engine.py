@@ -4,9 +4,11 @@ import csv
 import dataclasses
 import importlib.util
 import io
+import math
 import os
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.training import TrainConfig
-from stvit_video.training.callbacks import ProgressDisplay
+from stvit_video.training.callbacks import ExportBest, ProgressDisplay
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import merged, summed
-from stvit_video.training.step_log import STEPS_FILE, CsvLog
+from stvit_video.training.step_log import STEPS_FILE, CsvLog, StepLog
 from stvit_video.training.strategy import check_processes
 from stvit_video.video.pixels.crops import normalize_clip
 from tests.training.test_fit import SETTINGS, batches, classifier, train, weights
@@ -300,6 +302,29 @@ def test_an_epoch_without_a_validation_video_that_decodes_exports_all_the_same(t
     epoch, exports = _only([nothing], tmp_path, multi_label=True)
     assert epoch.val_map is None
     assert exports == [0]
+
+
+def test_an_epoch_without_a_score_does_not_replace_the_best_model():
+    exports = []
+    best = ExportBest(lambda: exports.append(metrics))
+    for metrics in ({}, {"val_top1": 0.5}, {"val_top1": math.nan}, {}, {"val_top1": 0.5}):
+        best.on_train_epoch_end(SimpleNamespace(callback_metrics=metrics), None)
+    assert exports == [{}, {"val_top1": 0.5}, {"val_top1": 0.5}]
+
+
+def test_a_line_of_a_resumed_run_counts_from_the_line_before(tmp_path):
+    before, after = StepLog(SETTINGS, tmp_path), StepLog(SETTINGS, tmp_path)
+    before.start, before.waited = time.perf_counter() - 100, 2.0
+    before.sums = torch.tensor([3.0, 4.0])
+    kept = {}
+    loader = SimpleNamespace(waited_seconds=9.0)
+    trainer = SimpleNamespace(train_dataloader=loader, is_global_zero=False)
+    before.on_save_checkpoint(trainer, None, kept)
+    after.on_load_checkpoint(trainer, None, kept)
+    after.on_train_start(trainer, None)
+    assert 100 <= time.perf_counter() - after.start < 150
+    assert after.waited == -7.0  # of which the loader, which counts anew, knows nothing
+    assert after.sums.tolist() == [3.0, 4.0]
 
 
 def test_the_seconds_of_training_hold_no_validation_that_found_nothing(tmp_path, monkeypatch):
