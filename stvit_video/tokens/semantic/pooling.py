@@ -62,8 +62,7 @@ class LearnedPooling(nn.Module):
     def forward(self, tokens: Tensor, grid: Grid, semantic_grid: Grid) -> Tensor:
         """Pool: tokens (B, N, D) -> centres (B, S, D)."""
         check_windows(grid, semantic_grid)
-        volume = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, t, h, w)
-        hidden = self.depthwise(volume).flatten(2).transpose(1, 2)  # (B, N, D)
+        hidden = _convolve(tokens.unflatten(1, tuple(grid)), self.depthwise).flatten(1, 3)
         predicted = self.pointwise(F.gelu(self.norm(hidden)))  # (B, N, 4)
         index, inside = grid_windows(grid, semantic_grid, tokens.device)  # (S, L) each
         predicted = predicted[:, index].float()  # (B, S, L, 4)
@@ -71,8 +70,25 @@ class LearnedPooling(nn.Module):
         share = inside / inside.sum(dim=-1, keepdim=True)  # (S, L)
         offset = (predicted[..., 1:] * share[..., None]).sum(dim=2).tanh()  # (B, S, 3)
         moves = [offset[..., axis] * grid[axis] / semantic_grid[axis] for axis in range(3)]
+        volume = tokens.transpose(1, 2).unflatten(2, tuple(grid))  # (B, D, t, h, w)
         samples = _sample(volume, _positions(index, grid) + torch.stack(moves, -1)[:, :, None])
         return (samples * mask[..., None].to(samples.dtype)).sum(dim=2)  # (B, S, D)
+
+
+def _convolve(volume: Tensor, conv: nn.Conv3d) -> Tensor:
+    """Run a depthwise convolution of 3 x 3 x 3 with borders of zeros: (B, t, h, w, D) -> the same.
+
+    In planes, one for each of its three moments: cuDNN takes 3.5 to 5 times as long for the whole.
+    """
+    frames = volume.permute(0, 1, 4, 2, 3).flatten(0, 1)  # (B*t, D, h, w)
+    before, now, after = (
+        F.conv2d(frames, plane, padding=1, groups=frames.shape[1]).unflatten(0, volume.shape[:2])
+        for plane in conv.weight.unbind(2)
+    )  # (B, t, D, h, w) each
+    assert conv.bias is not None
+    before = F.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+    after = F.pad(after[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
+    return (before + now + after + conv.bias[:, None, None]).permute(0, 1, 3, 4, 2)
 
 
 def _pool(tokens: Tensor, grid: Grid, semantic_grid: Grid, reduce: Callable[..., Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from stvit_video.errors import ConfigError
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.semantic.pooling import LearnedPooling, build_pooling
+from stvit_video.tokens.semantic.pooling import LearnedPooling, _convolve, build_pooling
 
 EVEN = (Grid(2, 6, 4), Grid(1, 3, 2))
 UNEVEN = (Grid(5, 7, 3), Grid(2, 3, 2))
@@ -99,3 +99,13 @@ def _only_predicts(channel):
 def _hidden(learned, tokens, grid):
     hidden = learned.depthwise(volume_of(tokens, grid)).flatten(2).transpose(1, 2)
     return F.gelu(learned.norm(hidden))
+
+
+@pytest.mark.parametrize("grid", [(1, 2, 3), (4, 5, 3)])
+def test_the_convolution_of_learned_pooling_is_that_of_torch(grid):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(6, 6, kernel_size=3, padding=1, groups=6)
+    volume = torch.randn(2, *grid, 6)
+    torch.testing.assert_close(
+        _convolve(volume, conv), conv(volume.movedim(-1, 1)).movedim(1, -1), rtol=1e-5, atol=1e-6
+    )
