@@ -147,11 +147,18 @@ def run_seed(trainer: Trainer, seed: int, options: argparse.Namespace) -> None:
         print(f"{row.name}, seed {seed}: wants {remaining:.0f} s, left for later", flush=True)
         return
     begin = time.time()
+    excluded = None
     for step, accuracy in trainer.fit(seed, weights):
         curve.append((step, *accuracy))
+        if not trainer.is_finite():
+            excluded = f"its weights are no numbers any more at step {step}"
+            break
         if step == 0 and not options.validation_only:
             untrained = trainer.test("test")
-        left = (time.time() - begin) / max(step, 1) * (num_steps - step)
+        if step == 0:
+            begin = time.time()
+            continue
+        left = (time.time() - begin) / step * (num_steps - step)
         if time.time() + _HOPE * left > options.deadline:
             print(f"{row.name}, seed {seed}: given up at step {step}, no time", flush=True)
             return
@@ -166,12 +173,13 @@ def run_seed(trainer: Trainer, seed: int, options: argparse.Namespace) -> None:
         "batch_size": options.batch_size,
         "curve": curve,
         "untrained": untrained,
-        "test": None if options.validation_only else trainer.test("test"),
+        "test": None if options.validation_only or excluded else trainer.test("test"),
+        "excluded": excluded,
         "ms_per_step": 1000 * per_step,
         "seconds": time.time() - start,
         "where": f"{date_and_machine()}, {versions('torch')}",
     }
-    if row == DENSE and not options.validation_only:
+    if row == DENSE and result["test"]:
         halves = {name: value.half().cpu() for name, value in trainer.model.state_dict().items()}
         torch.save(halves, weights_file(options, seed))
     append(options.results, result)
@@ -225,8 +233,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def key(line: dict[str, Any]) -> tuple[object, ...] | None:
-    """Say which training a line is of; None for one of speed."""
-    if "speed_of" in line:
+    """Say which training a line is of; None for one of speed, or one that came to nothing."""
+    if "speed_of" in line or line.get("excluded"):
         return None
     return tuple(line[name] for name in ("row", "scene", "steps", "seed"))
 

@@ -62,11 +62,6 @@ class Row:
         """Whether no shape depends on pixels, so that compiled code serves every batch."""
         return not self.setting.startswith("rlt")
 
-    @property
-    def can_be_captured(self) -> bool:
-        """Whether a step says nothing to the host and hears nothing from it."""
-        return self.has_static_shapes and "pool=learned" not in self.setting
-
 
 DENSE = Row(group="main")
 DEFAULT = Row(group="main", setting="4x4x4@2")

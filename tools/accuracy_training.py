@@ -82,7 +82,7 @@ class Trainer:
         if mode != "eager" and row.has_static_shapes:
             compiled(self.model, "blocks")
         self._warm_up()
-        is_captured = mode == "graph" and row.can_be_captured
+        is_captured = mode == "graph" and row.has_static_shapes
         self.step = self._capture() if is_captured else self._step
 
     def fit(
@@ -137,6 +137,11 @@ class Trainer:
             motion = named % NUM_MOTIONS == labels % NUM_MOTIONS
             right += torch.stack([garment, motion, named == labels]).sum(dim=1)
         return Accuracy(*(100 * right / num_clips).tolist())
+
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers."""
+        weights = [p.detach().isfinite().all() for p in self.model.parameters()]
+        return bool(torch.stack(weights).all())
 
     def seconds_per_step(self, num_steps: int = 20) -> float:
         """Time steps, as fast as other processes let them be."""
