@@ -16,6 +16,7 @@ from stvit_video.datasets.loader import (
 )
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
 from stvit_video.datasets.sampler import Share
+from stvit_video.errors import DatasetError
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.training import RunConfig
@@ -30,6 +31,19 @@ def read_videos(path: str | Path, *, class_names: Sequence[str] | None = None) -
     if Path(path).suffix == ".csv":
         return read_manifest(path, class_names=class_names)
     return find_class_folders(path, class_names=class_names)
+
+
+def read_training_videos(path: str | Path) -> Manifest:
+    """Read the data set `data.train`.
+
+    Raises:
+        DatasetError: there is nothing to tell apart in it.
+    """
+    videos = read_videos(path)
+    if videos.num_classes > 1:
+        return videos
+    held = f"the class {videos.class_names[0]!r} alone" if videos.class_names else "no labels"
+    raise DatasetError(f"data.train ({path}) holds {held}; training needs at least 2 classes")
 
 
 def build_training_loader(

@@ -25,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 }
 """Activations by the name that the card uses."""
 
-_SETTING = ("semantic", "reduction", "class_token")
+_SETTING = ("semantic", "reduction", "class_token", "attentive_blocks")
 """Fields of `ModelConfig` that a card keeps; the sizes of clips are in its preprocessing."""
 
 _ROW_FIELDS = ("preprocessing", "num_classes", "source", "license", "rename", "image_rename", "fit")
@@ -66,6 +66,8 @@ def write_card(card: ModelCard, folder: str | Path) -> Path:
     values = dataclasses.asdict(card)
     del values["config"]
     setting = {name: getattr(card.config, name) for name in _SETTING}
+    if not setting["attentive_blocks"]:
+        del setting["attentive_blocks"]  # version 0.1 does not know it
     record = {"format": FORMAT, "model": card.config.name, **setting, **values}
     write_file(path, json.dumps(record, indent=2) + "\n")
     return path

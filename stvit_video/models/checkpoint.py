@@ -123,6 +123,7 @@ def _card(
             semantic="+".join(map(str, options.semantic)) or None,
             reduction=None if options.reducer is None else str(options.reducer),
             class_token=class_token,
+            attentive_blocks=options.attentive_blocks or None,
         ),
         num_classes=options.num_classes,
         preprocessing=options.preprocessing,

@@ -53,6 +53,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     semantic: str | SemanticConfig | None = None,
     reduction: str | ReducerConfig | None = None,
     class_token: bool | None = None,
+    attentive_blocks: int | None = None,
     num_frames: int | None = None,
     frame_stride: int | None = None,
     image_size: int | None = None,
@@ -66,7 +67,8 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     `num_frames`, `frame_stride` and `image_size` change the clips that it is built for, in frames
     and pixels; positions are interpolated for any other clip. `num_classes=0` drops the head.
     `class_token` None keeps a class token in dense models that have one; semantic models average
-    their tokens, as in the paper.
+    their tokens, as in the paper. `attentive_blocks` lets a learned query read the tokens for the
+    head, as the probes of V-JEPA do (1 block) and V-JEPA 2 (4).
 
     `pretrained` is a file, a folder or a hub id. What is not asked for is then as the checkpoint
     has it: classes and labels, frames, size, colours, setting, class token. A head of other
@@ -81,6 +83,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         semantic=None if semantic is None else str(semantic),
         reduction=None if reduction is None else str(reduction),
         class_token=class_token,
+        attentive_blocks=attentive_blocks,
         num_frames=num_frames,
         frame_stride=frame_stride,
         image_size=image_size,
@@ -105,6 +108,7 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
         drop_path=config.drop_path,
         class_token=config.class_token,
         reducer=config.reducer,
+        attentive_blocks=config.attentive_blocks or 0,
     )
     model = build(Recipe(name=config.name, variant=variant, options=options))
     model.head_dropout.p = config.head_dropout
@@ -119,6 +123,8 @@ def build(recipe: Recipe) -> VideoModel:
     model = recipe.variant.build(recipe.options)
     assert isinstance(model, VideoModel)
     model.recipe = recipe
+    if recipe.options.attentive_blocks:
+        model.reset_classifier(recipe.options.num_classes, recipe.options.attentive_blocks)
     return model
 
 

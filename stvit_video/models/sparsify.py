@@ -42,6 +42,7 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoMo
         if isinstance(model, VideoModel) and model.recipe
         else 0.0,
         class_token=pretrained.config.class_token,
+        attentive_blocks=pretrained.config.attentive_blocks or 0,
     )
     result = build(Recipe(name=name, variant=pretrained.variant, options=options))
     load_pretrained(result, pretrained)
@@ -75,6 +76,10 @@ def _read(model: nn.Module) -> tuple[str, Pretrained]:
         source=f"the weights of {recipe.name}",
         weights=weights,
         variant=variant,
-        config=ModelConfig(name=recipe.name, class_token="embed.cls_token" in weights or None),
+        config=ModelConfig(
+            name=recipe.name,
+            class_token="embed.cls_token" in weights or None,
+            attentive_blocks=recipe.options.attentive_blocks,
+        ),
         labels=getattr(model, "labels", ()),
     )

@@ -26,6 +26,8 @@ class BuildOptions:
     """Keep the class token; None decides as the variant and the paper do."""
     reducer: ReducerConfig | None = None
     """Another method in place of semantic tokens."""
+    attentive_blocks: int = 0
+    """Of an attentive pooler; without any the model pools as its family does."""
 
 
 @dataclass(frozen=True, kw_only=True)

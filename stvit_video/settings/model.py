@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.bounds import Count, NotNegative, PartShare, Positive, check_settings
+from stvit_video.settings.bounds import (
+    Count,
+    NotNegative,
+    PartShare,
+    Positive,
+    Whole,
+    check_settings,
+)
 from stvit_video.settings.grammar import (
     REDUCERS,
     ReducerConfig,
@@ -54,6 +61,10 @@ class ModelConfig:
     class_token: bool | None = None
     """Keep a class token; None keeps it in dense models that have one, and with `pretrained` as the
     weights have it: semantic models average their tokens, as in the paper."""
+    attentive_blocks: Whole | None = None
+    """Blocks of an attentive pooler, which reads all tokens for the head: in the last a learned
+    query reads them, in those before they read each other. 1 is V-JEPA's, 4 V-JEPA 2's, 0 pools as
+    the model does; None does that, too, and with `pretrained` as the weights have it."""
     num_frames: Count | None = None
     """Frames of a clip; None keeps those of the model."""
     frame_stride: Count | None = None

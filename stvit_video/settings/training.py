@@ -64,7 +64,7 @@ class OptimizerConfig:
     layer_decay: Annotated[float, Range(above=0, most=1)] | None = None
     """Factor by which the learning rate falls from block to block towards the input."""
     backbone_lr: Annotated[float, Range(above=0, most=1)] = 1.0
-    """Share of the learning rate for all but the head and what makes semantic tokens."""
+    """Share of the learning rate for all but head, pooler and what makes semantic tokens."""
     clip_grad_norm: Positive | None = None
     """Largest norm of a gradient; None clips nothing."""
 
@@ -111,7 +111,7 @@ class TrainConfig:
     """Average the weights over the steps, each with this share of the average before; what is
     validated and exported is the average then. It forgets faster in the first steps."""
     freeze: str | None = None
-    """What does not learn: `backbone`, all but the head and what makes semantic tokens, or
+    """What does not learn: `backbone`, all but head, pooler and what makes semantic tokens, or
     `blocks 0-7`, with 0 also the embedding."""
     seed: Seed = 0
     """Of weights, order, clips and augmentation."""

@@ -69,8 +69,8 @@ def _slow_down(
 
 
 def is_new(name: str) -> bool:
-    """Whether a parameter is of the head or a generator, which published weights do not hold."""
-    return name.startswith("head.") or ".generator." in name
+    """Whether a parameter is of head, pooler or a generator, which backbones do not hold."""
+    return name.startswith(("head.", "pooler.")) or ".generator." in name
 
 
 class Schedule:

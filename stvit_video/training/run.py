@@ -13,6 +13,7 @@ from rich.console import Console
 from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
     build_training_loader,
+    read_training_videos,
     read_videos,
 )
 from stvit_video.datasets.loader import VideoLoader
@@ -62,12 +63,7 @@ def run_training(
     settings = as_plain(run)
     changes = _changes(run_dir, settings) if _goes_on(run_dir, run) else ""
     lightning.seed_everything(run.train.seed, verbose=False)
-    videos = read_videos(run.data.train)
-    if videos.num_classes < 2:
-        raise DatasetError(
-            f"data.train ({run.data.train}) holds the class {videos.class_names[0]!r} alone;"
-            " training needs at least 2"
-        )
+    videos = read_training_videos(run.data.train)
     model = build_model(run.model, num_classes=videos.num_classes)
     model.multi_label = videos.is_multi_label
     device = _feeding_device(run)

@@ -69,7 +69,7 @@ def test_one_class_is_nothing_to_learn(class_folder_root, tmp_path):
         run(tmp_path / "data", tmp_path / "run")
     assert str(caught.value) == (
         f"data.train ({tmp_path / 'data'}) holds the class 'waving' alone;"
-        " training needs at least 2"
+        " training needs at least 2 classes"
     )
     assert not (tmp_path / "run").exists()
 

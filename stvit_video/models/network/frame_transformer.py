@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
+from stvit_video.models.layers.attentive import AttentivePooler
 from stvit_video.models.layers.embed import FrameEmbed
 from stvit_video.models.layers.positions import resize_positions
 from stvit_video.models.network.recompute import runnable
@@ -121,6 +122,14 @@ class FactorisedEncoder(FrameTransformer):
             (r"^temporal\.blocks\.(\d+)\.", None),
         ]
         return {**super().group_matcher(coarse), "temporal": temporal}
+
+    def _new_pooler(self, num_blocks: int) -> AttentivePooler | None:
+        if num_blocks:
+            raise ConfigError(
+                f"attentive_blocks ({num_blocks}) has no place in a model with a temporal encoder,"
+                " which makes one vector a clip itself; leave it out"
+            )
+        return None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep only the inputs of each block in training, and compute the rest again."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.key_report import KeyReport
+from stvit_video.models.layers.attentive import AttentivePooler
 from stvit_video.models.layers.embed import Embed
 from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.stages import Run, SemanticStage
@@ -53,6 +54,7 @@ class VideoModel(nn.Module):
         self.stages = nn.ModuleList(run.stage for run in runs)
         self.block_ranges = [run.blocks for run in runs]
         self.norm = norm
+        self.pooler: AttentivePooler | None = None
         self.head_dropout = nn.Dropout(0.0)
         self.head = head
         self.pool = pool
@@ -74,8 +76,15 @@ class VideoModel(nn.Module):
     def num_features(self) -> int:
         """Width of what the head reads: D, or 2 D of a distilled DeiT."""
         (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
+        if self.pooler is not None:
+            return dim
         cls_token = getattr(self.embed, "cls_token", None)
         return dim * (cls_token.shape[1] if self.pool == "class" and cls_token is not None else 1)
+
+    @property
+    def attentive_blocks(self) -> int:
+        """Blocks of the attentive pooler; 0 where the model pools as its family does."""
+        return 0 if self.pooler is None else len(self.pooler.blocks) + 1
 
     if TYPE_CHECKING:  # torch says that the call of any module returns Any
 
@@ -94,7 +103,11 @@ class VideoModel(nn.Module):
 
     def classify_tokens(self, state: TokenSet) -> Tensor:
         """Classify what the stages made: tokens (B, P + N, D) -> logits (B, K)."""
-        return self.head(self.head_dropout(self.pool_tokens(state)))
+        if self.pooler is None:
+            pooled = self.pool_tokens(state)
+        else:
+            pooled = self.pooler(self.norm(state.tokens), state.key_bias())
+        return self.head(self.head_dropout(pooled))
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
@@ -169,17 +182,41 @@ class VideoModel(nn.Module):
         """Return the head."""
         return self.head
 
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replace the head by a new one, drawn at random; 0 leaves none. Labels are dropped."""
+    def reset_classifier(self, num_classes: int, attentive_blocks: int | None = None) -> None:
+        """Replace the head by a new one, drawn at random; 0 leaves none. Labels are dropped.
+
+        With `attentive_blocks` the pooler that it reads is new as well: an attentive one of so many
+        blocks, or with 0 the model's own. None keeps it.
+
+        Raises:
+            ConfigError: the model has no tokens that an attentive pooler could read.
+        """
+        first = next(self.parameters())
+        if attentive_blocks is not None:
+            self.pooler = self._new_pooler(attentive_blocks)
+        if self.pooler is not None:
+            self.pooler.to(first.device, first.dtype)
         self.head = nn.Identity()
         if num_classes:
-            first = next(self.parameters())
             self.head = nn.Linear(self.num_features, num_classes).to(first.device, first.dtype)
             initialise(self.head)
         self.labels = ()
         if self.recipe is not None:
-            options = replace(self.recipe.options, num_classes=num_classes)
+            options = replace(
+                self.recipe.options,
+                num_classes=num_classes,
+                attentive_blocks=self.attentive_blocks,
+            )
             self.recipe = replace(self.recipe, options=options)
+
+    def _new_pooler(self, num_blocks: int) -> AttentivePooler | None:
+        """Draw an attentive pooler at random, with as many heads as the last block."""
+        if not num_blocks:
+            return None
+        (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
+        num_heads = int(cast(Any, self.blocks[-1]).attn.num_heads)
+        pooler = AttentivePooler(dim, num_heads=num_heads, num_blocks=num_blocks)
+        return pooler.apply(initialise)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep only the inputs of each block in training, and compute the rest again."""

@@ -40,8 +40,9 @@ class Pretrained:
 
     def complete(self, config: ModelConfig) -> ModelConfig:
         """Return the settings of a model with what the checkpoint has where nothing is asked."""
-        if config.class_token is None:
-            config = dataclasses.replace(config, class_token=self.config.class_token)
+        for name in ("class_token", "attentive_blocks"):
+            if getattr(config, name) is None:
+                config = dataclasses.replace(config, **{name: getattr(self.config, name)})
         if config.semantic is None and config.reduction is None:
             setting = {name: getattr(self.config, name) for name in ("semantic", "reduction")}
             config = dataclasses.replace(config, **setting)
@@ -165,6 +166,7 @@ def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | N
     name = model.name
     adapted, report = adapt(weights, model, source_grid)
     target = model.state_dict()
+    _fit_pooler(adapted, target, report)
     _fit_head(adapted, target, report, f"{source} for {name}")
     for key in target:
         if key not in adapted and ".generator." in key:
@@ -184,6 +186,24 @@ def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | N
             )
     model.load_state_dict(adapted, strict=False)
     return report
+
+
+def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
+    """Keep an attentive pooler only where the model has the same; a head belongs to its pooler."""
+    wanted = {key for key in target if key.startswith("pooler.")}
+    had = {key for key in weights if key.startswith("pooler.")}
+    if _num_blocks(wanted) == _num_blocks(had):
+        return
+    report.new.update(dict.fromkeys(wanted, "attentive pooler, to be trained"))
+    for key in (*had, "head.weight", "head.bias"):
+        if weights.pop(key, None) is not None:
+            report.dropped[key] = "another pooler wanted"
+
+
+def _num_blocks(pooler_keys: set[str]) -> int:
+    """Count the blocks of an attentive pooler, the one in which the query reads included."""
+    before = {key.split(".")[2] for key in pooler_keys if key.startswith("pooler.blocks.")}
+    return len(before) + 1 if pooler_keys else 0
 
 
 def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:
