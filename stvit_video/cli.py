@@ -25,6 +25,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("demo", "train, evaluate, classify and draw on an embedded data set"),
     "train": Command("train", "train a model on a folder of class folders or a manifest"),
+    "probe": Command("probe", "train small heads on the features of a frozen model"),
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
     "predict": Command("predict", "classify a video, or those of a folder"),
     "models": Command("models", "list the models"),

@@ -21,10 +21,11 @@ MAY_IMPORT = {
     "models": {"report", "tokens"},
     "evaluation": {"report", "video", "datasets", "models"},
     "training": {"report", "video", "datasets", "models", "evaluation"},
+    "probing": {"report", "datasets", "models", "evaluation", "training"},
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        "demo",
+        *("probing", "demo"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},

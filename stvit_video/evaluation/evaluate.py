@@ -4,6 +4,7 @@ Legend: B views in a batch, V views per video, M videos that decode, K classes.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -75,17 +76,19 @@ def score_videos(
     views: ViewConfig,
     device: torch.device,
     batch_size: int = 16,
-    multi_label: bool = False,
+    combine: Callable[[Tensor], Tensor] | None = None,
     on_batch: Callable[[ScoredBatch], object] = lambda batch: None,
 ) -> VideoScores:
     """Classify all views that `loader` serves, `batch_size` at a time, and combine them by video.
 
     The views of a video are averaged when they are complete; `on_batch` is handed them then. The
-    model is left in eval mode.
+    model is left in eval mode. `combine` makes scores (K,) of the views (V, K) of a video; None
+    does as `views` says.
 
     Raises:
         CheckpointError: an answer is no number.
     """
+    combine = combine or partial(combine_views, combine=views.combine)
     model.eval().to(device)
 
     def run(clips: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def score_videos(
                     f"the network gives no numbers for video {index} of the list (from 0); its"
                     " weights are broken"
                 )
-            scores[index] = combine_views(logits, views.combine, multi_label=multi_label)
+            scores[index] = combine(logits)
         failed = [(int(index), str(error)) for index, error in batch.failures]
         failures += failed
         on_batch(ScoredBatch(list(complete), list(complete.values()), failed))

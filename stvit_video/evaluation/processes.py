@@ -11,16 +11,17 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.datasets.sampler import Share
 from stvit_video.errors import StvitVideoError, WorkerDiedError
 from stvit_video.evaluation.evaluate import ScoredBatch, VideoScores, score_videos
-from stvit_video.evaluation.score_folder import ScoreFolder
-from stvit_video.models.network.video_model import VideoModel
+from stvit_video.evaluation.score_folder import AnswerFolder
+from stvit_video.evaluation.views import combine_views
 from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
 
 _PATIENCE_SECONDS = 30.0
@@ -31,7 +32,9 @@ _PATIENCE_SECONDS = 30.0
 class Scoring:
     """What all processes do, each with its share."""
 
-    model: VideoModel
+    model: nn.Module
+    """Answers normalised clips (B, C, T, H, W) with logits (B, K), or something else (B, ...)."""
+    preprocessing: Preprocessing
     records: Sequence[VideoRecord]
     data: DataConfig
     views: ViewConfig
@@ -39,8 +42,10 @@ class Scoring:
     """Views of a forward pass."""
     multi_label: bool
     """Whether a video may be of several classes."""
-    folder: ScoreFolder | None
-    """Where scores are kept as they come."""
+    folder: AnswerFolder | None
+    """Where answers are kept as they come."""
+    in_memory: bool = True
+    """Whether to return the scores of the videos, too."""
 
     def run(
         self, share: Share, device: torch.device, advance: Callable[[int], object]
@@ -57,7 +62,7 @@ class Scoring:
 
         loader = build_evaluation_loader(
             self.records,
-            self.model.preprocessing,
+            self.preprocessing,
             data=self.data,
             views=self.views,
             batch_size=self.batch_size,
@@ -68,13 +73,19 @@ class Scoring:
             return score_videos(
                 self.model,
                 loader,
-                preprocessing=self.model.preprocessing,
+                preprocessing=self.preprocessing,
                 views=self.views,
                 device=device,
                 batch_size=self.batch_size,
-                multi_label=self.multi_label,
+                combine=self._combine,
                 on_batch=keep,
             )
+
+    def _combine(self, logits: Tensor) -> Tensor:
+        """Make the scores of a video that are returned of its views (V, K)."""
+        if not self.in_memory:
+            return torch.empty(0)
+        return combine_views(logits, self.views.combine, multi_label=self.multi_label)
 
 
 def score_on_devices(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from stvit_video.evaluation.evaluate import VideoScores, list_predictions
 from stvit_video.evaluation.processes import Scoring, score_on_devices
 from stvit_video.evaluation.report import EvaluationReport, report_accuracy
 from stvit_video.evaluation.score_files import write_score_files
-from stvit_video.evaluation.score_folder import ScoreFolder, identify
+from stvit_video.evaluation.score_folder import AnswerFolder, ScoreFolder, identify
 from stvit_video.evaluation.team import Team, joined_team
 from stvit_video.files import holding
 from stvit_video.models.network.video_model import VideoModel
@@ -62,9 +61,12 @@ def run_evaluation(
     start = time.perf_counter()
     manifest = _read_list(model, videos)
     sampling = sampling_scheme(model.preprocessing, data, num_clips=views.num_clips)
-    folder = _score_folder(results, model, views)
+    folder = None
+    if results.folder is not None:
+        folder = ScoreFolder(results.folder, views=views, num_classes=model.num_classes)
     scoring = Scoring(
         model=model,
+        preprocessing=model.preprocessing,
         records=manifest.records,
         data=data,
         views=views,
@@ -72,18 +74,14 @@ def run_evaluation(
         multi_label=manifest.is_multi_label,
         folder=folder,
     )
-    with joined_team() as team, ExitStack() as held, _telling_what_is_kept(folder) as stop:
 
-        def take_up() -> VideoScores:
-            identity = partial(identify, model, manifest, views=views, sampling=sampling)
-            if folder is None:
-                return VideoScores.of({})
-            return _take_up(folder, held, identity, multi_label=scoring.multi_label)
+    def identity() -> dict[str, Any]:
+        return identify(model, manifest, views=views, sampling=sampling)
 
-        before = team.from_first(take_up)
-        result = _score_rest(
-            scoring, before, team, devices=devices, progress=progress, stop_here=stop
-        )
+    with (
+        joined_team() as team,
+        scored(scoring, identity, team, devices=devices, progress=progress) as result,
+    ):
         report = report_accuracy(
             manifest,
             result,
@@ -106,23 +104,33 @@ def _read_list(model: VideoModel, videos: str | Path) -> Manifest:
     return manifest
 
 
-def _score_folder(results: Results, model: VideoModel, views: ViewConfig) -> ScoreFolder | None:
-    if results.folder is None:
-        return None
-    return ScoreFolder(results.folder, views=views, num_classes=model.num_classes)
-
-
-def _take_up(
-    folder: ScoreFolder,
-    held: ExitStack,
+@contextmanager
+def scored(
+    scoring: Scoring,
     identity: Callable[[], dict[str, Any]],
+    team: Team,
     *,
-    multi_label: bool,
-) -> VideoScores:
-    """Keep the folder for this process as long as it is `held`; return what it has."""
-    held.enter_context(holding(folder.path))
-    folder.begin(identity())
-    return folder.read(multi_label=multi_label)
+    devices: Sequence[torch.device],
+    progress: tuple[Console, str],
+) -> Iterator[VideoScores]:
+    """Score all videos that the folder, which is for what `identity` says, has no scores of.
+
+    Gives the scores of all; the folder is kept for this process until the block ends.
+    """
+    folder = scoring.folder
+    with ExitStack() as held, _telling_what_is_kept(folder) as stop_here:
+
+        def take_up() -> VideoScores:
+            if folder is None:
+                return VideoScores.of({})
+            held.enter_context(holding(folder.path))
+            folder.begin(identity())
+            return folder.read(multi_label=scoring.multi_label)
+
+        before = team.from_first(take_up)
+        yield _score_rest(
+            scoring, before, team, devices=devices, progress=progress, stop_here=stop_here
+        )
 
 
 def _score_rest(
@@ -179,7 +187,7 @@ def _name_devices(devices: Sequence[torch.device], team: Team) -> str:
 
 
 @contextmanager
-def _telling_what_is_kept(folder: ScoreFolder | None) -> Iterator[Callable[[], None]]:
+def _telling_what_is_kept(folder: AnswerFolder | None) -> Iterator[Callable[[], None]]:
     """Say in the line of a stop, or of a process that died, what is kept.
 
     A signal stops the block where it calls what it is given.

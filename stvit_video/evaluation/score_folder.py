@@ -19,7 +19,7 @@ from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import Records
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.evaluate import VideoScores
-from stvit_video.evaluation.score_log import ScoreLog, read_logs
+from stvit_video.evaluation.score_log import ScoreLog, read_logs, record_layout
 from stvit_video.evaluation.views import combine_views
 from stvit_video.files import LOCK_FILE
 from stvit_video.models.network.video_model import VideoModel
@@ -27,16 +27,19 @@ from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.sampling.scheme import SamplingScheme
 
-IDENTITY_FILE = "evaluation.json"
 
+class AnswerFolder:
+    """What one network says of all views of one list of videos."""
 
-class ScoreFolder:
-    """The scores of one model for all views of one list of videos."""
+    setting = "output_dir"
+    """What names the folder."""
+    identity_file = "evaluation.json"
+    content = "scores of another evaluation"
+    """What such a folder may hold that is not wanted."""
 
-    def __init__(self, path: Path, *, views: ViewConfig, num_classes: int) -> None:
+    def __init__(self, path: Path, layout: np.dtype[Any]) -> None:
         self.path = path
-        self.views = views
-        self.num_classes = num_classes
+        self.layout = layout
 
     def begin(self, identity: dict[str, Any]) -> None:
         """Let the folder be for what `identity` says, where it is new.
@@ -45,30 +48,50 @@ class ScoreFolder:
             ConfigError: it is for something else.
             WriteError: nothing can be written there.
         """
-        own = self.path / IDENTITY_FILE
+        own = self.path / self.identity_file
         if not own.exists():
             if any(path.name != LOCK_FILE for path in self.path.glob("*")):
                 raise ConfigError(
-                    f"output_dir ({self.path}) holds other files; choose a new folder"
+                    f"{self.setting} ({self.path}) holds other files; choose a new folder"
                 )
             write_json(identity, own)
             return
         try:
             before = dict(json.loads(own.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise ConfigError(f"{own} cannot be read; choose another output_dir") from error
+            raise ConfigError(f"{own} cannot be read; choose another folder") from error
         for name in {**identity, **before}:
             if identity.get(name) != before.get(name):
                 raise ConfigError(
-                    f"output_dir ({self.path}) holds scores of another evaluation: its {name} was"
+                    f"{self.setting} ({self.path}) holds {self.content}: its {name} was"
                     f" {before.get(name)}, not {identity.get(name)}; choose another folder"
                 )
 
     def new_log(self) -> ScoreLog:
         """Return what one process writes its scores with."""
-        return ScoreLog(
-            self.path / "parts", num_views=self.views.num_views, num_classes=self.num_classes
-        )
+        return ScoreLog(self._logs, self.layout)
+
+    def read(self, *, multi_label: bool) -> VideoScores:
+        """Return which videos have been answered, in memory nothing of what was said."""
+        videos = (int(video) for log in self.logs() for video in log["video"])
+        return VideoScores.of({video: torch.empty(0) for video in videos})
+
+    def logs(self) -> list[NDArray[Any]]:
+        """Map all records on the disk, file by file."""
+        return read_logs(self._logs, self.layout)
+
+    @property
+    def _logs(self) -> Path:
+        return self.path / "parts"
+
+
+class ScoreFolder(AnswerFolder):
+    """The scores of one model for all views of one list of videos."""
+
+    def __init__(self, path: Path, *, views: ViewConfig, num_classes: int) -> None:
+        super().__init__(path, record_layout(views.num_views, num_classes))
+        self.views = views
+        self.num_classes = num_classes
 
     def read(self, *, multi_label: bool) -> VideoScores:
         """Return what has been scored, in memory the averages of the views alone."""
@@ -80,12 +103,9 @@ class ScoreFolder:
 
     def view_logits(self) -> dict[int, NDArray[np.float32]]:
         """Map the logits (V, K) on the disk of what has been scored, by position in the list."""
-        logs = read_logs(
-            self.path / "parts", num_views=self.views.num_views, num_classes=self.num_classes
-        )
         return {
             int(video): logits
-            for log in logs
+            for log in self.logs()
             for video, logits in zip(log["video"], log["logits"], strict=True)
         }
 

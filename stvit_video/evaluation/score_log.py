@@ -1,6 +1,6 @@
-"""Scores in files that grow as they come; what a stop left unfinished at an end is dropped.
+"""Answers in files that grow as they come; what a stop left unfinished at an end is dropped.
 
-Legend: N records of a file, one a video, V views of a video, K classes.
+Legend: N records of a file, one a video, V views of a video, K classes or what else a network says.
 """
 
 import itertools
@@ -24,10 +24,10 @@ class ScoreLog:
     Every log is a new file: no process adds to what another may still write, or was stopped at.
     """
 
-    def __init__(self, folder: Path, *, num_views: int, num_classes: int) -> None:
-        """Write into `folder`, once there are scores."""
+    def __init__(self, folder: Path, layout: np.dtype[Any]) -> None:
+        """Write records of a `layout` into `folder`, once there are any."""
         self.folder = folder
-        self.layout = record_layout(num_views, num_classes)
+        self.layout = layout
         self._file: FileIO | None = None
 
     def add(self, video_index: Sequence[int], logits: Sequence[Tensor]) -> None:
@@ -62,21 +62,20 @@ class ScoreLog:
             self._file.close()
 
 
-def read_logs(folder: Path, *, num_views: int, num_classes: int) -> list[NDArray[Any]]:
+def read_logs(folder: Path, layout: np.dtype[Any]) -> list[NDArray[Any]]:
     """Map the records (N,) of every log in `folder`, but for those of batches not finished."""
-    layout = record_layout(num_views, num_classes)
     paths = sorted(folder.glob("*.scores"), key=lambda path: int(path.stem))
     return [_read_log(path, layout) for path in paths if path.stat().st_size >= layout.itemsize]
 
 
-def record_layout(num_views: int, num_classes: int) -> np.dtype[Any]:
-    """Return what a record is: one video."""
+def record_layout(*shape: int, number: str = "<f4") -> np.dtype[Any]:
+    """Return what a record is: one video, with the answers of `shape` (V, K) to its views."""
     return np.dtype(
         [
             ("video", "<i8"),  # position in the data set
             ("following", "<i4"),  # records of its batch that follow
             ("checksum", "<u4"),  # of all else
-            ("logits", "<f4", (num_views, num_classes)),
+            ("logits", number, shape),
         ]
     )
 

@@ -86,6 +86,13 @@ def positions_of(command):
 GOOD = {
     "demo": {},
     "train": {"model.name": "demo_tiny", "data.train": "videos", "output_dir": "out"},
+    "probe": {
+        "model.name": "demo_tiny",
+        "model.pretrained": "videos",
+        "data.train": "videos",
+        "data.val": "videos",
+        "output_dir": "out",
+    },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"video": "a_file", "checkpoint": "videos"},
     "models": {},
@@ -192,7 +199,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_settings_made_in_python_are_checked_too(kind):
-    if kind.__name__ in ("RunConfig", "ModelWord", "ReducerConfig"):
+    if kind.__name__ in ("RunConfig", "ProbeRun", "ModelWord", "ReducerConfig"):
         return
     needed = NEEDED.get(kind.__name__, {})
     kind(**needed)

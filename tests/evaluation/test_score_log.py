@@ -7,8 +7,8 @@ import torch
 from stvit_video.errors import WriteError
 from stvit_video.evaluation.score_log import ScoreLog, read_logs, record_layout
 
-SHAPE = {"num_views": 3, "num_classes": 5}
-SIZE = record_layout(3, 5).itemsize
+LAYOUT = record_layout(3, 5)
+SIZE = LAYOUT.itemsize
 
 
 def views(seed):
@@ -18,18 +18,18 @@ def views(seed):
 @pytest.fixture
 def folder(tmp_path):
     """Two batches, of the videos 7, 2 and 11, and 4 and 0."""
-    with ScoreLog(tmp_path, **SHAPE) as log:
+    with ScoreLog(tmp_path, LAYOUT) as log:
         log.add([7, 2, 11], [views(7), views(2), views(11)])
         log.add([4, 0], [views(4), views(0)])
     return tmp_path
 
 
 def videos(folder):
-    return [record["video"] for log in read_logs(folder, **SHAPE) for record in log]
+    return [record["video"] for log in read_logs(folder, LAYOUT) for record in log]
 
 
 def test_what_was_added_is_read_again_bit_by_bit(folder):
-    (log,) = read_logs(folder, **SHAPE)
+    (log,) = read_logs(folder, LAYOUT)
     assert log["video"].tolist() == [7, 2, 11, 4, 0]
     for video, logits in zip(log["video"], log["logits"], strict=True):
         assert np.array_equal(logits, views(int(video)).numpy())
@@ -57,12 +57,12 @@ def test_what_a_power_cut_left_without_its_content_is_not_read(folder):
 
 
 def test_every_process_writes_a_file_of_its_own(folder):
-    with ScoreLog(folder, **SHAPE) as one, ScoreLog(folder, **SHAPE) as other:
+    with ScoreLog(folder, LAYOUT) as one, ScoreLog(folder, LAYOUT) as other:
         one.add([1], [views(1)])
         other.add([3], [views(3)])
         one.add([5], [views(5)])
         other.add([], [])
-    assert [log["video"].tolist() for log in read_logs(folder, **SHAPE)] == [
+    assert [log["video"].tolist() for log in read_logs(folder, LAYOUT)] == [
         [7, 2, 11, 4, 0],
         [1, 5],
         [3],
@@ -70,7 +70,7 @@ def test_every_process_writes_a_file_of_its_own(folder):
 
 
 def test_a_log_without_scores_leaves_no_file(tmp_path):
-    with ScoreLog(tmp_path / "parts", **SHAPE) as log:
+    with ScoreLog(tmp_path / "parts", LAYOUT) as log:
         log.add([], [])
     assert list(tmp_path.iterdir()) == []
 
@@ -79,13 +79,13 @@ def test_a_full_disk_is_one_line_and_whole_batches_stay(small_disk):
     many = torch.zeros(100, 50, dtype=torch.float32)
 
     def fill():
-        with ScoreLog(small_disk, num_views=100, num_classes=50) as log:
+        with ScoreLog(small_disk, record_layout(100, 50)) as log:
             for video in range(0, 200, 2):
                 log.add([video, video + 1], [many, many])
 
     with pytest.raises(WriteError) as caught:
         fill()
     assert str(caught.value) == f"{small_disk} cannot be written: No space left on device"
-    (log,) = read_logs(small_disk, num_views=100, num_classes=50)
+    (log,) = read_logs(small_disk, record_layout(100, 50))
     assert 40 < len(log) < 55
     assert len(log) % 2 == 0

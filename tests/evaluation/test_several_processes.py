@@ -112,6 +112,7 @@ def test_a_killed_process_loses_nothing_that_was_scored(model, videos, whole, tm
     folder = ScoreFolder(tmp_path / "parts of it", views=VIEWS, num_classes=2)
     scoring = Scoring(
         model=model,
+        preprocessing=model.preprocessing,
         records=read_manifest(videos).records,
         data=DataConfig(num_workers=0),
         views=VIEWS,

@@ -1,0 +1,143 @@
+"""One probing, from settings to a run folder."""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from math import isfinite
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from stvit_video.datasets.from_settings import read_training_videos, read_videos
+from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.datasets.records import labels_of
+from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.evaluation.metrics import measure_accuracy
+from stvit_video.evaluation.team import joined_team
+from stvit_video.files import check_output_folder, holding, write_file
+from stvit_video.models.card import WEIGHTS_FILE
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.registry import build_model
+from stvit_video.probing.features import FeatureCache, FeatureExtractor, Features
+from stvit_video.probing.heads import ProbeGrid
+from stvit_video.probing.report import ProbeReport, ProbeResult
+from stvit_video.report.json_file import as_plain, write_json
+from stvit_video.report.progress import count_videos
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.probe import ProbeRun
+from stvit_video.settings.views import ViewConfig
+from stvit_video.training.run import CONFIG_FILE, METRICS_FILE
+
+
+def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeReport | None:
+    """Train probes as `run` says; the run folder holds the model with the best of them.
+
+    Features that `cache` has of the same network, videos and views are not computed again. Of
+    several processes that torchrun started, the first trains the probes; the others return None.
+
+    Raises:
+        StvitVideoError: a setting, the data or a folder cannot be used as it stands.
+    """
+    check_output_folder("output_dir", run_dir)
+    check_output_folder("features", cache.path)
+    if (run_dir / WEIGHTS_FILE).exists():
+        raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
+    lists = _read_lists(run.data)
+    torch.manual_seed(run.probe.seed)
+    model = build_model(run.model, num_classes=lists["train"].num_classes)
+    model.multi_label = lists["train"].is_multi_label
+    num_blocks = model.attentive_blocks
+    model.reset_classifier(0, attentive_blocks=0)
+    extractor = FeatureExtractor(model, tokens=num_blocks > 0)
+    start = time.perf_counter()
+    with joined_team() as team, holding(run_dir) if team.is_first else nullcontext():
+        features = {
+            name: cache.features_of(videos, extractor, name=name, team=team)
+            for name, videos in lists.items()
+        }
+        if not team.is_first:
+            return None
+        feature_seconds = time.perf_counter() - start
+        model.reset_classifier(lists["train"].num_classes, attentive_blocks=num_blocks)
+        grid = ProbeGrid.of(model, run.probe, device=cache.devices[0])
+        label = f"epochs of {len(grid.probes)} probes"
+        with count_videos(cache.console, label, total=run.probe.epochs) as count:
+            targets = _targets(lists["train"], features["train"])
+            losses = grid.fit(features["train"], targets, count)
+        results = _measure(grid, losses, lists["val"], features["val"], run.views)
+        report = ProbeReport(
+            attentive_blocks=num_blocks,
+            feature_shape=features["train"].shape,
+            num_videos=len(features["train"]),
+            num_views=run.views.num_views,
+            probes=results,
+            best=max(range(len(results)), key=lambda number: results[number].figure),
+            failed=features["train"].failed,
+            val_failed=features["val"].failed,
+            feature_seconds=feature_seconds,
+            training_seconds=time.perf_counter() - start - feature_seconds,
+        )
+        grid.probes[report.best].put_into(model)
+        _write(run, run_dir, model, lists["train"], report)
+    return report
+
+
+def _read_lists(data: DataConfig) -> dict[str, Manifest]:
+    """Read the videos to train and to validate on."""
+    assert data.train is not None
+    assert data.val is not None
+    train = read_training_videos(data.train)
+    val = read_videos(data.val, class_names=train.class_names)
+    if val.is_multi_label != train.is_multi_label:
+        raise DatasetError(
+            f"data.train ({data.train}) and data.val ({data.val}) must both have one label a video,"
+            " or both several"
+        )
+    for videos in (train, val):
+        check_labels(videos.records, num_classes=train.num_classes, label_sets=videos.label_sets)
+    return {"train": train, "val": val}
+
+
+def _targets(videos: Manifest, features: Features) -> Tensor:
+    """Return the labels (M,) of the videos that have features, or of several labels (M, K)."""
+    labels = labels_of(videos.records)[features.video_index]
+    targets = videos.targets()
+    return labels if targets is None else targets[labels].float()
+
+
+def _measure(
+    grid: ProbeGrid,
+    losses: Sequence[float],
+    videos: Manifest,
+    features: Features,
+    views: ViewConfig,
+) -> tuple[ProbeResult, ...]:
+    """Compare what each probe says of the validation videos with their labels."""
+    targets = _targets(videos, features)
+    targets = targets.bool() if grid.multi_label else targets
+    results = []
+    for rates, loss, scores in zip(
+        grid.rates, losses, grid.score(features, views.combine), strict=True
+    ):
+        is_sound = isfinite(loss) and bool(scores.isfinite().all())
+        results.append(
+            ProbeResult(
+                lr=rates[0],
+                weight_decay=rates[1],
+                train_loss=loss if is_sound else None,
+                val=measure_accuracy(scores, targets) if is_sound else None,
+            )
+        )
+    return tuple(results)
+
+
+def _write(
+    run: ProbeRun, run_dir: Path, model: VideoModel, videos: Manifest, report: ProbeReport
+) -> None:
+    settings = as_plain(run)
+    write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
+    write_json(report, run_dir / METRICS_FILE)
+    write_checkpoint(model, run_dir, labels=videos.class_names, extra={"config": settings})
