@@ -26,6 +26,8 @@ _GROUPS = {
     "variants": "Where, how many and how tokens are clustered",
     "divided": "TimeSformer: divided attention",
 }
+_WIDE = 0.8e9
+"""Multiply-adds to whose right there is no room for a name."""
 _FIGURES = ("garment", "motion", "both")
 
 
@@ -246,9 +248,7 @@ def draw_costs(rows: Sequence[Trained], speeds: dict[str, dict[str, Any]], steps
         labelled.add(family)
         by_macs.errorbar(row.lines[0]["macs"] / 1e6, statistics.mean(figures), **told)
         if is_ours or family == "dense":
-            place = (row.lines[0]["macs"] / 1e6, statistics.mean(figures))
-            told_left = {"xytext": (-6, 5), "textcoords": "offset points", "ha": "right"}
-            by_macs.annotate(row.name, place, fontsize=7, **told_left)
+            _name(by_macs, row)
         if row.name in speeds:
             speed = speeds[row.name]["clips_per_second"]
             by_speed.errorbar(speed, statistics.mean(figures), **told)
@@ -261,6 +261,19 @@ def draw_costs(rows: Sequence[Trained], speeds: dict[str, dict[str, Any]], steps
     figure.savefig(content, format="png")
     caption = f"Accuracy over multiply-adds and over measured speed, after {steps} steps"
     return Picture(name=f"accuracy_costs_{steps}.png", content=content.getvalue(), caption=caption)
+
+
+def _name(axes: Any, row: Trained) -> None:
+    """Write the name of a row beside its point, on the side where there is room."""
+    macs, is_left = row.lines[0]["macs"] / 1e6, row.lines[0]["macs"] > _WIDE
+    axes.annotate(
+        row.name,
+        (macs, statistics.mean(row.test(2))),
+        xytext=(-8 if is_left else 8, -9 if "avg" in row.name else 4),
+        textcoords="offset points",
+        ha="right" if is_left else "left",
+        fontsize=7,
+    )
 
 
 if __name__ == "__main__":

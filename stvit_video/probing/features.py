@@ -94,10 +94,10 @@ class FeatureFolder(AnswerFolder):
         free = shutil.disk_usage(nearest).free
         if needed - there > free:
             raise ConfigError(
-                f"features ({self.path}) take {_gib(needed - there)}, but its disk has"
-                f" {_gib(free)}; choose another folder, fewer views or fewer tokens"
+                f"features ({self.path}) take {_size(needed - there)}, but its disk has"
+                f" {_size(free)}; choose another folder, fewer views or fewer tokens"
             )
-        return _gib(needed)
+        return _size(needed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,5 +201,5 @@ def _open(folder: FeatureFolder, failed: tuple[str, ...]) -> Features:
     )
 
 
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:.1f} GiB"
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.1f} MiB"

@@ -89,5 +89,5 @@ def probe_table(report: ProbeReport) -> Table:
         f"{kind}: validation {'mAP' if is_multi_label else 'top-1'} (%)",
         ["lr", *(Column(title=f"weight decay {decay:g}", format=".2f") for decay in decays)],
         [[f"{lr:g}", *figures] for lr, figures in rows.items()],
-        note="-: the probe has diverged",
+        note="-: the probe has diverged" if any(p.val is None for p in report.probes) else "",
     )

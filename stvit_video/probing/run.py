@@ -47,7 +47,7 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
         raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
     lists = _read_lists(run.data)
     torch.manual_seed(run.probe.seed)
-    model = build_model(run.model, num_classes=lists["train"].num_classes)
+    model = build_model(run.model, num_classes=0)
     model.multi_label = lists["train"].is_multi_label
     num_blocks = model.attentive_blocks
     model.reset_classifier(0, attentive_blocks=0)

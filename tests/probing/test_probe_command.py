@@ -240,3 +240,20 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_work(
     error = capsys.readouterr().err
     assert "choose another folder, fewer views or fewer tokens" in error
     assert f"features ({tmp_path / 'run' / 'features' / 'train'}) take" in error
+
+
+def test_weights_of_a_pre_training_are_probed(class_folder_root, tmp_path, capsys):
+    """They have neither head nor, of VideoMAE in HF's form, the norm ahead of it."""
+    from transformers import VideoMAEConfig, VideoMAEForPreTraining
+
+    size = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
+    decoder = {f"decoder_{name}": value // 2 for name, value in size.items()}
+    config = VideoMAEConfig(**size, **decoder, num_hidden_layers=12, decoder_num_hidden_layers=1)
+    VideoMAEForPreTraining(config).save_pretrained(tmp_path / "hf")
+    name, small = "videomae_small_patch16_224", ["--model.num_frames", "2", "--model.image_size"]
+    more = ["--model.name", name, *small, "32", "--probe.epochs", "1"]
+    capsys.readouterr()
+    assert probe(tmp_path / "hf", class_folder_root, tmp_path / "run", *more) == 0
+    model = load_model(tmp_path / "run")
+    assert (model.name, model.num_classes) == (name, 2)
+    assert capsys.readouterr().err == ""

@@ -219,10 +219,11 @@ def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) 
             report.new[key] = f"head of {wanted} classes, to be trained"
     if wants_head:
         was = f"{had} classes" if had else "no head"
+        was = "a head behind another pooler" if "head.weight" in report.dropped and not had else was
         was = "a head of another width" if had == wanted else was
         _log.warning(
             "%s: %s in the weights, so the head of %s is new and untrained", title, was, wanted
         )
-        for key in ("norm.weight", "norm.bias"):
-            if key in target and key not in weights:
-                report.new[key] = "norm ahead of a new head"
+    for key in ("norm.weight", "norm.bias"):
+        if key in target and key not in weights:
+            report.new[key] = "norm ahead of the head"
