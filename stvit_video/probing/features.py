@@ -63,11 +63,13 @@ class FeatureExtractor(nn.Module):
 
     @torch.inference_mode()
     def shape(self, device: torch.device) -> tuple[int, ...]:
-        """Return the shape of what it says of one clip."""
+        """Return the shape of what it says of one clip; the network is on the CPU again then."""
         clips = self.model.preprocessing
         size = clips.image_size
         blank = torch.zeros(1, 3, clips.num_frames, size, size, device=device)
-        return tuple(self.eval().to(device)(blank).shape[1:])
+        shape = tuple(self.eval().to(device)(blank).shape[1:])
+        self.cpu()  # from where processes of several devices take it
+        return shape
 
 
 class FeatureFolder(AnswerFolder):

@@ -61,6 +61,7 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
         if not team.is_first:
             return None
         feature_seconds = time.perf_counter() - start
+        torch.manual_seed(run.probe.seed)  # the same first weights, whatever was there before
         model.reset_classifier(lists["train"].num_classes, attentive_blocks=num_blocks)
         grid = ProbeGrid.of(model, run.probe, device=cache.devices[0])
         label = f"epochs of {len(grid.probes)} probes"

@@ -88,6 +88,9 @@ def test_features_are_computed_once_and_shared(
     first = {p: p.stat().st_mtime_ns for p in (tmp_path / "features").rglob("*.scores")}
     assert len(first) == 2
     capsys.readouterr()
+    assert probe(backbone, videos, tmp_path / "same", *features) == 0
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("one", "same")]
+    assert weights[0] == weights[1]
     other = ["--probe.lrs", "[0.1]", "--probe.weight_decays", "[0.0]"]
     assert probe(backbone, videos, tmp_path / "two", *features, *other) == 0
     assert "5 of 5 videos were scored before" in capsys.readouterr().out

@@ -5,12 +5,19 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
+from rich.console import Console
 
 from stvit_video.cli import main
 from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.registry import create_model
+from stvit_video.probing.features import FeatureCache
+from stvit_video.probing.run import run_probing
+from stvit_video.settings.data import DataConfig
+from stvit_video.settings.model import ModelConfig
+from stvit_video.settings.probe import ProbeConfig, ProbeRun
 from tests.commands.test_evaluate_goes_on import scored_before, start, wait_for_scores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sends signals")
@@ -59,6 +66,27 @@ def test_a_signal_keeps_the_features_and_the_same_command_goes_on(work, capsys):
     assert main(command(work, "stopped")) == 0
     assert 0 < scored_before(capsys) < 500
     assert weights(work / "stopped") == weights(work / "whole")
+
+
+def test_several_devices_share_the_features(work):
+    whole = yaml.safe_load((work / "whole" / "config.yaml").read_text())
+    run = ProbeRun(
+        model=ModelConfig(**whole["model"]),
+        data=DataConfig(**whole["data"]),
+        probe=ProbeConfig(epochs=2, lrs=(0.01,), weight_decays=(0.1,)),
+    )
+    cache = FeatureCache(
+        path=work / "devices" / "features",
+        data=run.data,
+        views=run.views,
+        devices=[torch.device("cpu")] * 2,
+        batch_size=8,
+        console=Console(quiet=True),
+    )
+    report = run_probing(run, work / "devices", cache)
+    assert (report.num_videos, report.failed) == (500, ())
+    assert len(list((cache.path / "train" / "parts").iterdir())) == 2
+    assert weights(work / "devices") == weights(work / "whole")
 
 
 @pytest.mark.slow
