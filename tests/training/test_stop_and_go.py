@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from math import isfinite
 from typing import get_args
 
 import pytest
@@ -171,6 +173,33 @@ def test_another_size_of_batch_goes_on_behind_the_videos_that_were_seen(
     )
     assert [(epoch, size) for epoch, size, _ in seen] == [(1, 4)] * 2 + [(2, 4)] * 3 + [(3, 4)] * 3
     assert max(rate for *_, rate in seen) == pytest.approx(2e-3, rel=0.02)
+
+
+@pytest.mark.parametrize("val", [True, False])
+def test_a_batch_that_is_larger_than_what_is_left_of_an_epoch_begins_the_next(
+    manifest, tmp_path, crash, monkeypatch, val
+):
+    error = crash(9)  # twelve of the second epoch's fifteen were seen
+    run = settings(manifest, checkpoint_minutes=EVERY_STEP)
+    larger = settings(manifest, batch_size=4)
+    if not val:
+        run, larger = (replace(r, data=replace(r.data, val=None)) for r in (run, larger))
+    with pytest.raises(error):
+        train(run, tmp_path)
+    crash(100)
+    seen = []
+    step = VideoClassifier.training_step
+
+    def note(module, batch, batch_index):
+        seen.append((module.current_epoch, len(batch.label)))
+        return step(module, batch, batch_index)
+
+    monkeypatch.setattr(VideoClassifier, "training_step", note)
+    train(larger, tmp_path)
+    assert seen == [(2, 4)] * 3
+    epochs = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
+    assert [(e["epoch"], e["step"]) for e in epochs] == [(1, 5), (2, 9), (3, 12)]
+    assert all(isfinite(e["train_loss"]) for e in epochs)
 
 
 def test_a_finished_run_is_left_as_it_is(manifest, tmp_path):
