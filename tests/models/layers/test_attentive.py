@@ -38,6 +38,34 @@ def test_one_block_is_the_published_formula():
     torch.testing.assert_close(made(tokens), z + cross.mlp.fc2(hidden))
 
 
+def test_it_is_that_of_vjepa_2():
+    """The pooler of transformers, with its weights under our names."""
+    from transformers import VJEPA2Config
+    from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2AttentivePooler
+
+    torch.manual_seed(0)
+    config = VJEPA2Config(hidden_size=24, num_attention_heads=3, num_pooler_layers=2)
+    theirs = VJEPA2AttentivePooler(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    weights = {}
+    for key, value in theirs.state_dict().items():
+        key = key.replace("self_attention_layers.", "blocks.").replace("self_attn.", "attn.")
+        key = key.replace("cross_attention_layer.", "cross.").replace("cross_attn.", "")
+        weights[key.replace("layer_norm", "norm").replace("out_proj", "proj")] = value
+    for place in ("blocks.0.attn.", "blocks.1.attn.", "cross."):
+        for kind in ("weight", "bias"):
+            q, k, v = (weights.pop(f"{place}{name}_proj.{kind}") for name in "qkv")
+            if place == "cross.":
+                weights |= {f"cross.q.{kind}": q, f"cross.kv.{kind}": torch.cat([k, v])}
+            else:
+                weights[f"{place}qkv.{kind}"] = torch.cat([q, k, v])
+    ours = AttentivePooler(24, num_heads=3, num_blocks=3).eval()
+    ours.load_state_dict(weights)
+    tokens = torch.randn(2, 7, 24)
+    torch.testing.assert_close(ours(tokens), theirs(tokens).squeeze(1), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("num_blocks", [1, 3])
 def test_a_token_of_size_two_weighs_as_two_of_them(num_blocks):
     made, tokens = pooler(num_blocks), torch.randn(2, 4, 12)
@@ -134,3 +162,19 @@ def test_a_file_that_lacks_a_part_of_it_is_refused(written, tmp_path):
     save_file(weights, path)
     with pytest.raises(CheckpointError, match="pooler"):
         load_model(folder)
+
+
+def test_a_pooler_that_is_put_in_or_taken_out_is_remembered(tmp_path):
+    torch.manual_seed(0)
+    model = create_model("demo_tiny", **SMALL).eval()
+    model.reset_classifier(4, attentive_blocks=2)
+    pooler = model.pooler
+    model.reset_classifier(5)
+    assert model.pooler is pooler
+    write_checkpoint(model, tmp_path / "with")
+    again = load_model(tmp_path / "with")
+    assert (again.attentive_blocks, again.num_classes) == (2, 5)
+    assert torch.equal(again(CLIP), model(CLIP))
+    model.reset_classifier(3, attentive_blocks=0)
+    write_checkpoint(model, tmp_path / "without")
+    assert load_model(tmp_path / "without").pooler is None
