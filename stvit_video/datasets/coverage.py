@@ -1,6 +1,6 @@
 """How much of an annotation is there: videos annotated, found, and able to be opened."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -79,3 +79,16 @@ def _open(record: VideoRecord) -> VideoRecord:
         codec=info.codec,
         backend=info.backend,
     )
+
+
+def check_failed(errors: Collection[str], *, num_videos: int, most: float) -> None:
+    """Refuse a data set of which more than a share `most` does not decode.
+
+    Raises:
+        DatasetError: saying how many, and one of their `errors`.
+    """
+    if len(errors) / num_videos > most:
+        raise DatasetError(
+            f"{len(errors)} of {num_videos} training videos do not decode, more than"
+            f" data.max_failed_share ({most}) allows; one of them: {next(iter(errors))}"
+        )

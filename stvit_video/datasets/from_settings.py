@@ -46,6 +46,25 @@ def read_training_videos(path: str | Path) -> Manifest:
     raise DatasetError(f"data.train ({path}) holds {held}; training needs at least 2 classes")
 
 
+def read_validation_videos(data: DataConfig, train: Manifest) -> Manifest:
+    """Read the data set `data.val` with the classes of that of `data.train`.
+
+    Raises:
+        DatasetError: it has other classes, or several labels a video where that has one.
+    """
+    assert data.val is not None
+    videos = read_videos(data.val, class_names=train.class_names)
+    if videos.is_multi_label and not train.is_multi_label:
+        raise DatasetError(
+            f"data.val ({data.val}) has several labels a video, but data.train ({data.train}) one;"
+            " take lists of one kind"
+        )
+    if train.is_multi_label:
+        videos = videos.as_multi_label()
+    check_labels(videos.records, num_classes=train.num_classes, label_sets=videos.label_sets)
+    return videos
+
+
 def build_training_loader(
     manifest: Manifest,
     preprocessing: Preprocessing,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 import yaml
+from rich.console import Console
 from torch import Tensor
 
-from stvit_video.datasets.from_settings import read_training_videos, read_videos
+from stvit_video.datasets.coverage import check_failed
+from stvit_video.datasets.from_settings import read_training_videos, read_validation_videos
 from stvit_video.datasets.manifest import Manifest, check_labels
 from stvit_video.datasets.records import labels_of
-from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.errors import ConfigError
 from stvit_video.evaluation.metrics import measure_accuracy
 from stvit_video.evaluation.team import joined_team
 from stvit_video.files import check_output_folder, holding, write_file
@@ -26,7 +28,6 @@ from stvit_video.probing.heads import ProbeGrid
 from stvit_video.probing.report import ProbeReport, ProbeResult
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.report.progress import count_videos
-from stvit_video.settings.data import DataConfig
 from stvit_video.settings.probe import ProbeRun
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.run import CONFIG_FILE, METRICS_FILE
@@ -45,10 +46,13 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     check_output_folder("features", cache.path)
     if (run_dir / WEIGHTS_FILE).exists():
         raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
-    lists = _read_lists(run.data)
+    assert run.data.train is not None
+    train = read_training_videos(run.data.train)
+    check_labels(train.records, num_classes=train.num_classes, label_sets=train.label_sets)
+    lists = {"train": train, "val": read_validation_videos(run.data, train)}
     torch.manual_seed(run.probe.seed)
     model = build_model(run.model, num_classes=0)
-    model.multi_label = lists["train"].is_multi_label
+    model.multi_label = train.is_multi_label
     num_blocks = model.attentive_blocks
     model.reset_classifier(0, attentive_blocks=0)
     extractor = FeatureExtractor(model, tokens=num_blocks > 0)
@@ -60,14 +64,16 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
         }
         if not team.is_first:
             return None
+        check_failed(
+            features["train"].failed,
+            num_videos=len(train.records),
+            most=run.data.max_failed_share,
+        )
         feature_seconds = time.perf_counter() - start
         torch.manual_seed(run.probe.seed)  # the same first weights, whatever was there before
-        model.reset_classifier(lists["train"].num_classes, attentive_blocks=num_blocks)
+        model.reset_classifier(train.num_classes, attentive_blocks=num_blocks)
         grid = ProbeGrid.of(model, run.probe, device=cache.devices[0])
-        label = f"epochs of {len(grid.probes)} probes"
-        with count_videos(cache.console, label, total=run.probe.epochs) as count:
-            targets = _targets(lists["train"], features["train"])
-            losses = grid.fit(features["train"], targets, count)
+        losses = _fit(grid, train, features["train"], cache.console)
         results = _measure(grid, losses, lists["val"], features["val"], run.views)
         report = ProbeReport(
             attentive_blocks=num_blocks,
@@ -82,24 +88,17 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
             training_seconds=time.perf_counter() - start - feature_seconds,
         )
         grid.probes[report.best].put_into(model)
-        _write(run, run_dir, model, lists["train"], report)
+        _write(run, run_dir, model, train.class_names, report)
     return report
 
 
-def _read_lists(data: DataConfig) -> dict[str, Manifest]:
-    """Read the videos to train and to validate on."""
-    assert data.train is not None
-    assert data.val is not None
-    train = read_training_videos(data.train)
-    val = read_videos(data.val, class_names=train.class_names)
-    if val.is_multi_label != train.is_multi_label:
-        raise DatasetError(
-            f"data.train ({data.train}) and data.val ({data.val}) must both have one label a video,"
-            " or both several"
-        )
-    for videos in (train, val):
-        check_labels(videos.records, num_classes=train.num_classes, label_sets=videos.label_sets)
-    return {"train": train, "val": val}
+def _fit(
+    grid: ProbeGrid, videos: Manifest, features: Features, console: Console
+) -> Sequence[float]:
+    """Train the probes, while a bar counts epochs; return their losses."""
+    label = f"epochs of {len(grid.probes)} probes"
+    with count_videos(console, label, total=grid.settings.epochs) as count:
+        return grid.fit(features, _targets(videos, features), count)
 
 
 def _targets(videos: Manifest, features: Features) -> Tensor:
@@ -136,9 +135,9 @@ def _measure(
 
 
 def _write(
-    run: ProbeRun, run_dir: Path, model: VideoModel, videos: Manifest, report: ProbeReport
+    run: ProbeRun, run_dir: Path, model: VideoModel, labels: tuple[str, ...], report: ProbeReport
 ) -> None:
     settings = as_plain(run)
     write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
     write_json(report, run_dir / METRICS_FILE)
-    write_checkpoint(model, run_dir, labels=videos.class_names, extra={"config": settings})
+    write_checkpoint(model, run_dir, labels=labels, extra={"config": settings})

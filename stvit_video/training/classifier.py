@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics.aggregation import MeanMetric
 
-from stvit_video.errors import DatasetError
+from stvit_video.datasets.coverage import check_failed
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.distillation import Distillation
@@ -241,10 +241,4 @@ class VideoClassifier(LightningModule):
         self._check_failures()
 
     def _check_failures(self) -> None:
-        share = len(self.failures) / self.num_videos
-        if share > self.max_failed_share:
-            raise DatasetError(
-                f"{len(self.failures)} of {self.num_videos} training videos do not decode, more"
-                f" than data.max_failed_share ({self.max_failed_share}) allows; one of them:"
-                f" {next(iter(self.failures.values()))}"
-            )
+        check_failed(self.failures.values(), num_videos=self.num_videos, most=self.max_failed_share)

@@ -14,12 +14,12 @@ from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
     build_training_loader,
     read_training_videos,
-    read_videos,
+    read_validation_videos,
 )
 from stvit_video.datasets.loader import VideoLoader
-from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.upkeep.faster_files import faster_files
-from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.errors import ConfigError
 from stvit_video.files import check_output_folder, holding, write_file
 from stvit_video.models.card import WEIGHTS_FILE
 from stvit_video.models.checkpoint import write_checkpoint
@@ -173,17 +173,7 @@ def _validation_loader(
 ) -> VideoLoader | None:
     if run.data.val is None:
         return None
-    val_videos = read_videos(run.data.val, class_names=videos.class_names)
-    if val_videos.is_multi_label and not videos.is_multi_label:
-        raise DatasetError(
-            f"data.val ({run.data.val}) has several labels a video, but data.train"
-            f" ({run.data.train}) one; take lists of one kind"
-        )
-    if videos.is_multi_label:
-        val_videos = val_videos.as_multi_label()
-    check_labels(
-        val_videos.records, num_classes=videos.num_classes, label_sets=val_videos.label_sets
-    )
+    val_videos = read_validation_videos(run.data, videos)
     loader = build_evaluation_loader(
         val_videos.records,
         model.preprocessing,

@@ -131,7 +131,12 @@ def test_videos_that_do_not_decode_are_named_and_left_out(
     videos = shutil.copytree(class_folder_root, tmp_path / "videos")
     bad = videos / "waving" / "zz broken.mp4"
     bad.write_bytes(b"no video")
-    assert probe(backbone, videos, tmp_path / "run") == 0
+    assert probe(backbone, videos, tmp_path / "run") == 2
+    assert capsys.readouterr().err.startswith(
+        "stvit-video probe: 1 of 6 training videos do not decode, more than data.max_failed_share"
+        " (0.01) allows; one of them: "
+    )
+    assert probe(backbone, videos, tmp_path / "run", "--data.max_failed_share", "0.2") == 0
     report = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert report["num_videos"] == 5
     assert len(report["failed"]) == len(report["val_failed"]) == 1
