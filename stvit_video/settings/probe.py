@@ -66,6 +66,13 @@ class ProbeRun:
             raise ConfigError(
                 "missing model.pretrained; give the weights whose features are to be probed"
             )
+        for name, unused in (("drop_path", 0), ("head_dropout", 0), ("head_init_scale", 1)):
+            value = getattr(self.model, name)
+            if value != unused:
+                raise ConfigError(
+                    f"model.{name} ({value:g}) does nothing to probes of a frozen network; leave it"
+                    " out"
+                )
         for name in ("train", "val"):
             if getattr(self.data, name) is None:
                 raise ConfigError(

@@ -200,6 +200,10 @@ def test_a_folder_that_holds_a_model_is_not_written_to(
             "probe.lrs ([0.1, 0.1]) must not name a value twice",
         ),
         (
+            ("--model.head_dropout", "0.5"),
+            "model.head_dropout (0.5) does nothing to probes of a frozen network; leave it out",
+        ),
+        (
             ("--probe.warmup_epochs", "5"),
             "probe.warmup_epochs (5) must be at most probe.epochs (4)",
         ),

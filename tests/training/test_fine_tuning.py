@@ -27,13 +27,13 @@ def learning(model):
 @pytest.mark.parametrize(
     ("words", "learns"),
     [
-        ("backbone", {"head", "stages.1.generator"}),
-        ("blocks 0-2", {"blocks.3", "head", "norm", "stages.1.generator"}),
-        ("blocks 1-3", {"blocks.0", "embed", "head", "norm", "stages.1.generator"}),
+        ("backbone", {"head", "pooler", "stages.1.generator"}),
+        ("blocks 0-2", {"blocks.3", "head", "norm", "pooler", "stages.1.generator"}),
+        ("blocks 1-3", {"blocks.0", "embed", "head", "norm", "pooler", "stages.1.generator"}),
     ],
 )
 def test_what_is_frozen_does_not_learn(words, learns):
-    model = create_model("demo_tiny", semantic="1x1x2@2", **SMALL)
+    model = create_model("demo_tiny", semantic="1x1x2@2", attentive_blocks=2, **SMALL)
     depth = len(model.blocks)
     freeze(model, TrainConfig(freeze=words))
     rest = {f"blocks.{number}" for number in range(4, depth)} if "blocks" in words else set()
