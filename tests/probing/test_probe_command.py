@@ -104,6 +104,7 @@ def test_features_are_computed_once_and_shared(
         (("--views.num_clips", "3"), "num_clips was 2, not 3"),
         (("--model.semantic", "1x2x2@2"), "semantic was , not 1x2x2@2"),
         (("--data.short_video", "loop"), "sampling was"),
+        (("--model.attentive_blocks", "1"), "features was pooled, not tokens"),
     ],
 )
 def test_features_of_something_else_are_refused_and_stay(
