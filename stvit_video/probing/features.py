@@ -187,10 +187,11 @@ class FeatureCache:
 
         progress = (self.console, f"{name} features")
         with scored(scoring, identity, team, devices=self.devices, progress=progress) as result:
-            return _open(folder, tuple(error for _, error in result.failures))
+            return open_features(folder, tuple(error for _, error in result.failures))
 
 
-def _open(folder: FeatureFolder, failed: tuple[str, ...]) -> Features:
+def open_features(folder: FeatureFolder, failed: tuple[str, ...]) -> Features:
+    """Open what a folder has, in the order of its list."""
     logs = folder.logs()
     video = np.concatenate([log["video"] for log in logs])
     order = np.argsort(video)

@@ -152,6 +152,7 @@ def test_a_probe_that_diverges_takes_no_other_along(backbone, class_folder_root,
     assert report["probes"][0]["val"] is None
     assert report["probes"][0]["train_loss"] is None
     assert report["best"] == 1
+    assert load_model(tmp_path / "run").head.weight.isfinite().all()
     assert "the probe has diverged" in capsys.readouterr().out
 
 
