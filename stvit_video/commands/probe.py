@@ -61,5 +61,6 @@ def probe_(  # noqa: PLR0913 this is a command line
     report = run_probing(run, output_dir, cache)
     if report is not None:
         print_report(report, console)
-        console.print(f"{output_dir}: the model with the best probe; evaluate and predict take it")
+        line = f"{output_dir}: the model with the best probe; evaluate and predict take it"
+        console.print(line, markup=False, soft_wrap=True)
         write_json(report, json)

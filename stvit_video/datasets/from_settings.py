@@ -37,13 +37,14 @@ def read_training_videos(path: str | Path) -> Manifest:
     """Read the data set `data.train`.
 
     Raises:
-        DatasetError: there is nothing to tell apart in it.
+        DatasetError: there is nothing to tell apart in it, or a label is no class.
     """
     videos = read_videos(path)
-    if videos.num_classes > 1:
-        return videos
-    held = f"the class {videos.class_names[0]!r} alone" if videos.class_names else "no labels"
-    raise DatasetError(f"data.train ({path}) holds {held}; training needs at least 2 classes")
+    if videos.num_classes < 2:
+        held = f"the class {videos.class_names[0]!r} alone" if videos.class_names else "no labels"
+        raise DatasetError(f"data.train ({path}) holds {held}; training needs at least 2 classes")
+    check_labels(videos.records, num_classes=videos.num_classes, label_sets=videos.label_sets)
+    return videos
 
 
 def read_validation_videos(data: DataConfig, train: Manifest) -> Manifest:

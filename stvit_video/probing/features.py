@@ -5,7 +5,7 @@ N x D.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,13 @@ class Features:
         """Of a view: (D,), or (N, D) of tokens."""
         return tuple(self.logs[0].dtype["logits"].shape[1:])
 
+    def in_order(self, num_views: int) -> Iterator[Tensor]:
+        """Read all views (B, V, ...) of videos in order, about `num_views` at a time."""
+        views = torch.arange(self.num_views)
+        for videos in torch.arange(len(self)).split(max(num_views // self.num_views, 1)):
+            rows = videos.repeat_interleave(self.num_views)
+            yield self.of(rows, views.repeat(len(videos))).unflatten(0, (len(videos), -1))
+
     def of(self, videos: Tensor, views: Tensor) -> Tensor:
         """Read views (B,) of videos (B,), numbers of rows here -> (B, ...)."""
         logs, rows, views_ = self.log[videos], self.row[videos], views.numpy()
@@ -166,7 +173,8 @@ class FeatureCache:
         if team.is_first:
             size = folder.check_space(len(manifest.records))
             shape_text = " x ".join(map(str, shape))
-            self.console.print(f"{folder.path}: {shape_text} numbers a view, {size} in all")
+            line = f"{folder.path}: {shape_text} numbers a view, {size} in all"
+            self.console.print(line, markup=False, soft_wrap=True)
         scoring = Scoring(
             model=extractor,
             preprocessing=model.preprocessing,

@@ -26,6 +26,8 @@ from stvit_video.training.losses import classification_loss
 from stvit_video.training.optimizer import Schedule
 
 _READ_AT_ONCE = 512
+_CONSTANT = 1e-6
+"""Relative deviation below which a number says nothing."""
 
 
 class Probe(nn.Module):
@@ -111,7 +113,7 @@ class ProbeGrid:
             for step, rows in enumerate(order.split(settings.batch_size)):
                 schedule.set(epoch=epoch, step=step)
                 videos = rows // train.num_views
-                features = self._read(train, videos, rows % train.num_views)
+                features = self._bring(train.of(videos, rows % train.num_views))
                 sums += len(rows) * self._step(optimizer, features, targets[videos])
             losses: list[float] = (sums / num_rows).tolist()
             if not any(map(isfinite, losses)):
@@ -124,13 +126,11 @@ class ProbeGrid:
     @torch.inference_mode()
     def score(self, val: Features, combine: Combine) -> list[Tensor]:
         """Classify all videos of the features: (M, K) for each probe."""
-        num_videos = max(_READ_AT_ONCE // val.num_views, 1)
         scores: list[list[Tensor]] = [[] for _ in self.probes]
-        for videos in torch.arange(len(val)).split(num_videos):
-            rows = videos.repeat_interleave(val.num_views)
-            features = self._read(val, rows, torch.arange(val.num_views).repeat(len(videos)))
+        for views in val.in_order(_READ_AT_ONCE):  # (B, V, ...)
+            features = self._bring(views.flatten(0, 1))
             for probe, own in zip(self.probes, scores, strict=True):
-                logits = self._run(probe.eval(), features).unflatten(0, (len(videos), -1)).cpu()
+                logits = self._run(probe.eval(), features).unflatten(0, views.shape[:2]).cpu()
                 own += [combine_views(x, combine, multi_label=self.multi_label) for x in logits]
         return [torch.stack(own) for own in scores]
 
@@ -156,24 +156,25 @@ class ProbeGrid:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
             return probe(features).float()
 
-    def _read(self, features: Features, videos: Tensor, views: Tensor) -> Tensor:
-        read = features.of(videos, views)
+    def _bring(self, features: Tensor) -> Tensor:
         if self.device.type == "cuda":
-            read = read.pin_memory()
-        return read.to(self.device, non_blocking=True).float()
+            features = features.pin_memory()
+        return features.to(self.device, non_blocking=True).float()
 
     def _standardize(self, features: Features) -> None:
-        """Let linear probes read numbers of mean 0 and variance 1 over the training views."""
+        """Let linear probes read numbers of mean 0 and variance 1 over the training views.
+
+        One that is the same in all of them stays as large as it is.
+        """
         if self.probes[0].pooler is not None:
             return
         total = torch.zeros(2, self.probes[0].head.in_features, dtype=torch.float64)
-        for videos in torch.arange(len(features)).split(_READ_AT_ONCE):
-            rows = videos.repeat_interleave(features.num_views)
-            views = torch.arange(features.num_views).repeat(len(videos))
-            read = features.of(rows, views).double()
+        for views in features.in_order(_READ_AT_ONCE):
+            read = views.flatten(0, 1).double()
             total += torch.stack([read.sum(dim=0), read.square().sum(dim=0)])
         mean, square = total / (len(features) * features.num_views)
-        std = (square - mean.square()).clamp_min(0).sqrt().clamp_min(1e-6)
+        std = (square - mean.square()).clamp_min(0).sqrt()
+        std[std < _CONSTANT * (1 + mean.abs())] = 1.0
         for probe in self.probes:
             probe.mean.copy_(mean)
             probe.std.copy_(std)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stvit_video.datasets.coverage import check_failed
 from stvit_video.datasets.from_settings import read_training_videos, read_validation_videos
-from stvit_video.datasets.manifest import Manifest, check_labels
+from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import labels_of
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.metrics import measure_accuracy
@@ -48,7 +48,6 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
         raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
     assert run.data.train is not None
     train = read_training_videos(run.data.train)
-    check_labels(train.records, num_classes=train.num_classes, label_sets=train.label_sets)
     lists = {"train": train, "val": read_validation_videos(run.data, train)}
     torch.manual_seed(run.probe.seed)
     model = build_model(run.model, num_classes=0)

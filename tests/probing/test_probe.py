@@ -48,6 +48,22 @@ def test_vectors_are_kept_in_single_precision_and_tokens_in_half(tmp_path):
     assert [layout["logits"].shape for layout in layouts] == [(2, 7), (2, 5, 7)]
 
 
+def test_a_number_that_never_changes_in_training_does_not_blow_up_later(tmp_path):
+    model = create_model("demo_tiny", **SMALL)
+    given = torch.randn(4, 1, 96)
+    given[:, :, 5] = 300.0
+    folder = FeatureFolder(tmp_path, num_views=1, shape=(96,))
+    with folder.new_log() as log:
+        log.add([0, 1, 2, 3], list(given))
+    settings = ProbeConfig(lrs=(1e-3,), weight_decays=(0.0,), epochs=1)
+    grid = ProbeGrid.of(model, settings, device=torch.device("cpu"))
+    grid.fit(open_features(folder, ()), torch.tensor([0, 1, 2, 0]), lambda _: None)
+    probe = grid.probes[0]
+    other = given[:, 0].clone()
+    other[:, 5] += 0.1
+    assert float((probe(other) - probe(given[:, 0])).detach().abs().max()) < 0.1
+
+
 def test_probes_learn_as_a_loop_of_torch_does(tmp_path):
     """Views in an order drawn by the seed, AdamW with decay of matrices, half a cosine."""
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +133,11 @@ def _describe(
         source=source,
         weights=weights,
         variant=row,
-        config=ModelConfig(name=name, class_token="embed.cls_token" in weights or None),
+        config=ModelConfig(
+            name=name,
+            class_token="embed.cls_token" in weights or None,
+            attentive_blocks=_num_pooler_blocks(weights) or None,
+        ),
         labels=description.labels if head is not None else (),
         is_image=is_image,
     )
@@ -192,7 +197,7 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
     """Keep an attentive pooler only where the model has the same; a head belongs to its pooler."""
     wanted = {key for key in target if key.startswith("pooler.")}
     had = {key for key in weights if key.startswith("pooler.")}
-    if _num_blocks(wanted) == _num_blocks(had):
+    if _num_pooler_blocks(wanted) == _num_pooler_blocks(had):
         return
     report.new.update(dict.fromkeys(wanted, "attentive pooler, to be trained"))
     for key in (*had, "head.weight", "head.bias"):
@@ -200,10 +205,11 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
             report.dropped[key] = "another pooler wanted"
 
 
-def _num_blocks(pooler_keys: set[str]) -> int:
+def _num_pooler_blocks(keys: Iterable[str]) -> int:
     """Count the blocks of an attentive pooler, the one in which the query reads included."""
-    before = {key.split(".")[2] for key in pooler_keys if key.startswith("pooler.blocks.")}
-    return len(before) + 1 if pooler_keys else 0
+    own = [key for key in keys if key.startswith("pooler.")]
+    before = {key.split(".")[2] for key in own if key.startswith("pooler.blocks.")}
+    return len(before) + 1 if own else 0
 
 
 def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from stvit_video import create_model, load_model, sparsify
+from stvit_video import create_model, fuse, load_model, sparsify
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.layers.attentive import AttentivePooler
@@ -94,6 +94,7 @@ def test_every_network_takes_one_and_its_head_reads_it(name):
     state = model.forward_tokens(clip)
     expected = model.head(model.pooler(model.norm(state.tokens), state.key_bias()))
     torch.testing.assert_close(model(clip), expected)
+    torch.testing.assert_close(fuse(model)(clip), expected, rtol=1e-4, atol=1e-4)
     assert (model.attentive_blocks, model.num_features) == (2, model.head.in_features)
     model.train()(clip).sum().backward()
     assert all(p.grad is not None for p in model.pooler.parameters())
@@ -120,6 +121,14 @@ def test_it_is_written_and_read_with_its_weights(written):
     model, folder = written
     again = load_model(folder)
     assert again.attentive_blocks == 2
+    assert torch.equal(again(CLIP), model(CLIP))
+
+
+def test_a_file_without_card_says_it_by_its_keys(written):
+    model, folder = written
+    path = (folder / "model.safetensors").rename(folder / "alone.safetensors")
+    again = create_model("demo_tiny", pretrained=path, num_frames=2, image_size=32).eval()
+    assert (again.attentive_blocks, again.num_classes) == (2, 3)
     assert torch.equal(again(CLIP), model(CLIP))
 
 
