@@ -6,8 +6,10 @@ import torch
 from stvit_video.datasets.from_settings import (
     build_evaluation_loader,
     build_training_loader,
+    read_training_videos,
     read_videos,
 )
+from stvit_video.errors import DatasetError
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
 from stvit_video.settings.training import RunConfig, TrainConfig
@@ -17,6 +19,22 @@ from stvit_video.video.pixels.planes import PlaneTransform
 from stvit_video.video.pixels.transform import WindowTransform
 
 SHAPE = Preprocessing(num_frames=2, frame_stride=2, image_size=16)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("a.mp4\nb.mp4\n", "data.train ({}) holds no labels; training needs at least 2 classes"),
+        ("a.mp4,1\nb.mp4,\n", "label of {}/b.mp4 is not known; training needs one"),
+    ],
+)
+def test_a_list_to_train_on_has_labels(tmp_path, rows, fault):
+    path = tmp_path / "list.csv"
+    path.write_text(("path,label\n" if "," in rows else "path\n") + rows)
+    (tmp_path / "list.labels.txt").write_text("run\nsit\n" if "," in rows else "")
+    with pytest.raises(DatasetError) as caught:
+        read_training_videos(path)
+    assert str(caught.value) == fault.format(tmp_path if "," in rows else path)
 
 
 def test_workers_and_the_batches_they_hold_ready_are_settings(class_folder_root):

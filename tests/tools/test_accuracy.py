@@ -199,6 +199,21 @@ def test_what_is_finished_is_not_trained_again(monkeypatch, images, tmp_path, ca
 
 
 @pytest.mark.usefixtures("tiny")
+def test_a_training_whose_weights_are_no_numbers_is_kept_as_excluded_and_run_again(
+    monkeypatch, images, tmp_path
+):
+    words = ["--rows", "dense", "--device", "cpu", "--seeds", 0]
+    (line,) = run(monkeypatch, images, tmp_path, *words, "--lr", "1e30")
+    assert line["test"] is None
+    last = int(line["curve"][-1][0])  # and no step is made after it
+    assert line["excluded"] == f"its weights are no numbers any more at step {last}"
+    assert last < line["own_steps"]
+    first, second = run(monkeypatch, images, tmp_path, *words)
+    assert first == line
+    assert (second["seed"], second["excluded"], len(second["test"])) == (0, None, 3)
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_seed_begins_anew_and_dense_weights_are_taken_over(images):
     from accuracy_rows import DENSE, ROWS
     from accuracy_training import Schedule, Trainer
@@ -245,6 +260,7 @@ def test_the_page_tells_what_the_file_holds(monkeypatch, tmp_path):
     lines = [
         *(line_of("dense", seed, both, macs=1000e6) for seed, both in ((0, 60.0), (1, 63.0))),
         *(line_of("4x4x4@2", seed, both) for seed, both in ((0, 61.0), (1, 68.0), (2, 90.0))),
+        line_of("4x4x4@2", 3, 10.0, excluded="it broke"),
         line_of("64@3, from dense", 1, 62.5, untrained=[1, 2, 58.0]),
         line_of("64@3", 0, 99.0, scene="plain"),
         {"speed_of": "dense", "clips_per_second": 3000.0, "ratio": 1.0},
@@ -256,6 +272,7 @@ def test_the_page_tells_what_the_file_holds(monkeypatch, tmp_path):
     write_accuracy.main()
     text = page.read_text()
     assert "| `dense` | 1000 | +0 | 3000 | 1.00 | 81.2 | 71.5 | 61.5 | 2.1 | +0.0 | 2 |" in text
+    assert "A training of `4x4x4@2` is left out and was run again: it broke." in text
     # of seeds 0 and 1: +1 and +5
     assert "| `4x4x4@2` | 500 | -50 | 5400 | 1.80 | 81.2 | 71.5 | 73.0 | 15.1 | +3.0 | 3 |" in text
     assert "| `64@3` | -50 | -5.0 | -0.5 | - | - | 1 |" in text
