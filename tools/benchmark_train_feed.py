@@ -4,12 +4,14 @@
     python tools/benchmark_train_feed.py MANIFEST --devices 2 --workers 12 15
 
 Lightning, our classifier, our loader, mixed bf16, compiled, no checkpoint and no validation:
-the loop of `stvit-video train` in epochs of a few seconds, of which the first does not count.
+the loop of `stvit-video train` in epochs of a few seconds, of which the first does not count. And
+the loader alone, by the same workers, onto the device: what this host's cores can feed at most.
 """
 
 import argparse
 import os
 import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from stvit_video.datasets.from_settings import build_training_loader
 from stvit_video.datasets.manifest import Manifest, read_manifest
 from stvit_video.datasets.records import Records
 from stvit_video.measure.compare.words import build_word, find_model
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
@@ -53,7 +56,8 @@ def main() -> None:
         memory = [speed for speed, _ in train(word, None, options)]
         for num_workers in options.workers:
             files = train(word, num_workers or every, options)
-            rows.append([word, num_workers or every, *compare(memory, files)])
+            alone = load(word, num_workers or every, options)
+            rows.append([word, num_workers or every, alone, *compare(memory, files)])
             print(*rows[-1], flush=True)
     if int(os.environ.get("LOCAL_RANK", "0")) == 0:
         name = "feed_train.md" if options.devices == 1 else f"feed_train_{options.devices}.md"
@@ -82,25 +86,7 @@ def train(
     Returns clips a second of all devices, and the share of waiting, of each epoch but the first.
     """
     model = build_word(find_model(word))
-    run = RunConfig(
-        model=ModelConfig(name=word.partition(":")[0]),
-        data=DataConfig(num_workers=num_workers or 0),
-        optimizer=OptimizerConfig(lr=1e-5),
-        train=TrainConfig(
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            devices=options.devices,
-            precision="bf16-mixed",
-        ),
-    )
-    known = read_manifest(options.manifest)
-    assert isinstance(known.records, Records)
-    num_clips = options.steps * options.batch_size * options.devices
-    records = known.records * (num_clips // len(known.records) + 1)
-    videos = Manifest(records[:num_clips], known.class_names)
-    loader: Any = build_training_loader(
-        videos, model.preprocessing, run, device=torch.device("cuda")
-    )
+    run, videos, loader = prepare(word, model, num_workers or 0, options)
     if num_workers is None:
         batch = next(iter(build_training_loader(videos, model.preprocessing, run)))
         loader = SameBatch(batch, options.steps)
@@ -120,7 +106,46 @@ def train(
         callbacks=[log, Checkpoint()],
         clip_grad_norm=None,
     ).fit(classifier, loader)
+    num_clips = len(videos.records)
     return [(num_clips / e.train_seconds, e.data_wait_share) for e in log.epochs[1:]]
+
+
+def load(word: str, num_workers: int, options: argparse.Namespace) -> float:
+    """Return clips a second of the loaders of all devices, each without a training behind it."""
+    model = build_word(find_model(word))
+    _, videos, loader = prepare(word, model, num_workers * options.devices, options)
+    speeds = []
+    for _ in range(options.epochs):
+        start = time.perf_counter()
+        for _ in loader:
+            pass
+        torch.cuda.synchronize()
+        speeds.append(len(videos.records) / (time.perf_counter() - start))
+    return statistics.median(speeds[1:])
+
+
+def prepare(
+    word: str, model: VideoModel, num_workers: int, options: argparse.Namespace
+) -> tuple[RunConfig, Manifest, Any]:
+    """Return the settings of a run, its videos and their loader."""
+    run = RunConfig(
+        model=ModelConfig(name=word.partition(":")[0]),
+        data=DataConfig(num_workers=num_workers),
+        optimizer=OptimizerConfig(lr=1e-5),
+        train=TrainConfig(
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            devices=options.devices,
+            precision="bf16-mixed",
+        ),
+    )
+    known = read_manifest(options.manifest)
+    assert isinstance(known.records, Records)
+    num_clips = options.steps * options.batch_size * options.devices
+    records = known.records * (num_clips // len(known.records) + 1)
+    videos = Manifest(records[:num_clips], known.class_names)
+    loader = build_training_loader(videos, model.preprocessing, run, device=torch.device("cuda"))
+    return run, videos, loader
 
 
 def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
@@ -128,6 +153,7 @@ def render(rows: list[list[Any]], options: argparse.Namespace) -> Table:
     columns: list[Column | str] = [
         "model",
         "workers a device",
+        Column(title="loader alone, clips/s", format=".0f"),
         Column(title="clips/s from memory", format=".0f"),
         Column(title="clips/s from files", format=".0f"),
         Column(title="share", format=".2f"),

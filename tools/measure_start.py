@@ -53,6 +53,7 @@ def first_step(model: str, options: argparse.Namespace) -> float:
             *("--data.num_workers", str(options.workers)),
             *("--train.batch_size", str(options.batch_size)),
             *("--train.devices", options.device, "--train.epochs", "1"),
+            *("--train.compile", "false"),
             *("--output_dir", f"{folder}/run"),
         ]
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 crashes a decoder costs its own result and nothing else.
 """
 
+import itertools
 import multiprocessing
 import signal
 import sys
@@ -38,12 +39,14 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(far_end, function), daemon=True)
         self.process.start()
         far_end.close()
-        self.connection.recv()  # it has imported what it needs: no item pays for that
         self.item: Any = None
-        self.is_busy = False
+        self.is_ready = self.is_busy = False
         self.started_at = 0.0
 
     def give(self, item: Any) -> None:
+        if not self.is_ready:
+            self.connection.recv()  # it has imported what it needs: no item pays for that
+            self.is_ready = True
         self.item, self.is_busy, self.started_at = item, True, time.monotonic()
         self.connection.send(item)
 
@@ -72,11 +75,10 @@ def run_killable(
     waiting = iter(items)
     workers: list[_Worker] = []
     try:
-        for item in waiting:
-            workers.append(_Worker(context, function))
-            workers[-1].give(item)
-            if len(workers) == num_workers:
-                break
+        first = list(itertools.islice(waiting, num_workers))
+        workers += (_Worker(context, function) for _ in first)  # they import at the same time
+        for worker, item in zip(workers, first, strict=True):
+            worker.give(item)
         while any(worker.is_busy for worker in workers):
             for outcome in _collect(workers, waiting, timeout_seconds, context, function):
                 if outcome.failure:

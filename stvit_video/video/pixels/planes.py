@@ -168,21 +168,25 @@ def make_clips(planes: PlaneBatch, *, dtype: torch.dtype | None = None) -> Tenso
     across = resize_weights(numbers[:, 4:8], planes.width, size=planes.size)  # (B, S, w)
     to_rgb = numbers[:, 8:].unflatten(1, (3, 4))  # (B, 3, 4)
     planes_down = (down, _in_pairs(down), _in_pairs(down))  # of Y, of Cb and of Cr
-    weights = torch.cat(  # (B, 3, S, 2h): resizing and conversion in one
-        [to_rgb[..., i, None, None] * rows[:, None] for i, rows in enumerate(planes_down)], dim=-1
+    offset = to_rgb[..., 3] + 128 * to_rgb[..., :3].sum(-1) + 0.5  # the last: it is cut below
+    height, ones = planes.height, 8  # a GPU multiplies matrices of such sizes fastest
+    weights = offset.new_zeros(planes.num_clips, 3, planes.size, 2 * height + ones)
+    torch.cat(  # resizing and conversion in one
+        [to_rgb[..., i, None, None] * rows[:, None] for i, rows in enumerate(planes_down)],
+        dim=-1,
+        out=weights[..., : 2 * height],
     )
-    values = torch.cat(  # (B, 2h, T * S)
-        [
-            _resize_rows(planes.luma[:, :, None], across.to(number)),
-            _resize_rows(planes.chroma, _in_pairs(across).to(number)),
-        ],
-        dim=1,
+    weights[..., 2 * height] = offset[..., None]
+    values = torch.ones(
+        *(planes.num_clips, 2 * height + ones, planes.num_frames * planes.size),
+        dtype=number,
+        device=planes.data.device,
     )
+    _resize_rows(planes.luma[:, :, None], across, out=values[:, :height])
+    _resize_rows(planes.chroma, _in_pairs(across), out=values[:, height : 2 * height])
     rgb = weights.flatten(1, 2).to(number) @ values  # (B, 3 * S, T * S)
     rgb = rgb.unflatten(2, (-1, planes.size)).unflatten(1, (3, -1)).transpose(2, 3)
-    offset = to_rgb[..., 3] + 128 * to_rgb[..., :3].sum(-1) + 0.5  # the last: it is cut below
-    rgb = rgb.add_(offset.to(number)[..., None, None, None]).clamp_(0, 255)
-    return rgb.to(torch.uint8, memory_format=torch.contiguous_format)
+    return rgb.clamp_(0, 255).to(torch.uint8, memory_format=torch.contiguous_format)
 
 
 def resize_weights(axis: Tensor, length: int, *, size: int) -> Tensor:
@@ -202,15 +206,16 @@ def resize_weights(axis: Tensor, length: int, *, size: int) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-def _resize_rows(planes: Tensor, across: Tensor) -> Tensor:
+def _resize_rows(planes: Tensor, across: Tensor, *, out: Tensor) -> None:
     """Resize each row of uint8 (B, T, N, h, w) by weights (B, S, w): (B, N * h, T * S), less 128.
 
     Half precision is fine enough for numbers of at most 128.
     """
     by_row = planes.permute(0, 2, 3, 1, 4)  # (B, N, h, T, w)
-    values = torch.empty(by_row.shape, dtype=across.dtype, device=across.device)
+    values = torch.empty(by_row.shape, dtype=out.dtype, device=out.device)
     torch.sub(by_row, 128.0, out=values)
-    return (values.flatten(1, 3) @ across.mT).unflatten(1, (-1, planes.shape[1])).flatten(2)
+    product = out.view(len(out), -1, across.shape[1])  # (B, N * h * T, S)
+    torch.bmm(values.flatten(1, 3), across.to(out.dtype).mT, out=product)
 
 
 def _in_pairs(weights: Tensor) -> Tensor:
