@@ -98,7 +98,7 @@ def test_a_reducer_is_its_options_and_its_step(monkeypatch):
         lambda setting, grid, n: FirstTokens(int(setting.options["tokens"])),
     )
     model = stvit_video.create_model("demo_tiny", reduction="first:tokens=5,block=2", **SMALL)
-    tokens, grid, _ = model.forward_tokens(torch.randn(2, 3, 4, 32, 32))
+    tokens, grid, *_ = model.forward_tokens(torch.randn(2, 3, 4, 32, 32))
     assert (tokens.shape, grid.size) == ((2, 5, 96), 5)
 
 

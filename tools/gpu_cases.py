@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 MAE = "videomae_base_patch16_224"
 TIMESFORMER = "timesformer_base_patch16_224"
 VIVIT = "vivit_base_patch16x2_224"
+VJEPA2 = "vjepa2_large_patch16_256"
 SWIN = "video_swin_tiny_patch2x4x4_224"
 LATENCY = (MAE, f"{MAE}:4x4x4@4", f"{MAE}:8x4x4@2", f"{MAE}:4x4x4@2")
 
@@ -100,6 +101,19 @@ COMPARISONS: dict[str, list[Comparison]] = {
                 Case(f"{VIVIT}:16x4x4@3:fused", batch_size=32),
                 Case(f"{VIVIT}:8x4x4@2:fused", batch_size=32),
                 Case("hf:vivit_base", "off", 32),
+            ]
+        )
+    ],
+    "vjepa2": [
+        Comparison(
+            [
+                Case(f"{VJEPA2}:fused", batch_size=16),
+                Case(f"{VJEPA2}:8x4x4@8:fused", batch_size=16),
+                Case(f"{VJEPA2}:128@8:fused", batch_size=16),
+                Case(f"{VJEPA2}:8x4x4@4:fused", batch_size=16),
+                Case(VJEPA2, batch_size=16),
+                Case("hf:vjepa2_large", batch_size=16),
+                Case("hf:vjepa2_large", "off", 16),
             ]
         )
     ],

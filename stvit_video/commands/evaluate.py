@@ -13,6 +13,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
     *,
     num_clips: Count | None = None,
     num_crops: NumCrops | None = None,
+    join_clips: bool | None = None,
     combine: Combine | None = None,
     batch_size: Count = 16,
     num_workers: Whole = 2,
@@ -29,6 +30,8 @@ def evaluate(  # noqa: PLR0913 this is a command line
         videos: Folder of class folders, or a manifest.
         num_clips: Clips of each video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
+        join_clips: Let an attentive pooler read all clips of a crop at once, as V-JEPA 2's probes
+            do; by default as in the settings of the training.
         combine: mean_probability or mean_logit; by default as in the settings of the training.
         batch_size: Views per forward pass.
         num_workers: Processes that decode, for each GPU.
@@ -52,7 +55,8 @@ def evaluate(  # noqa: PLR0913 this is a command line
     model = load_model(checkpoint)
     data, views = trained_settings(
         checkpoint,
-        views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine},
+        views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
+        | {"join_clips": join_clips},
         data={"num_workers": num_workers, "backend": backend},
     )
     console = result_console(json) if is_first_process() else Console(quiet=True)

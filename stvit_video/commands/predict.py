@@ -1,5 +1,7 @@
 """`stvit-video predict`: classify a video, or those of a folder, with a trained model."""
 
+from typing import Any
+
 from stvit_video.files import ResultFile
 from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.data import Backend
@@ -13,6 +15,7 @@ def predict(  # noqa: PLR0913 this is a command line
     checkpoint: CheckpointSource,
     num_clips: Count | None = None,
     num_crops: NumCrops | None = None,
+    join_clips: bool | None = None,
     combine: Combine | None = None,
     top_k: Count = 5,
     batch_size: Count = 16,
@@ -28,6 +31,8 @@ def predict(  # noqa: PLR0913 this is a command line
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         num_clips: Clips of the video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
+        join_clips: Let an attentive pooler read all clips of a crop at once, as V-JEPA 2's probes
+            do; by default as in the settings of the training.
         combine: mean_probability or mean_logit; by default as in the settings of the training.
         top_k: How many classes to name; for a folder in the JSON alone.
         batch_size: Views per forward pass.
@@ -44,13 +49,9 @@ def predict(  # noqa: PLR0913 this is a command line
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import print_table
 
+    views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
     predictor = Predictor.load(
-        checkpoint,
-        num_clips=num_clips,
-        num_crops=num_crops,
-        combine=combine,
-        backend=backend,
-        device=device,
+        checkpoint, **views, join_clips=join_clips, backend=backend, device=device
     )
     if not video.is_dir():
         prediction = predictor.predict(video, top_k=top_k)

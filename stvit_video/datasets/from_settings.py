@@ -208,7 +208,7 @@ def _evaluation_transform(
     return build_transform(
         preprocessing,
         num_crops=views.num_crops,
-        short_side=views.short_side,
+        short_side=preprocessing.short_side if views.short_side is None else views.short_side,
         normalize=False,
         ship_planes=_finishes_clips(device),
     )

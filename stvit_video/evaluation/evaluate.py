@@ -14,7 +14,7 @@ from stvit_video.datasets.manifest import Manifest
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.evaluation.forward import ViewBatch, run_batches
 from stvit_video.evaluation.prediction import rank_labels
-from stvit_video.evaluation.views import ViewCollector, combine_views
+from stvit_video.evaluation.views import ViewCollector, classify_views, combine_views
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.pixels.crops import normalize_clip
@@ -81,7 +81,8 @@ def score_videos(
 ) -> VideoScores:
     """Classify all views that `loader` serves, `batch_size` at a time, and combine them by video.
 
-    The views of a video are averaged when they are complete; `on_batch` is handed them then. The
+    Where clips are joined, `loader` serves whole videos, view by view. The views of a video are
+    averaged when they are complete; `on_batch` is handed them then. The
     model is left in eval mode. `combine` makes scores (K,) of the views (V, K) of a video; None
     does as `views` says.
 
@@ -92,12 +93,13 @@ def score_videos(
     model.eval().to(device)
 
     def run(clips: Tensor) -> Tensor:
-        return model(normalize_clip(clips, preprocessing))
+        return classify_views(model, normalize_clip(clips, preprocessing), views)
 
     collector = ViewCollector(views.num_views)
     scores: dict[int, Tensor] = {}
     failures: list[tuple[int, str]] = []
-    for batch, made, _ in run_batches(run, loader, device=device, batch_size=batch_size):
+    whole = views.whole_videos(batch_size) if views.join_clips else batch_size
+    for batch, made, _ in run_batches(run, loader, device=device, batch_size=whole):
         complete = dict(collector.add(made, batch.video_index))
         for index, logits in complete.items():
             if not logits.isfinite().all():

@@ -22,7 +22,7 @@ from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.evaluation.forward import Answer, run_batches
 from stvit_video.evaluation.prediction import VideoPrediction, rank_labels
 from stvit_video.evaluation.trained_settings import trained_settings
-from stvit_video.evaluation.views import ViewCollector, combine_views
+from stvit_video.evaluation.views import ViewCollector, classify_views, combine_views
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
@@ -57,15 +57,18 @@ class Predictor:
         self.model = model.eval().to(self.device, self.dtype)
         self.data = data or DataConfig()
         self.views = views or ViewConfig()
-        self._run: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
+        self._run: Callable[..., Tensor] = (
+            torch.compile(classify_views) if compile else classify_views
+        )
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913 one front door
         cls,
         checkpoint: str | Path,
         *,
         num_clips: int | None = None,
         num_crops: int | None = None,
+        join_clips: bool | None = None,
         combine: Combine | None = None,
         backend: Backend | None = None,
         device: str = "auto",
@@ -83,7 +86,12 @@ class Predictor:
         """
         data, views = trained_settings(
             checkpoint,
-            views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine},
+            views={
+                "num_clips": num_clips,
+                "num_crops": num_crops,
+                "join_clips": join_clips,
+                "combine": combine,
+            },
             data={"backend": backend},
         )
         model = load_model(checkpoint)
@@ -154,7 +162,8 @@ class Predictor:
             if value < 1:
                 raise ConfigError(f"{name} ({value}) must be at least 1")
         waiting = iter(names)
-        for answer in run_batches(self._logits, batches, device=self.device, batch_size=batch_size):
+        whole = self.views.whole_videos(batch_size) if self.views.join_clips else batch_size
+        for answer in run_batches(self._logits, batches, device=self.device, batch_size=whole):
             errors = {failed.video_index: failed.error for failed in answer.batch.failures}
             scored = self._combine(answer)
             for index in sorted({*errors, *scored}):
@@ -169,7 +178,7 @@ class Predictor:
     def _logits(self, clips: Tensor) -> Tensor:
         """uint8 (R, C, T, H, W) -> logits (R, K)."""
         pixels = normalize_clip(clips, self.model.preprocessing)
-        return self._run(pixels.to(self.dtype)).float()
+        return self._run(self.model, pixels.to(self.dtype), self.views).float()
 
     def _combine(self, answer: Answer[Batch]) -> dict[int, tuple[VideoFacts, Tensor, float]]:
         """Return facts, scores (K,) and share of the time of each video, by its place."""

@@ -4,11 +4,27 @@ Legend: R rows (one per view), M videos, V views per video, K classes.
 """
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stvit_video.settings.views import Combine
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.settings.views import Combine, ViewConfig
+
+
+def classify_views(model: nn.Module, clips: Tensor, views: ViewConfig) -> Tensor:
+    """Classify all views of some videos: clips (R, C, T, H, W) -> logits (R, K).
+
+    Where the clips of a crop are joined, they have one answer, each of them the same.
+    """
+    if not views.join_clips:
+        return model(clips)
+    by_clip = clips.unflatten(0, (-1, views.num_clips, views.num_crops))
+    logits = cast(VideoModel, model).forward_joined(
+        by_clip.transpose(1, 2).flatten(0, 1)
+    )  # (M * crops, K)
+    return logits.unflatten(0, (-1, views.num_crops)).repeat(1, views.num_clips, 1).flatten(0, 1)
 
 
 def combine_views(logits: Tensor, combine: Combine, *, multi_label: bool = False) -> Tensor:

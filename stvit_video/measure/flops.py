@@ -103,7 +103,7 @@ def count_flops(
 
 
 _FREE_NAMES = """
-T abs adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
+T abs addcmul adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d
 adaptive_max_pool3d add add_ all amax amin any arange argmax argmin argsort avg_pool1d
 avg_pool2d avg_pool3d batch_norm bernoulli_ bincount bitwise_and bitwise_not bitwise_or cat
 ceil clamp clamp_ clamp_max clamp_min clone constant_pad_nd copy_ cos cummax cummin cumsum diagonal

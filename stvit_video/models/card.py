@@ -25,10 +25,13 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 }
 """Activations by the name that the card uses."""
 
-_SETTING = ("semantic", "reduction", "class_token", "attentive_blocks")
+_SETTING = ("semantic", "reduction", "class_token", "attentive_blocks", "attentive_layers")
 """Fields of `ModelConfig` that a card keeps; the sizes of clips are in its preprocessing."""
 
-_ROW_FIELDS = ("preprocessing", "num_classes", "source", "license", "rename", "image_rename", "fit")
+_ROW_FIELDS = (
+    *("preprocessing", "num_classes", "source", "license"),
+    *("rename", "image_rename", "facts", "fit"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +69,11 @@ def write_card(card: ModelCard, folder: str | Path) -> Path:
     values = dataclasses.asdict(card)
     del values["config"]
     setting = {name: getattr(card.config, name) for name in _SETTING}
-    if not setting["attentive_blocks"]:
-        del setting["attentive_blocks"]  # version 0.1 does not know it
+    for name in ("attentive_blocks", "attentive_layers"):
+        if setting[name] is None:
+            del setting[name]  # version 0.1 does not know it
+    if card.preprocessing.short_side == 1:
+        del values["preprocessing"]["short_side"]  # nor this
     record = {"format": FORMAT, "model": card.config.name, **setting, **values}
     write_file(path, json.dumps(record, indent=2) + "\n")
     return path

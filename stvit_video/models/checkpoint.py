@@ -123,7 +123,10 @@ def _card(
             semantic="+".join(map(str, options.semantic)) or None,
             reduction=None if options.reducer is None else str(options.reducer),
             class_token=class_token,
-            attentive_blocks=options.attentive_blocks or None,
+            attentive_blocks=None
+            if options.attentive_blocks == recipe.variant.attentive_blocks
+            else options.attentive_blocks,
+            attentive_layers=options.attentive_layers or None,
         ),
         num_classes=options.num_classes,
         preprocessing=options.preprocessing,

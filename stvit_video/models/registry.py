@@ -1,5 +1,6 @@
 """Models by name. A variant is a row in its family's table; a family is one entry here."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +13,7 @@ from stvit_video.models.families.timesformer import rows as timesformer
 from stvit_video.models.families.videomae import rows as videomae
 from stvit_video.models.families.vit import rows as vit
 from stvit_video.models.families.vivit import rows as vivit
+from stvit_video.models.families.vjepa2 import rows as vjepa2
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import BuildOptions, Recipe, Variant
 from stvit_video.models.weights.load import load_pretrained, read_pretrained
@@ -23,6 +25,7 @@ VARIANTS: dict[str, Variant] = {
     **videomae.VARIANTS,
     **timesformer.VARIANTS,
     **vivit.VARIANTS,
+    **vjepa2.VARIANTS,
     **swin.VARIANTS,
 }
 
@@ -54,11 +57,13 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     reduction: str | ReducerConfig | None = None,
     class_token: bool | None = None,
     attentive_blocks: int | None = None,
+    attentive_layers: Sequence[int] | None = None,
     num_frames: int | None = None,
     frame_stride: int | None = None,
     image_size: int | None = None,
     drop_path: float = 0.0,
     pretrained: str | Path | None = None,
+    pretrained_probe: str | Path | None = None,
 ) -> VideoModel:
     """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights or `pretrained` ones.
 
@@ -68,11 +73,13 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     and pixels; positions are interpolated for any other clip. `num_classes=0` drops the head.
     `class_token` None keeps a class token in dense models that have one; semantic models average
     their tokens, as in the paper. `attentive_blocks` lets a learned query read the tokens for the
-    head, as the probes of V-JEPA do (1 block) and V-JEPA 2 (4).
+    head, as the probes of V-JEPA do (1 block) and V-JEPA 2 (4); those behind the last block, or
+    behind all `attentive_layers`, counted from 1.
 
     `pretrained` is a file, a folder or a hub id. What is not asked for is then as the checkpoint
     has it: classes and labels, frames, size, colours, setting, class token. A head of other
-    `num_classes` is new. Weights of an image model are inflated.
+    `num_classes` is new. Weights of an image model are inflated. `pretrained_probe` is a file that
+    holds pooler and head, as the original probes of V-JEPA 2.
 
     Raises:
         ConfigError: an unknown name, or a setting that does not fit the model.
@@ -84,11 +91,13 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         reduction=None if reduction is None else str(reduction),
         class_token=class_token,
         attentive_blocks=attentive_blocks,
+        attentive_layers=None if attentive_layers is None else tuple(attentive_layers),
         num_frames=num_frames,
         frame_stride=frame_stride,
         image_size=image_size,
         drop_path=drop_path,
         pretrained=str(pretrained) if isinstance(pretrained, Path) else pretrained,
+        pretrained_probe=None if pretrained_probe is None else str(pretrained_probe),
     )
     return build_model(config, num_classes=num_classes)
 
@@ -98,17 +107,20 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
     variant = find_variant(config.name)
     checkpoint = None
     if config.pretrained is not None:
-        checkpoint = read_pretrained(config.pretrained, config.name, variant)
+        checkpoint = read_pretrained(
+            config.pretrained, config.name, variant, probe=config.pretrained_probe
+        )
         variant = checkpoint.variant
         config = checkpoint.complete(config)
     options = BuildOptions(
-        num_classes=variant.num_classes if num_classes is None else num_classes,
+        num_classes=_default(num_classes, variant.num_classes),
         preprocessing=_preprocessing(variant, config),
         semantic=config.units,
         drop_path=config.drop_path,
         class_token=config.class_token,
         reducer=config.reducer,
-        attentive_blocks=config.attentive_blocks or 0,
+        attentive_layers=config.attentive_layers or (),
+        attentive_blocks=_default(config.attentive_blocks, variant.attentive_blocks),
     )
     model = build(Recipe(name=config.name, variant=variant, options=options))
     model.head_dropout.p = config.head_dropout
@@ -125,7 +137,13 @@ def build(recipe: Recipe) -> VideoModel:
     model.recipe = recipe
     if recipe.options.attentive_blocks:
         model.reset_classifier(recipe.options.num_classes, recipe.options.attentive_blocks)
+    if recipe.options.attentive_layers:
+        model.read_layers(recipe.options.attentive_layers)
     return model
+
+
+def _default(value: int | None, usual: int) -> int:
+    return usual if value is None else value
 
 
 def _preprocessing(variant: Variant, config: ModelConfig) -> Preprocessing:

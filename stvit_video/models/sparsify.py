@@ -43,6 +43,7 @@ def sparsify(model: nn.Module, semantic: str | SemanticConfig | None) -> VideoMo
         else 0.0,
         class_token=pretrained.config.class_token,
         attentive_blocks=pretrained.config.attentive_blocks or 0,
+        attentive_layers=pretrained.config.attentive_layers or (),
     )
     result = build(Recipe(name=name, variant=pretrained.variant, options=options))
     load_pretrained(result, pretrained)
@@ -80,6 +81,7 @@ def _read(model: nn.Module) -> tuple[str, Pretrained]:
             name=recipe.name,
             class_token="embed.cls_token" in weights or None,
             attentive_blocks=recipe.options.attentive_blocks,
+            attentive_layers=recipe.options.attentive_layers or None,
         ),
         labels=getattr(model, "labels", ()),
     )

@@ -1,8 +1,9 @@
 """What a row of a model table says, and what a user may ask of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ class BuildOptions:
     """Another method in place of semantic tokens."""
     attentive_blocks: int = 0
     """Of an attentive pooler; without any the model pools as its family does."""
+    attentive_layers: tuple[int, ...] = ()
+    """Blocks, counted from 1, behind which the pooler reads; none for the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,13 @@ class Variant(ABC):
     """Gives published weights our key names; None where nothing was published."""
     image_rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     """The same for weights of the image model that this one is inflated from, where it can be."""
+    facts: Callable[[Collection[str]], dict[str, Any]] | None = None
+    """Fields of the row that the key names of published weights state otherwise."""
+
+    attentive_blocks: int = 0
+    """Of the attentive pooler that its published head reads; without any it pools itself."""
+    pooler_norm_eps: float = 1e-6
+    """Of the norms of an attentive pooler."""
 
     fit: Callable[[dict[str, Tensor], nn.Module, dict[str, str]], dict[str, str]] | None = None
     """Fits renamed weights to a network of this kind where the rules for all do not suffice.

@@ -53,7 +53,7 @@ class FeatureExtractor(nn.Module):
 
         Where tokens stand for unequally many patches, their sizes follow as one more channel.
         """
-        state = self.model.forward_tokens(clip)
+        state = self.model.read_tokens(clip)
         if not self.tokens:
             return self.model.pool_tokens(state)
         tokens = self.model.norm(state.tokens)

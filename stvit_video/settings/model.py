@@ -14,6 +14,7 @@ from stvit_video.settings.bounds import (
     PartShare,
     Positive,
     Whole,
+    Zoom,
     check_settings,
 )
 from stvit_video.settings.grammar import (
@@ -42,6 +43,8 @@ class Preprocessing:
     """Per channel, for values in 0..1."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
     """Order of the colour channels that the weights expect."""
+    short_side: Zoom = 1.0
+    """Short side of a frame before a test crops it, as a multiple of the crop."""
 
     def __post_init__(self) -> None:
         check_settings("preprocessing", self)
@@ -65,6 +68,10 @@ class ModelConfig:
     """Blocks of an attentive pooler, which reads all tokens for the head: in the last a learned
     query reads them, in those before they read each other. 1 is V-JEPA's, 4 V-JEPA 2's, 0 pools as
     the model does; None does that, too, and with `pretrained` as the weights have it."""
+    attentive_layers: tuple[Count, ...] | None = None
+    """Blocks, counted from 1, behind each of which the attentive pooler reads all tokens, as
+    18, 20, 22, 24 for Diving48 in V-JEPA 2; None reads those behind the last, and with `pretrained`
+    as the card says."""
     num_frames: Count | None = None
     """Frames of a clip; None keeps those of the model."""
     frame_stride: Count | None = None
@@ -79,6 +86,8 @@ class ModelConfig:
     """Factor of the random weights that a new head begins with."""
     pretrained: WeightsSource | None = None
     """Weights to start from: a file, a run folder or a hub id."""
+    pretrained_probe: WeightsSource | None = None
+    """Pooler and head for them, where those are in a file of their own, as V-JEPA 2's are."""
 
     def __post_init__(self) -> None:
         if isinstance(self.pretrained, bool):
@@ -87,6 +96,11 @@ class ModelConfig:
                 " MCG-NJU/videomae-base-finetuned-kinetics; leave it out for random weights"
             )
         check_settings("model", self)
+        if self.pretrained_probe is not None and self.pretrained is None:
+            raise ConfigError(
+                f"pretrained_probe ({self.pretrained_probe}) reads the tokens of weights;"
+                " give those as pretrained"
+            )
         if self.semantic is not None and self.reduction is not None:
             raise ConfigError(
                 f"semantic ({self.semantic}) and reduction ({self.reduction}) exclude each other"

@@ -17,13 +17,21 @@ class ViewConfig:
     """Clips, spread evenly over the video."""
     num_crops: NumCrops = 1
     """Squares along the long side: the centre, or both ends and the centre."""
-    short_side: Zoom = 1.0
-    """Short side of a frame before it is cropped, as a multiple of the crop."""
+    short_side: Zoom | None = None
+    """Short side of a frame before it is cropped, as a multiple of the crop; None for the
+    model's."""
+    join_clips: bool = False
+    """Let an attentive pooler read the tokens of all clips of a crop at once, as V-JEPA 2's probes
+    were trained to."""
     combine: Combine = "mean_probability"
     """Average the probabilities of the views, as the field does, or their logits."""
 
     def __post_init__(self) -> None:
         check_settings("views", self)
+
+    def whole_videos(self, batch_size: int) -> int:
+        """Return how many views at most `batch_size` are all of those of some videos, or of one."""
+        return max(batch_size // self.num_views, 1) * self.num_views
 
     @property
     def num_views(self) -> int:

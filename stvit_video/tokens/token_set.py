@@ -3,6 +3,7 @@
 Legend: B clips, P class tokens (0 to 2), N tokens, D width.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,10 @@ class TokenSet(NamedTuple):
     """1x1xN once the tokens have left their places."""
     size: Tensor | None = None
     """(B, P + N, 1) patches that each stands for, a class token for one; None where all do."""
+    places: Tensor | None = None
+    """float32 (B, N, 3), or (1, N, 3) where all clips have the same: where each sits along time,
+    height and width, in steps of the patch grid or as the network counts them. For networks whose
+    attention reads it, which have no class tokens; None in others."""
 
     @property
     def num_class_tokens(self) -> int:
@@ -38,6 +43,22 @@ class TokenSet(NamedTuple):
         """
         return None if self.size is None else self.size.log().mT[:, None]
 
+    def where(self) -> dict[str, "Places"]:
+        """Return the argument by which a block is told where its tokens sit, if they do."""
+        return tell_places(self.places, self.places)
+
+    def unstack(self, num_sets: int) -> list["TokenSet"]:
+        """Part the sets of a batch that belong together: (B*V, N, D) -> V times (B, N, D)."""
+        parts = self.tokens.unflatten(0, (-1, num_sets)).unbind(1)
+        sizes = [None] * num_sets
+        if self.size is not None:
+            sizes = list(self.size.unflatten(0, (-1, num_sets)).unbind(1))
+        return [TokenSet(part, self.grid, size) for part, size in zip(parts, sizes, strict=True)]
+
+    def move_places(self, move: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Do with the places (B, N, 3) what is done with the tokens; None where there are none."""
+        return None if self.places is None else move(self.places.expand(len(self.tokens), -1, -1))
+
     def mean(self) -> Tensor:
         """Average the tokens without the class tokens, by size: (B, D)."""
         _, patches = self.split()
@@ -47,9 +68,32 @@ class TokenSet(NamedTuple):
         return ((patches * size).sum(dim=1) / size.sum(dim=1)).to(patches.dtype)
 
 
+class Places(NamedTuple):
+    """Where queries and keys sit, see `TokenSet.places`."""
+
+    queries: Tensor
+    """float32 (B, N, 3)."""
+    keys: Tensor
+    """float32 (B, M, 3)."""
+
+
+def tell_places(queries: Tensor | None, keys: Tensor | None) -> dict[str, Places]:
+    """Return the argument by which a block is told places; none where there are no places."""
+    return {} if queries is None or keys is None else {"places": Places(queries, keys)}
+
+
 def flat_grid(num_tokens: int) -> Grid:
     """Return the grid of tokens that have no place."""
     return Grid(1, 1, num_tokens)
+
+
+def join_sets(sets: Sequence[TokenSet]) -> TokenSet:
+    """Put the tokens of several sets behind each other: (B, P + N, D) each, without places."""
+    size = None
+    if any(state.size is not None for state in sets):
+        size = torch.cat([token_sizes(state) for state in sets], dim=1)
+    tokens = torch.cat([state.tokens for state in sets], dim=1)
+    return TokenSet(tokens, flat_grid(tokens.shape[1]), size)
 
 
 def token_sizes(state: TokenSet) -> Tensor:

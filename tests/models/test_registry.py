@@ -92,7 +92,7 @@ def test_a_semantic_model_runs_block_layers_and_blocks_in_order():
     tokens, grid = model.embed(clip)
     for block in model.blocks[:2]:
         tokens = block(tokens)
-    (tokens, grid, _), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[2:4])
+    (tokens, grid, *_), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[2:4])
     for block in model.blocks[4:]:
         tokens = block(tokens)
     torch.testing.assert_close(model(clip), model.head(model.norm(tokens.mean(1))))
@@ -107,7 +107,7 @@ def test_a_recovered_model_returns_the_whole_grid():
     assert demo(semantic="4x2x2@1").forward_features(clip).shape == (1, dim, 4, 2, 2)
     full, grid = model.embed(clip)
     full = model.blocks[0](full)
-    (semantic, _, _), _ = model.stages[1].generator(TokenSet(full, grid), model.blocks[1:3])
+    (semantic, *_), _ = model.stages[1].generator(TokenSet(full, grid), model.blocks[1:3])
     semantic = model.blocks[3](semantic)
     full = model.blocks[4](full, context=semantic)
     expected = model.norm(model.blocks[5](full)).transpose(1, 2).unflatten(2, (4, 8, 8))

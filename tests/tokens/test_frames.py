@@ -9,13 +9,13 @@ def test_every_frame_takes_its_class_token_along():
     grid = Grid(3, 2, 5)
     cls, patches = torch.randn(2, 3, 7), torch.randn(2, 3, 10, 7)
     tokens = torch.cat([cls, patches.flatten(1, 2)], dim=1)
-    folded, frame, _ = fold_frames(TokenSet(tokens, grid))
+    folded, frame, *_ = fold_frames(TokenSet(tokens, grid))
     assert frame == Grid(1, 2, 5)
     for clip in range(2):
         for t in range(3):
             expected = torch.cat([cls[clip, t : t + 1], patches[clip, t]])
             assert torch.equal(folded[clip * 3 + t], expected)
-    unfolded, whole, _ = unfold_frames(TokenSet(folded, frame), 3)
+    unfolded, whole, *_ = unfold_frames(TokenSet(folded, frame), 3)
     assert whole == grid
     assert torch.equal(unfolded, tokens)
 

@@ -34,7 +34,7 @@ class HuggingFaceClassifier(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        return self.model(pixel_values=clip.transpose(1, 2)).logits
+        return self.model(clip.transpose(1, 2)).logits
 
 
 class SlowFastClassifier(nn.Module):
@@ -98,12 +98,15 @@ def _hugging_face(family: str, **settings: Any) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         import transformers
 
-        config = getattr(transformers, f"{family}Config")(num_labels=400, **settings)
+        config = getattr(transformers, f"{family}Config")(**{"num_labels": 400} | settings)
         return HuggingFaceClassifier(
             getattr(transformers, f"{family}ForVideoClassification")(config)
         )
 
     return build
+
+
+_vjepa2_large = _hugging_face("VJEPA2", num_labels=174, crop_size=256, frames_per_clip=16)
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:
@@ -150,6 +153,7 @@ PEERS: dict[str, Peer] = {
     "hf:videomae_base": Peer("transformers", _hugging_face("VideoMAE"), 16, 224),
     "hf:timesformer_base": Peer("transformers", _hugging_face("Timesformer", num_frames=8), 8, 224),
     "hf:vivit_base": Peer("transformers", _hugging_face("Vivit"), 32, 224),
+    "hf:vjepa2_large": Peer("transformers", _vjepa2_large, 16, 256),
     "torchvision:swin3d_t": Peer("torchvision", _torchvision("swin3d_t"), 32, 224),
     "torchvision:swin3d_s": Peer("torchvision", _torchvision("swin3d_s"), 32, 224),
     "torchvision:swin3d_b": Peer("torchvision", _torchvision("swin3d_b"), 32, 224),

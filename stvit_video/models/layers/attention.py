@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.linear import linear_rows
+from stvit_video.models.layers.rotary import Rotary
 from stvit_video.models.layers.time_attention import attend_in_time
 from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import Places
 
 Tap = Callable[[Tensor, Tensor], object]
 """Is told the queries and the keys of an attention."""
@@ -24,16 +26,20 @@ class Attention(nn.Module):
     """Queries read from `context`; without one, tokens read from themselves.
 
     One weight holds q, k and v, so the weights of self-attention serve cross-attention as they
-    are, and self-attention stays one matrix product.
+    are, and self-attention stays one matrix product. With `rotary`, what is compared depends on
+    where it sits.
     """
 
-    def __init__(self, dim: int, *, num_heads: int, qkv_bias: bool = True) -> None:
+    def __init__(
+        self, dim: int, *, num_heads: int, qkv_bias: bool = True, rotary: Rotary | None = None
+    ) -> None:
         super().__init__()
         if dim % num_heads:
             raise ConfigError(f"dim ({dim}) must be divisible by num_heads ({num_heads})")
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
+        self.rotary = rotary
 
     def forward(
         self,
@@ -41,6 +47,7 @@ class Attention(nn.Module):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         *,
+        places: Places | None = None,
         tap: Tap | None = None,
     ) -> Tensor:
         """Attend: (B, N, D), context (B, M, D) -> (B, N, D).
@@ -49,6 +56,7 @@ class Attention(nn.Module):
         `tap` is told the queries (B, h, N, d) and keys (B, h, M, d) that attention compares.
         """
         q, k, v = self.project(tokens, context)
+        q, k = self._turn(q, k, places)
         if tap is not None:
             tap(q, k)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B, h, N, d)
@@ -66,6 +74,11 @@ class Attention(nn.Module):
             k, v = linear_rows(self.qkv, context, slice(dim, 3 * dim)).chunk(2, dim=-1)
         return self._split_heads(q), self._split_heads(k), self._split_heads(v)
 
+    def _turn(self, q: Tensor, k: Tensor, places: Places | None) -> tuple[Tensor, Tensor]:
+        if self.rotary is None or places is None:
+            return q, k
+        return self.rotary(q, places.queries), self.rotary(k, places.keys)
+
     def along_time(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Let every place of the frame read its own frames: (B, N, D) on `grid` -> (B, N, D)."""
         return self.proj(attend_in_time(self.packed(tokens), grid.t).flatten(2))
@@ -74,9 +87,16 @@ class Attention(nn.Module):
         """Make q, k and v of tokens in one piece: (B, N, D) -> (B, N, 3, h, d)."""
         return self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1))
 
-    def weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+    def weights(
+        self,
+        tokens: Tensor,
+        context: Tensor,
+        mask: Tensor | None = None,
+        places: Places | None = None,
+    ) -> Tensor:
         """Return what `forward` attends to, mean over heads: (B, N, M), rows sum to 1."""
         q, k, _ = self.project(tokens, context)
+        q, k = self._turn(q, k, places)
         scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # (B, h, N, M)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from stvit_video.models.layers.attention import Attention, attend_along_axes
 from stvit_video.models.layers.branch import DropPath, LayerScale, Mlp
+from stvit_video.models.layers.rotary import Rotary
 from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.token_set import Places
 
 Reduce = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Tokens (B, N, D), and queries and keys (B, h, N, d) of the attention -> tokens (B, S, D)."""
@@ -34,10 +36,11 @@ class Block(nn.Module):
         activation: Callable[..., nn.Module] = nn.GELU,
         drop_path: float = 0.0,
         layer_scale: float | None = None,
+        rotary: Rotary | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
-        self.attn = Attention(dim, num_heads=num_heads)
+        self.attn = Attention(dim, num_heads=num_heads, rotary=rotary)
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), activation)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
@@ -53,17 +56,18 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         shortcut: bool = True,
         reduce: Reduce | None = None,
+        places: Places | None = None,
     ) -> Tensor:
         """Refine: tokens (B, N, D), context (B, M, D) -> (B, N, D), or as many as `reduce` leaves.
 
         All tokens see each other, so `grid` is not read. Without `shortcut` the attention
-        replaces the tokens instead of being added to them. `mask` is that of `Attention`.
-        `reduce` makes fewer tokens between the attention and the MLP.
+        replaces the tokens instead of being added to them. `mask` and `places` are those of
+        `Attention`. `reduce` makes fewer tokens between the attention and the MLP.
         """
         normed = None if context is None else self.norm1(context)
         compared: list[tuple[Tensor, Tensor]] = []
         tap = None if reduce is None else lambda q, k: compared.append((q, k))
-        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask, tap=tap))
+        attended = self.scale1(self.attn(self.norm1(tokens), normed, mask, places=places, tap=tap))
         tokens = tokens + self.drop_path(attended) if shortcut else attended
         if reduce is not None:
             tokens = reduce(tokens, *compared[0])
@@ -73,9 +77,11 @@ class Block(nn.Module):
         """Add the MLP branch: (B, N, D) -> (B, N, D)."""
         return tokens + self.drop_path(self.scale2(self.mlp(self.norm2(tokens))))
 
-    def attention_weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    def attention_weights(
+        self, tokens: Tensor, context: Tensor, mask: Tensor | None, places: Places | None = None
+    ) -> Tensor:
         """Return what the tokens read from the context, mean over heads: (B, N, M)."""
-        return self.attn.weights(self.norm1(tokens), self.norm1(context), mask)
+        return self.attn.weights(self.norm1(tokens), self.norm1(context), mask, places)
 
 
 class AxesBlock(Block):
@@ -93,11 +99,14 @@ class AxesBlock(Block):
         mask: Tensor | None = None,
         shortcut: bool = True,
         reduce: Reduce | None = None,
+        places: Places | None = None,
     ) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D)."""
         if grid is not None and context is None and reduce is None:
             return self.on_grid(tokens, grid, mask)
-        return super().forward(tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce)
+        return super().forward(
+            tokens, context=context, mask=mask, shortcut=shortcut, reduce=reduce, places=places
+        )
 
     def on_grid(self, tokens: Tensor, grid: Grid, mask: Tensor | None) -> Tensor:
         """Refine: tokens (B, P + N, D) on `grid` -> (B, P + N, D).

@@ -24,8 +24,8 @@ class Embed(Protocol):
     def patch(self) -> Any:
         """What cuts a clip: it has `tubelet_size` and `grid(num_frames, height, width)`."""
 
-    def __call__(self, clip: Tensor) -> tuple[Tensor, Grid]:
-        """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), grid."""
+    def __call__(self, clip: Tensor) -> tuple[Any, ...]:
+        """Embed: clip (B, C, T, H, W) -> what a `TokenSet` is made of, tokens and grid at least."""
 
 
 def check_clip(clip: Tensor, num_channels: int) -> None:
@@ -180,6 +180,41 @@ class FrameEmbed(nn.Module):
             cls = (self.cls_token + cls_place).expand(len(tokens), num_copies, -1)
             tokens = torch.cat([cls, tokens], dim=1)
         return tokens, grid
+
+
+class PlacedEmbed(nn.Module):
+    """Patch embedding, and where each patch sits for attention to read: V-JEPA 2 has no table.
+
+    Places are steps of the grid, whatever its size. A clip shorter than a tubelet is repeated, so
+    that an image has tokens, too.
+    """
+
+    cls_token = None
+
+    def __init__(
+        self, dim: int, *, tubelet_size: tuple[int, int, int], native_size: tuple[int, int, int]
+    ) -> None:
+        super().__init__()
+        self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
+        self.native_grid = self.patch.grid(*native_size)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Grid, None, Tensor]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, N, D), grid, no sizes, places (1, N, 3)."""
+        check_clip(clip, self.patch.num_channels)
+        if clip.shape[2] < self.patch.tubelet_size[0]:
+            clip = clip.repeat(1, 1, self.patch.tubelet_size[0], 1, 1)
+        tokens, grid = self.patch(clip)
+        return tokens, grid, None, grid_places(grid, device=tokens.device)
+
+
+VitEmbed = ClipEmbed | FrameEmbed | PlacedEmbed
+"""What plain ViTs and their kin begin with."""
+
+
+def grid_places(grid: Grid, *, device: torch.device) -> Tensor:
+    """Return where the tokens of a grid sit along time, height and width: float32 (1, N, 3)."""
+    axes = [torch.arange(length, device=device, dtype=torch.float32) for length in grid]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 2)[None]
 
 
 def _flatten_convolution(

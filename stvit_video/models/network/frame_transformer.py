@@ -32,6 +32,8 @@ class FrameTransformer(VideoModel):
     and recovery stay within the frame as the attention does.
     """
 
+    can_read_layers = False
+
     def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, t*P + N, D) on their grid -> the same on the last grid."""
         return unfold_frames(super().run_stages(fold_frames(state)), state.grid.t)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.grammar import ReducerConfig
-from stvit_video.tokens.grid import Grid, split_class_token
+from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.reducers.reducer import AttentionInputs, Reducer, gather_tokens
 from stvit_video.tokens.reducers.run_length import changed_tubelets, find_runs
 from stvit_video.tokens.reducers.table import build_reducers
-from stvit_video.tokens.token_set import TokenSet, flat_grid
+from stvit_video.tokens.token_set import TokenSet, flat_grid, tell_places
 
 
 class ReductionStage(nn.Module):
@@ -42,7 +42,7 @@ class ReductionStage(nn.Module):
     def _run(self, block: nn.Module, state: TokenSet, number: str) -> TokenSet:
         bias = state.key_bias()
         if number not in self.reducers:
-            return state._replace(tokens=block(state.tokens, mask=bias))
+            return state._replace(tokens=block(state.tokens, mask=bias, **state.where()))
         reduced: list[TokenSet] = []
 
         def reduce(tokens: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class ReductionStage(nn.Module):
             reduced.append(self.reducers[number](state._replace(tokens=tokens), inputs))
             return reduced[0].tokens
 
-        tokens = block(state.tokens, mask=bias, reduce=reduce)
+        tokens = block(state.tokens, mask=bias, reduce=reduce, **state.where())
         return reduced[0]._replace(tokens=tokens)
 
 
@@ -60,6 +60,8 @@ class RunLengthTransformer(VideoModel):
     Clips of a batch are filled up to the longest, and fillers are masked out of the attention.
     """
 
+    can_read_layers = False
+
     def __init__(self, *, threshold: float, **network: Any) -> None:
         super().__init__(**network)
         self.threshold = threshold
@@ -67,14 +69,16 @@ class RunLengthTransformer(VideoModel):
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run: clip (B, C, T, H, W) -> tokens (B, P + L, D); fillers have size 0."""
         runs = find_runs(self._changed(clip))
-        tokens, grid = self.embed(clip)
-        cls, patches = split_class_token(tokens, grid)
+        state = TokenSet(*self.embed(clip))
+        cls, patches = state.split()
         tokens = torch.cat([cls, gather_tokens(patches, runs.token)], dim=1)  # (B, P + L, D)
+        places = state.move_places(lambda places: gather_tokens(places, runs.token))
         is_token = runs.length > 0  # (B, L)
         mask = F.pad(is_token, (cls.shape[1], 0), value=True)[:, None, None]  # (B, 1, 1, P + L)
         for block in self.blocks_of(range(len(self.blocks))):
-            tokens = block(tokens, mask=mask)
-        return TokenSet(tokens, flat_grid(is_token.shape[1]), mask[:, 0].mT.to(tokens.dtype))
+            tokens = block(tokens, mask=mask, **tell_places(places, places))
+        size = mask[:, 0].mT.to(tokens.dtype)
+        return TokenSet(tokens, flat_grid(is_token.shape[1]), size, places)
 
     def count_tokens(self, clip: Tensor) -> Tensor:
         """Count the patch tokens that each clip keeps: (B, C, T, H, W) -> (B,)."""

@@ -6,6 +6,7 @@ it hands every stage its own run of them.
 Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D width.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -81,7 +82,7 @@ def run_blocks(state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
     bias = state.key_bias()
     tokens = state.tokens
     for block in blocks:
-        tokens = block(tokens, state.grid, mask=bias)
+        tokens = block(tokens, state.grid, mask=bias, **state.where())
     return state._replace(tokens=tokens)
 
 
@@ -90,6 +91,35 @@ class Run(NamedTuple):
 
     stage: nn.Module
     blocks: range
+
+
+def split_runs(runs: Sequence[Run], layers: Sequence[int]) -> list[Run]:
+    """Let a run end with each of the blocks `layers`, counted from 1, so that its tokens are there.
+
+    Raises:
+        ConfigError: there is no such block, or no tokens of their own behind it.
+    """
+    depth = runs[-1].blocks.stop
+    split: list[Run] = []
+    for stage, blocks in runs:
+        starts = [number for number in sorted(layers) if blocks.start < number < blocks.stop]
+        first = blocks.start
+        if isinstance(stage, SemanticStage):
+            first += stage.generator.setting.layers
+        is_plain = isinstance(stage, BlockStage | SemanticStage)
+        is_whole = not is_plain or getattr(stage, "recovery", None) is not None
+        if starts and (is_whole or starts[0] < first):
+            raise ConfigError(
+                f"attentive_layers: block {starts[0]} is in the middle of what clusters, reduces or"
+                " recovers tokens; choose another"
+            )
+        ends = [*starts, blocks.stop]
+        split.append(Run(stage, range(blocks.start, ends[0])))
+        split += [Run(BlockStage(), range(*pair)) for pair in itertools.pairwise(ends)]
+    for number in layers:
+        if number > depth:
+            raise ConfigError(f"attentive_layers ({number}) must be at most the {depth} blocks")
+    return split
 
 
 def build_semantic_stage(dim: int, setting: SemanticConfig) -> SemanticStage:

@@ -6,7 +6,7 @@ Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), N 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
@@ -15,11 +15,11 @@ from stvit_video.models.key_report import KeyReport
 from stvit_video.models.layers.attentive import AttentivePooler
 from stvit_video.models.layers.embed import Embed
 from stvit_video.models.network.recompute import runnable
-from stvit_video.models.network.stages import Run, SemanticStage
+from stvit_video.models.network.stages import Run, SemanticStage, split_runs
 from stvit_video.models.variant import Recipe
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.token_set import TokenSet
+from stvit_video.tokens.token_set import TokenSet, join_sets
 
 Pool = Literal["class", "mean", "mean_of_normed"]
 """What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
@@ -34,6 +34,8 @@ class VideoModel(nn.Module):
     """Whether a video may be of several classes: each logit is then a question of its own."""
     recipe: Recipe | None = None
     """How `create_model` or `sparsify` made it; None where it cannot be made again."""
+    can_read_layers: ClassVar[bool] = True
+    """Whether tokens of several blocks can be read: all stages see the whole clip, in one width."""
     key_report: KeyReport = KeyReport()
     """What became of the keys of the weights that were loaded; empty for random weights."""
 
@@ -51,8 +53,8 @@ class VideoModel(nn.Module):
         super().__init__()
         self.embed = embed
         self.blocks = nn.ModuleList(blocks)
-        self.stages = nn.ModuleList(run.stage for run in runs)
-        self.block_ranges = [run.blocks for run in runs]
+        self._lay_out(runs)
+        self.attentive_layers: tuple[int, ...] = ()
         self.norm = norm
         self.pooler: AttentivePooler | None = None
         self.head_dropout = nn.Dropout(0.0)
@@ -93,11 +95,20 @@ class VideoModel(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Classify: clip (B, C, T, H, W) -> logits (B, K)."""
-        return self.classify_tokens(self.forward_tokens(clip))
+        return self.classify_tokens(self.read_tokens(clip))
+
+    def forward_joined(self, clips: Tensor) -> Tensor:
+        """Let an attentive pooler read V clips at once: (B, V, C, T, H, W) -> logits (B, K)."""
+        if self.pooler is None:
+            raise ConfigError(
+                f"views.join_clips needs an attentive pooler, but {self.name} averages its tokens"
+            )
+        state = self.read_tokens(clips.flatten(0, 1))
+        return self.classify_tokens(join_sets(state.unstack(clips.shape[1])))
 
     def forward_with_tokens(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         """Classify and describe: clip (B, C, T, H, W) -> logits (B, K), normed tokens (B, N, D)."""
-        state = self.forward_tokens(clip)
+        state = self.read_tokens(clip)
         _, patches = state._replace(tokens=self.norm(state.tokens)).split()
         return self.classify_tokens(state), patches
 
@@ -112,6 +123,37 @@ class VideoModel(nn.Module):
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""
         return self.run_stages(TokenSet(*self.embed(clip)))
+
+    def read_tokens(self, clip: Tensor) -> TokenSet:
+        """Return what the head reads: tokens of the last block, or of all `attentive_layers`."""
+        if not self.attentive_layers:
+            return self.forward_tokens(clip)
+        state, read = TokenSet(*self.embed(clip)), []
+        for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
+            state = stage(state, self.blocks_of(numbers))
+            if numbers.stop in self.attentive_layers:
+                read.append(state)
+        return join_sets(read)
+
+    def read_layers(self, layers: Sequence[int]) -> None:
+        """Let the attentive pooler read the tokens behind several blocks, counted from 1.
+
+        Raises:
+            ConfigError: the pooler is another one, or there are no tokens to be had behind a block.
+        """
+        if self.pooler is None or not self.can_read_layers:
+            raise ConfigError(
+                f"attentive_layers ({', '.join(map(str, layers))}) has no place in {self.name}: it"
+                " needs attentive_blocks, and a network whose blocks see whole clips"
+            )
+        runs = map(Run, cast(Any, self.stages), self.block_ranges)
+        self._lay_out(split_runs(list(runs), layers))
+        self.attentive_layers = tuple(layers)
+        self._remember(attentive_layers=self.attentive_layers)
+
+    def _lay_out(self, runs: Sequence[Run]) -> None:
+        self.stages = nn.ModuleList(run.stage for run in runs)
+        self.block_ranges = [run.blocks for run in runs]
 
     def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, P + N, D) on their grid -> the same on the last grid."""
@@ -194,6 +236,8 @@ class VideoModel(nn.Module):
         first = next(self.parameters())
         if attentive_blocks is not None:
             self.pooler = self._new_pooler(attentive_blocks)
+        if self.pooler is None:
+            self.attentive_layers = ()
         if self.pooler is not None:
             self.pooler.to(first.device, first.dtype)
         self.head = nn.Identity()
@@ -201,13 +245,16 @@ class VideoModel(nn.Module):
             self.head = nn.Linear(self.num_features, num_classes).to(first.device, first.dtype)
             initialise(self.head)
         self.labels = ()
+        self._remember(
+            num_classes=num_classes,
+            attentive_blocks=self.attentive_blocks,
+            attentive_layers=self.attentive_layers,
+        )
+
+    def _remember(self, **changed: Any) -> None:
+        """Let the recipe say what was changed."""
         if self.recipe is not None:
-            options = replace(
-                self.recipe.options,
-                num_classes=num_classes,
-                attentive_blocks=self.attentive_blocks,
-            )
-            self.recipe = replace(self.recipe, options=options)
+            self.recipe = replace(self.recipe, options=replace(self.recipe.options, **changed))
 
     def _new_pooler(self, num_blocks: int) -> AttentivePooler | None:
         """Draw an attentive pooler at random, with as many heads as the last block."""
@@ -215,7 +262,8 @@ class VideoModel(nn.Module):
             return None
         (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
         num_heads = int(cast(Any, self.blocks[-1]).attn.num_heads)
-        pooler = AttentivePooler(dim, num_heads=num_heads, num_blocks=num_blocks)
+        eps = 1e-6 if self.recipe is None else self.recipe.variant.pooler_norm_eps
+        pooler = AttentivePooler(dim, num_heads=num_heads, num_blocks=num_blocks, norm_eps=eps)
         return pooler.apply(initialise)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -108,10 +108,12 @@ def _describe_hf(config: Json, processor: Json, source: str) -> Description:
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise CheckpointError(f"{source} has a config.json without usable {error}") from error
     fields = _colours(processor)
-    if isinstance(config.get("num_frames"), int):
-        fields["num_frames"] = config["num_frames"]
-    if "image_size" in config:
-        fields["image_size"] = _one(config["image_size"], "image_size", source)
+    for name in ("num_frames", "frames_per_clip"):
+        if isinstance(config.get(name), int):
+            fields["num_frames"] = config[name]
+    for name in ("image_size", "crop_size"):
+        if name in config:
+            fields["image_size"] = _one(config[name], name, source)
     return Description(
         model_type=model_type,
         structure=structure,
@@ -131,6 +133,8 @@ def _hf_details(config: Json, source: str) -> dict[str, Any]:
     details: dict[str, Any] = {"activation": ACTIVATIONS[_ACTIVATION_NAMES[name]]}
     if "layer_norm_eps" in config:
         details["norm_eps"] = float(config["layer_norm_eps"])
+    if config["model_type"] == "vjepa2" and "layer_norm_eps" in config:
+        details["pooler_norm_eps"] = float(config["layer_norm_eps"])
     if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):
         details["head_norm_eps"] = 1e-5  # its norm ahead of the head keeps the default of torch
     return details
@@ -165,6 +169,17 @@ def _videomae_sizes(config: Json) -> dict[str, Any]:
     return {**_vit_sizes(config), "tubelet_size": (config["tubelet_size"], patch, patch)}
 
 
+def _vjepa2_sizes(config: Json) -> dict[str, Any]:
+    patch = _one(config["patch_size"], "patch_size", "config.json")
+    return {
+        "dim": config["hidden_size"],
+        "depth": config["num_hidden_layers"],
+        "num_heads": config["num_attention_heads"],
+        "mlp_ratio": config["mlp_ratio"],
+        "tubelet_size": (config["tubelet_size"], patch, patch),
+    }
+
+
 def _vivit_sizes(config: Json) -> dict[str, Any]:
     return {**_vit_sizes(config), "tubelet_size": tuple(config["tubelet_size"])}
 
@@ -185,6 +200,7 @@ _HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
     "videomae": _videomae_sizes,
     "timesformer": _timesformer_sizes,
     "vivit": _vivit_sizes,
+    "vjepa2": _vjepa2_sizes,
     "swin": _swin_sizes,
 }
 

@@ -8,7 +8,7 @@ from torch import nn
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.describe import Description, describe_config
-from stvit_video.models.weights.load import Pretrained
+from stvit_video.models.weights.load import Pretrained, num_pooler_blocks
 from stvit_video.settings.model import ModelConfig
 
 _TEMPLATES = {
@@ -16,6 +16,7 @@ _TEMPLATES = {
     "deit": "deit_base_distilled_patch16_224",
     "videomae": "videomae_base_patch16_224",
     "vivit": "vivit_base_patch16x2_224",
+    "vjepa2": "vjepa2_large_patch16_256",
     "divided": "timesformer_base_patch16_224",
     "joint": "timesformer_base_joint_patch16_224",
     "space": "timesformer_base_space_patch16_224",
@@ -41,8 +42,8 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     if name is None:
         raise ConfigError(
             f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
-            " ViViT, TimeSformer and Swin, timm's VisionTransformer and SwinTransformer, and"
-            " torchvision's SwinTransformer3d"
+            " ViViT, TimeSformer, V-JEPA 2 and Swin, timm's VisionTransformer and SwinTransformer,"
+            " and torchvision's SwinTransformer3d"
         )
     row = rows[name]
     if row.rename is None:
@@ -61,7 +62,11 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
         source=source,
         weights=weights,
         variant=variant,
-        config=ModelConfig(name=name, class_token="embed.cls_token" in weights),
+        config=ModelConfig(
+            name=name,
+            class_token="embed.cls_token" in weights,
+            attentive_blocks=num_pooler_blocks(weights),
+        ),
         labels=description.labels if head is not None else (),
     )
 
@@ -72,12 +77,16 @@ def find_row(description: Description, rows: dict[str, Variant]) -> str | None:
     template = _TEMPLATES.get(structure.get("attention", description.model_type))
     if template is None:
         return None
-    family = template.split("_")[0]
-    for name, row in rows.items():
-        is_family = name.split("_")[0] == family and type(row) is type(rows[template])
-        if is_family and all(getattr(row, key) == value for key, value in structure.items()):
-            return name
-    return template
+    family, size = template.split("_")[0], description.preprocessing.get("image_size")
+    found = [
+        name
+        for name, row in rows.items()
+        if name.split("_")[0] == family
+        and type(row) is type(rows[template])
+        and all(getattr(row, key) == value for key, value in structure.items())
+    ]
+    of_size = [name for name in found if rows[name].preprocessing.image_size == size]
+    return next(iter(of_size + found), template)
 
 
 def _describe(model: nn.Module, source: str) -> Description:

@@ -41,7 +41,7 @@ class Pretrained:
 
     def complete(self, config: ModelConfig) -> ModelConfig:
         """Return the settings of a model with what the checkpoint has where nothing is asked."""
-        for name in ("class_token", "attentive_blocks"):
+        for name in ("class_token", "attentive_blocks", "attentive_layers"):
             if getattr(config, name) is None:
                 config = dataclasses.replace(config, **{name: getattr(self.config, name)})
         if config.semantic is None and config.reduction is None:
@@ -50,23 +50,42 @@ class Pretrained:
         return config
 
 
-def read_pretrained(source: str | Path, name: str, variant: Variant) -> Pretrained:
+def read_pretrained(
+    source: str | Path, name: str, variant: Variant, *, probe: str | Path | None = None
+) -> Pretrained:
     """Read weights for the model `name`: a file, a folder or a hub id.
+
+    `probe` is the file of a pooler and a head, where they were trained and saved on their own.
 
     Raises:
         CheckpointError: they cannot be read, or are of another model.
     """
     files = find_files(source)
     if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).is_file():
+        if probe is not None:
+            raise CheckpointError(f"{source} was written by us with its head; leave {probe} out")
         return _read_ours(files.folder, files.source, name, variant)
     weights = read_shards(files.weights)
+    if probe is not None:
+        weights |= _read_probe(probe)
     description = describe_folder(files.folder, files.source)
     if all(key in weights for key in ("embed.patch.proj.weight", "blocks.0.norm1.weight")):
         return _describe(files.source, name, weights, variant, description, is_image=False)
     renamed, is_image = _rename(weights, name, variant, files.source)
     if not is_image:
         description.check_structure(variant, f"{files.source} does not fit {name}")
+    if variant.facts is not None and not is_image:
+        variant = dataclasses.replace(variant, **variant.facts(weights))
     return _describe(files.source, name, renamed, variant, description, is_image=is_image)
+
+
+def _read_probe(source: str | Path) -> Weights:
+    weights = read_shards(find_files(source).weights)
+    if not any("pooler." in key for key in weights):
+        raise CheckpointError(
+            f"{source} holds no attentive probe: its first key is {next(iter(weights))}"
+        )
+    return weights
 
 
 def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretrained:
@@ -136,7 +155,7 @@ def _describe(
         config=ModelConfig(
             name=name,
             class_token="embed.cls_token" in weights or None,
-            attentive_blocks=_num_pooler_blocks(weights) or None,
+            attentive_blocks=num_pooler_blocks(weights) or None,
         ),
         labels=description.labels if head is not None else (),
         is_image=is_image,
@@ -197,7 +216,7 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
     """Keep an attentive pooler only where the model has the same; a head belongs to its pooler."""
     wanted = {key for key in target if key.startswith("pooler.")}
     had = {key for key in weights if key.startswith("pooler.")}
-    if _num_pooler_blocks(wanted) == _num_pooler_blocks(had):
+    if num_pooler_blocks(wanted) == num_pooler_blocks(had):
         return
     report.new.update(dict.fromkeys(wanted, "attentive pooler, to be trained"))
     for key in (*had, "head.weight", "head.bias"):
@@ -205,7 +224,7 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
             report.dropped[key] = "another pooler wanted"
 
 
-def _num_pooler_blocks(keys: Iterable[str]) -> int:
+def num_pooler_blocks(keys: Iterable[str]) -> int:
     """Count the blocks of an attentive pooler, the one in which the query reads included."""
     own = [key for key in keys if key.startswith("pooler.")]
     before = {key.split(".")[2] for key in own if key.startswith("pooler.blocks.")}

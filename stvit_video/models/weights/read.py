@@ -21,7 +21,10 @@ from stvit_video.settings.paths import SAFETENSORS
 
 Weights = dict[str, Tensor]
 
-WEIGHT_ENTRIES = ("model_state", "model", "module", "state_dict", "model_state_dict", "model_ema")
+WEIGHT_ENTRIES = (
+    *("model_state", "model", "module", "state_dict", "model_state_dict", "model_ema"),
+    *("target_encoder", "ema_encoder", "encoder", "classifiers"),
+)
 """Where published files keep their weights, beside optimiser and settings; the first one counts."""
 
 
@@ -138,13 +141,19 @@ def _unreadable(path: Path) -> CheckpointError:
     )
 
 
+def _first_of(entry: Any) -> Any:
+    """Open a list: probes of V-JEPA 2 are the first of the `classifiers` that were trained."""
+    return entry[0] if isinstance(entry, list) and entry else entry
+
+
 def _find_weights(content: Any, path: Path) -> Weights:
     """Open the entry that holds the weights; files of training scripts nest them."""
     while isinstance(content, Mapping):
-        entry = next((e for e in WEIGHT_ENTRIES if isinstance(content.get(e), Mapping)), None)
+        nested = {name: _first_of(content[name]) for name in WEIGHT_ENTRIES if name in content}
+        entry = next((name for name, inner in nested.items() if isinstance(inner, Mapping)), None)
         if entry is None:
             break
-        content = content[entry]
+        content = nested[entry]
     if not isinstance(content, (dict, OrderedDict)):
         raise CheckpointError(f"{path} holds {type(content).__name__}, not weights by name")
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -76,14 +76,13 @@ class Agglomeration(Reducer):
         size = token_sizes(state)
         keys = attention.keys.mean(dim=1)[:, num_class_tokens:]  # (B, N, d)
         cluster = agglomerate(keys, self.num_clusters, linkage=self.linkage)
+        own = size[:, num_class_tokens:]
         patches, patch_size = merge_clusters(
-            state.tokens[:, num_class_tokens:],
-            size[:, num_class_tokens:],
-            cluster,
-            self.num_clusters,
+            state.tokens[:, num_class_tokens:], own, cluster, self.num_clusters
         )
         return TokenSet(
             torch.cat([state.tokens[:, :num_class_tokens], patches], dim=1),
             flat_grid(self.num_clusters),
             torch.cat([size[:, :num_class_tokens], patch_size], dim=1),
+            state.move_places(lambda x: merge_clusters(x, own, cluster, self.num_clusters)[0]),
         )

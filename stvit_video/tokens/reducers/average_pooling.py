@@ -23,4 +23,5 @@ class WindowAverage(Reducer):
         """Pool: (B, P + N, D) -> (B, P + S, D) on the pooled grid."""
         cls, patches = split_class_token(state.tokens, state.grid)
         pooled = self.pool(patches, state.grid, self.pooled_grid)
-        return TokenSet(torch.cat([cls, pooled], dim=1), self.pooled_grid, None)
+        places = state.move_places(lambda x: self.pool(x, state.grid, self.pooled_grid))
+        return TokenSet(torch.cat([cls, pooled], dim=1), self.pooled_grid, None, places)

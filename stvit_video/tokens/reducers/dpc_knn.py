@@ -50,11 +50,11 @@ class DensityPeaks(Reducer):
         size = token_sizes(state)
         num_class_tokens = cls.shape[1]
         cluster = density_peaks(patches, self.num_clusters, num_neighbours=self.num_neighbours)
-        patches, patch_size = merge_clusters(
-            patches, size[:, num_class_tokens:], cluster, self.num_clusters
-        )
+        own = size[:, num_class_tokens:]
+        patches, patch_size = merge_clusters(patches, own, cluster, self.num_clusters)
         return TokenSet(
             torch.cat([cls, patches], dim=1),
             flat_grid(self.num_clusters),
             torch.cat([size[:, :num_class_tokens], patch_size], dim=1),
+            state.move_places(lambda x: merge_clusters(x, own, cluster, self.num_clusters)[0]),
         )

@@ -37,4 +37,5 @@ class RandomDrop(Reducer):
         else:
             index = self.kept.to(patches.device).expand(len(patches), -1)
         tokens = torch.cat([cls, gather_tokens(patches, index)], dim=1)
-        return TokenSet(tokens, flat_grid(self.num_kept), None)
+        places = state.move_places(lambda x: gather_tokens(x, index))
+        return TokenSet(tokens, flat_grid(self.num_kept), None, places)

@@ -102,4 +102,5 @@ class TokenMerging(Reducer):
             attention.keys.mean(dim=1), self.r, num_class_tokens=num_class_tokens
         )
         tokens, size = merge_by_size(state.tokens, token_sizes(state), matching)
-        return TokenSet(tokens, flat_grid(tokens.shape[1] - num_class_tokens), size)
+        places = state.move_places(lambda x: merge_by_size(x, token_sizes(state), matching)[0])
+        return TokenSet(tokens, flat_grid(tokens.shape[1] - num_class_tokens), size, places)

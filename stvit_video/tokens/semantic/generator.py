@@ -15,9 +15,9 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.clusters import Clusters, cluster_tokens
-from stvit_video.tokens.semantic.pooling import build_pooling
+from stvit_video.tokens.semantic.pooling import AveragePooling, build_pooling
 from stvit_video.tokens.semantic.regions import TimeRegions
-from stvit_video.tokens.token_set import TokenSet
+from stvit_video.tokens.token_set import Places, TokenSet, tell_places
 from stvit_video.tokens.windows import check_windows, window_bounds
 
 Layer = Callable[..., Tensor]
@@ -27,7 +27,9 @@ Layer = Callable[..., Tensor]
 class GeneratorLayer(Protocol):
     """What the generator wants of a block besides cross-attention: what it attends to."""
 
-    def attention_weights(self, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    def attention_weights(
+        self, tokens: Tensor, context: Tensor, mask: Tensor | None, **where: Places
+    ) -> Tensor:
         """Return what tokens (B, Q, D) read from context (B, M, D), mean over heads: (B, Q, M)."""
         ...
 
@@ -39,6 +41,7 @@ class LayerInput(NamedTuple):
     context: Tensor  # (B*R, M, D)
     mask: Tensor | None  # bool (B*R, 1, 1, M), False where a token only fills up a region
     shortcut: bool  # whether the attention is added to the queries or replaces them
+    where: dict[str, Places]  # where queries and context sit, for layers that read it
 
 
 class _Made(NamedTuple):
@@ -47,6 +50,7 @@ class _Made(NamedTuple):
     cls: Tensor  # (B*R, P, D)
     centers: Tensor  # (B*R, S/R, D)
     clusters: Clusters | None  # of far centres
+    places: Tensor | None  # (B*R or 1, S/R, 3)
     last: LayerInput | None  # None without layers
 
 
@@ -80,7 +84,8 @@ class SemanticTokenGenerator(nn.Module):
     and `frame` every region has its copy, and the copies are averaged afterwards.
 
     The semantic grid is the setting's for any input, but `per_window` it grows with the input, and
-    far centres have only their number, or one for each region along time.
+    far centres have only their number, or one for each region along time. A centre sits in the
+    middle of its window or cluster, for layers that read places.
     """
 
     def __init__(
@@ -121,7 +126,8 @@ class SemanticTokenGenerator(nn.Module):
         if made.clusters is not None:
             own = made.clusters.size.new_ones(len(cls), cls.shape[1], 1)
             size = torch.cat([own, made.clusters.size], dim=1)
-        return TokenSet(tokens, self.semantic_grid(state.grid), size), made.clusters
+        places = None if made.places is None else regions.unfold(made.places)
+        return TokenSet(tokens, self.semantic_grid(state.grid), size, places), made.clusters
 
     def assignments(self, state: TokenSet, layers: Sequence[Layer]) -> Tensor:
         """Say what each centre is made of: tokens (B, P + N, D) -> weights (B, S, N).
@@ -136,7 +142,7 @@ class SemanticTokenGenerator(nn.Module):
             assert made.clusters is not None
             return made.clusters.shares()
         weights = cast(GeneratorLayer, layers[-1]).attention_weights(
-            made.last.queries, made.last.context, made.last.mask
+            made.last.queries, made.last.context, made.last.mask, **made.last.where
         )
         num_patches = made.last.context.shape[1] - made.cls.shape[1]
         if len(layers) > 1:
@@ -149,6 +155,7 @@ class SemanticTokenGenerator(nn.Module):
         regions = self._regions(state.grid)
         cls, patches = state.split()
         centers, clusters = self._first_centers(patches, state.grid)
+        places = self._places(state, clusters)
         centers = regions.fold(centers)  # (B*R, S/R, D)
         patches, inside = regions.split(patches), regions.inside(patches)
         cls = regions.repeat(cls)
@@ -160,10 +167,11 @@ class SemanticTokenGenerator(nn.Module):
                 centers = self._add_global_centers(centers, regions, semantic_grid)
             queries = torch.cat([cls, centers], dim=1)  # (B*R, P + S/R, D)
             shortcut = self.setting.shortcut or i > 0
-            inputs = LayerInput(queries, context, _key_mask(inside, context), shortcut)
-            out = layer(queries, context=context, mask=inputs.mask, shortcut=shortcut)
+            where = _tell_layer(places, is_first=i == 0)
+            inputs = LayerInput(queries, context, _key_mask(inside, context), shortcut, where)
+            out = layer(queries, context=context, mask=inputs.mask, shortcut=shortcut, **where)
             cls, centers = out.split([cls.shape[1], centers.shape[1]], dim=1)
-        return _Made(cls, centers, clusters, inputs)
+        return _Made(cls, centers, clusters, places and places.queries, inputs)
 
     def _first_centers(self, patches: Tensor, grid: Grid) -> tuple[Tensor, Clusters | None]:
         """Make the centres that the layers begin with: (B, N, D) -> (B, S, D)."""
@@ -177,6 +185,19 @@ class SemanticTokenGenerator(nn.Module):
             num_centers=semantic_grid.size // semantic_grid.t,
         )
         return clusters.means, clusters
+
+    def _places(self, state: TokenSet, clusters: Clusters | None) -> Places | None:
+        """Return where centres and patches sit, region by region: (B*R or 1, S/R or M, 3)."""
+        if state.places is None:
+            return None
+        regions, places = self._regions(state.grid), state.places
+        if clusters is not None or regions.num_regions > 1:
+            places = places.expand(len(state.tokens), -1, -1)
+        if clusters is None:
+            centers = AveragePooling()(places, state.grid, self.semantic_grid(state.grid))
+        else:
+            centers = clusters.shares() @ places
+        return Places(regions.fold(centers), regions.split(places))
 
     def _add_global_centers(
         self, centers: Tensor, regions: TimeRegions, semantic_grid: Grid
@@ -233,6 +254,13 @@ def check_counts(setting: SemanticConfig, grid: Grid) -> None:
             f"semantic setting {setting} chooses {semantic_grid.size} centres among {among.size}"
             f" {what}; choose at most {among.size}"
         )
+
+
+def _tell_layer(places: Places | None, *, is_first: bool) -> dict[str, Places]:
+    """Say where queries and context of a layer sit; after the first, centres lie ahead."""
+    if places is None:
+        return {}
+    return tell_places(places.queries, places.keys if is_first else torch.cat(places, dim=1))
 
 
 def _key_mask(inside: Tensor | None, context: Tensor) -> Tensor | None:

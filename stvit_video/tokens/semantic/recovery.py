@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from stvit_video.settings.grammar import RecoveryName
 from stvit_video.tokens.semantic.generator import Layer
-from stvit_video.tokens.token_set import TokenSet
+from stvit_video.tokens.token_set import TokenSet, tell_places
 
 
 def build_recovery(name: RecoveryName) -> "TokenRecovery | NearestRecovery":
@@ -28,7 +28,8 @@ class TokenRecovery(nn.Module):
         _, patches = state.split()
         cls, _ = semantic.split()
         queries = torch.cat([cls, patches], dim=1)
-        recovered = layer(queries, context=semantic.tokens, mask=semantic.key_bias())
+        where = tell_places(state.places, semantic.places)
+        recovered = layer(queries, context=semantic.tokens, mask=semantic.key_bias(), **where)
         return state._replace(tokens=recovered)
 
 

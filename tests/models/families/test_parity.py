@@ -215,6 +215,6 @@ def test_timm_distilled_deit_agrees_and_stays_distilled_with_semantic_tokens():
     with torch.no_grad():
         expected = theirs(image)
         assert (ours(image[:, :, None]) - expected).abs().max() <= 1e-4 * expected.abs().max()
-        tokens, _, _ = sparsify(theirs, "1x2x2@4").forward_tokens(image[:, :, None])
+        tokens, *_ = sparsify(theirs, "1x2x2@4").forward_tokens(image[:, :, None])
     assert ours.recipe.name == "deit_tiny_distilled_patch16_224"
     assert tokens.shape[1] == 2 + 4

@@ -150,7 +150,7 @@ def test_divided_attention_stays_divided_on_the_semantic_grid():
     clip = torch.randn(2, 3, 3, 8, 8)
     tokens, grid = model.embed(clip)
     tokens = model.blocks[0](tokens, grid)
-    (tokens, grid, _), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
+    (tokens, grid, *_), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
     expected = model.head(model.norm(model.blocks[3](tokens, Grid(2, 2, 3)).mean(1)))
     torch.testing.assert_close(model(clip), expected)
 

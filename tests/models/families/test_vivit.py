@@ -110,7 +110,7 @@ def test_a_factorised_encoder_clusters_every_step_on_its_own():
         tokens, grid = model.embed(clip[:, :, 2 * step : 2 * step + 2])
         assert grid == Grid(1, 4, 4)
         tokens = model.blocks[0](tokens)
-        (tokens, grid, _), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
+        (tokens, grid, *_), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
         tokens = model.norm(model.blocks[3](tokens))[:, 1:]
         expected = tokens.transpose(1, 2).unflatten(2, (2, 1))
         torch.testing.assert_close(features[:, :, step], expected)
@@ -143,7 +143,7 @@ def test_factorised_attention_goes_on_on_the_semantic_grid(name, kind):
     assert grid == Grid(3, 4, 4)
     assert model.pool == "mean"
     tokens = model.blocks[0](tokens, grid)
-    (tokens, grid, _), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
+    (tokens, grid, *_), _ = model.stages[1].generator(TokenSet(tokens, grid), model.blocks[1:3])
     tokens = model.blocks[3](tokens, Grid(2, 2, 3))
     torch.testing.assert_close(model(clip), model.head(model.norm(tokens.mean(1))))
 

@@ -82,7 +82,7 @@ def test_an_hf_folder_gives_the_logits_the_labels_and_the_preprocessing(tmp_path
     assert ours.labels == LABELS
     assert dataclasses.astuple(ours.preprocessing) == (
         *(4, 4, 32),
-        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb"),
+        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0),
     )
     assert ours.recipe.variant.license == "cc-by-nc-4.0"
     assert ours.recipe.variant.source == str(tmp_path)
@@ -257,7 +257,7 @@ def test_positions_along_time_are_resized_for_other_frames(image_file, tmp_path)
 
 def test_a_pretrained_class_token_goes_along_as_one_more_query(image_file):
     model = create_model("tiny_vit", pretrained=image_file, semantic="1x2x2@1,layers=1")
-    tokens, grid, _ = model.forward_tokens(torch.randn(2, 3, 1, 24, 24))
+    tokens, grid, *_ = model.forward_tokens(torch.randn(2, 3, 1, 24, 24))
     assert (grid, tokens.shape[1]) == (Grid(1, 2, 2), 5)
     assert list(model.key_report.new) == ["stages.1.generator.global_centers"]
 
@@ -326,7 +326,7 @@ def test_a_folder_of_timm_gives_its_colours_and_labels(image_weights, tmp_path):
     assert model.recipe.variant.license == "mit"
     assert dataclasses.astuple(model.preprocessing) == (
         *(6, 2, 24),
-        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb"),
+        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0),
     )
 
 

@@ -62,7 +62,7 @@ def test_clip_scope_equals_the_formula(options):
     x = tokens_on(GRID)
     centers = generate.pool(x, GRID, Grid(2, 3, 1))
     expected = reference(generate, blocks, x, centers, shortcut=generate.setting.shortcut)
-    (semantic, grid, _), _ = generate(TokenSet(x, GRID), blocks)
+    (semantic, grid, *_), _ = generate(TokenSet(x, GRID), blocks)
     torch.testing.assert_close(semantic, expected)
     assert grid == Grid(2, 3, 1)
 
@@ -72,7 +72,7 @@ def test_a_class_token_is_one_more_query_and_key():
     tokens = tokens_on(GRID, num_class_tokens=1)
     cls, x = tokens[:, :1], tokens[:, 1:]
     centers = generate.pool(x, GRID, Grid(2, 3, 1))
-    (semantic, _, _), _ = generate(TokenSet(tokens, GRID), blocks)
+    (semantic, *_), _ = generate(TokenSet(tokens, GRID), blocks)
     torch.testing.assert_close(semantic, reference(generate, blocks, x, centers, cls=cls))
 
 
@@ -93,7 +93,7 @@ def test_a_region_is_clustered_as_a_clip_of_its_own(setting):
         generate.global_centers = torch.nn.Parameter(added)
         expected.append(reference(generate, blocks, region, own))
     generate.global_centers = global_centers
-    (semantic, _, _), _ = generate(TokenSet(x, GRID), blocks)
+    (semantic, *_), _ = generate(TokenSet(x, GRID), blocks)
     torch.testing.assert_close(semantic, torch.cat(expected, 1))
 
 
@@ -103,8 +103,8 @@ def test_uneven_tubes_overlap_by_one_frame_and_read_nothing_else():
     x = tokens_on(grid)
     changed = x.clone()
     changed[:, 3 * 6 :] += 1  # frames 3 and 4
-    (before, _, _), _ = generate(TokenSet(x, grid), blocks)
-    (after, _, _), _ = generate(TokenSet(changed, grid), blocks)
+    (before, *_), _ = generate(TokenSet(x, grid), blocks)
+    (after, *_), _ = generate(TokenSet(changed, grid), blocks)
     torch.testing.assert_close(after[:, :3], before[:, :3])
     assert (after[:, 3:] - before[:, 3:]).abs().amin(-1).gt(1e-4).all()
 
@@ -113,7 +113,7 @@ def test_padding_of_an_uneven_tube_is_not_read():
     grid = Grid(7, 1, 1)  # 3 tubes: 0-2, 2-4, 4-6 have 3 frames; 4 tubes: lengths 2, 3, 3, 2
     generate, blocks = generator("4x1x1@0,scope=tube,pool=avg,use_global=false")
     x = tokens_on(grid)
-    (semantic, _, _), _ = generate(TokenSet(x, grid), blocks)
+    (semantic, *_), _ = generate(TokenSet(x, grid), blocks)
     own = x[:, 0:2]
     expected = reference(generate, blocks, own, own.mean(1, keepdim=True))
     torch.testing.assert_close(semantic[:, :1], expected)
@@ -130,7 +130,7 @@ def test_class_tokens_of_the_regions_are_averaged():
         generate.global_centers = torch.nn.Parameter(added)
         ends.append(reference(generate, blocks, region, own, cls=cls)[:, :1])
     generate.global_centers = global_centers
-    (semantic, _, _), _ = generate(TokenSet(tokens, GRID), blocks)
+    (semantic, *_), _ = generate(TokenSet(tokens, GRID), blocks)
     torch.testing.assert_close(semantic[:, :1], sum(ends) / 2)
 
 
@@ -139,7 +139,7 @@ def test_class_tokens_of_the_regions_are_averaged():
 def test_every_parameter_and_every_token_receives_a_gradient(scope, layers):
     generate, blocks = generator(f"4x2x2@0,scope={scope},pool=learned,layers={layers}")
     tokens = tokens_on(GRID, num_class_tokens=1).requires_grad_()
-    (semantic, _, _), _ = generate(TokenSet(tokens, GRID), blocks)
+    (semantic, *_), _ = generate(TokenSet(tokens, GRID), blocks)
     semantic.square().sum().backward()
     parameters = [*generate.parameters(), *(p for block in blocks for p in block.parameters())]
     assert all(parameter.grad.abs().sum() > 0 for parameter in parameters)
@@ -164,7 +164,7 @@ def test_assignments_are_the_attention_of_the_last_layer(setting, grid, scope):
 
 def test_scope_frame_follows_the_frames_of_the_clip():
     generate, blocks = generator("4x1x2@0,scope=frame")
-    (semantic, grid, _), _ = generate(TokenSet(tokens_on(Grid(7, 3, 5)), Grid(7, 3, 5)), blocks)
+    (semantic, grid, *_), _ = generate(TokenSet(tokens_on(Grid(7, 3, 5)), Grid(7, 3, 5)), blocks)
     assert grid == Grid(7, 1, 2)
     assert semantic.shape == (2, 14, DIM)
 
@@ -194,7 +194,7 @@ def test_compiles_to_one_graph(scope):
 def test_autocast_keeps_the_result_close():
     generate, blocks = generator("2x2x2@0,pool=learned")
     tokens = tokens_on(GRID)
-    (exact, _, _), _ = generate(TokenSet(tokens, GRID), blocks)
+    (exact, *_), _ = generate(TokenSet(tokens, GRID), blocks)
     with torch.autocast("cpu", torch.bfloat16):
-        (rounded, _, _), _ = generate(TokenSet(tokens, GRID), blocks)
+        (rounded, *_), _ = generate(TokenSet(tokens, GRID), blocks)
     assert F.cosine_similarity(exact, rounded.float(), dim=-1).min() > 0.99

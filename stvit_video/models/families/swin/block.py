@@ -11,7 +11,7 @@ from torch import Tensor
 from stvit_video.models.families.swin.attention import WindowAttention, WindowPlan
 from stvit_video.models.families.swin.cross import CrossWindows, expand_mask
 from stvit_video.models.families.swin.windows import merge_windows, split_windows
-from stvit_video.models.layers.blocks import Block, Reduce
+from stvit_video.models.layers.blocks import Block
 from stvit_video.tokens.grid import Grid
 
 
@@ -52,11 +52,11 @@ class SwinBlock(Block):
         context_grid: Grid | None = None,
         mask: Tensor | None = None,
         shortcut: bool = True,
-        reduce: Reduce | None = None,
+        **unknown: object,
     ) -> Tensor:
         """Refine: tokens (B, N, D) on `grid`, context (B, M, D) on its grid -> (B, N, D)."""
         assert grid is not None
-        assert reduce is None, "windows need their grid; Swin networks refuse reducers"
+        assert not any(unknown.values()), "windows need their grid; Swin networks refuse reducers"
         if context is None:
             window, shift = self.plan.fit(grid)
             windows = split_windows(self.norm1(tokens), grid, window, shift)  # (B, W, L, D)

@@ -16,6 +16,8 @@ from stvit_video.tokens.token_set import TokenSet
 class SwinTransformer(VideoModel):
     """Four stages of windowed attention; grids halve and widths double from one to the next."""
 
+    can_read_layers = False
+
     def forward_pyramid(self, clip: Tensor) -> list[Tensor]:
         """Describe every place at every scale: (B, C, T, H, W) -> four times (B, D, t, h, w).
 

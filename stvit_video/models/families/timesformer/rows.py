@@ -14,7 +14,7 @@ from stvit_video.models.families.vit.variant import (
     refuse_reducer,
 )
 from stvit_video.models.layers.blocks import Block, DividedBlock
-from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
+from stvit_video.models.layers.embed import FrameEmbed, VitEmbed
 from stvit_video.models.network.frame_transformer import FrameTransformer, check_frame_scope
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
@@ -42,7 +42,7 @@ class TimesformerVariant(VitVariant):
             return FrameTransformer
         return super()._network(options, has_class_token)
 
-    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> VitEmbed:
         return FrameEmbed(
             self.dim,
             tubelet_size=self.tubelet_size,
@@ -58,7 +58,7 @@ class TimesformerVariant(VitVariant):
         scope = {"divided": "tube", "joint": "clip", "space": "frame"}
         return {"centers": "far", "scope": scope[self.attention]}
 
-    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
+    def _plan(self, options: BuildOptions, embed: VitEmbed) -> list[Run]:
         if self.attention != "joint":
             refuse_reducer(options, self.attention)
         if self.attention == "divided":

@@ -12,7 +12,8 @@ from torch import nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import Block
-from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed, Positions
+from stvit_video.models.layers.embed import ClipEmbed, Positions, VitEmbed
+from stvit_video.models.layers.rotary import Rotary
 from stvit_video.models.network.reduction import RunLengthTransformer, plan_reduction
 from stvit_video.models.network.stages import Run, crossing_blocks, plan_stages
 from stvit_video.models.network.video_model import Pool, VideoModel
@@ -73,7 +74,7 @@ class VitVariant(Variant):
             return partial(RunLengthTransformer, threshold=rlt_threshold(options.reducer))
         return VideoModel
 
-    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> VitEmbed:
         return ClipEmbed(
             self.dim,
             tubelet_size=self.tubelet_size,
@@ -83,7 +84,7 @@ class VitVariant(Variant):
             num_class_tokens=self.num_class_tokens,
         )
 
-    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
+    def _plan(self, options: BuildOptions, embed: VitEmbed) -> list[Run]:
         grid = embed.native_grid
         num_class_tokens = 0 if embed.cls_token is None else embed.cls_token.shape[1]
         if options.reducer is None or options.reducer.name == "rlt":
@@ -111,7 +112,12 @@ class VitVariant(Variant):
             norm_eps=self.norm_eps,
             activation=self.activation,
             drop_path=drop_path,
+            rotary=self._rotary(),
         )
+
+    def _rotary(self) -> Rotary | None:
+        """Return what makes the attention depend on places; positions are added to tokens here."""
+        return None
 
 
 def native_size(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from stvit_video.models.families.vit.variant import (
 )
 from stvit_video.models.families.vivit import weights as vivit_weights
 from stvit_video.models.layers.blocks import Block, DividedBlock, DotProductBlock
-from stvit_video.models.layers.embed import ClipEmbed, FrameEmbed
+from stvit_video.models.layers.embed import FrameEmbed, VitEmbed
 from stvit_video.models.network.frame_transformer import (
     FactorisedEncoder,
     TemporalEncoder,
@@ -60,7 +60,7 @@ class FactorisedEncoderVariant(VitVariant):
         )
         return partial(FactorisedEncoder, temporal=temporal)
 
-    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> ClipEmbed | FrameEmbed:
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> VitEmbed:
         return FrameEmbed(
             self.dim,
             tubelet_size=self.tubelet_size,
@@ -70,7 +70,7 @@ class FactorisedEncoderVariant(VitVariant):
             resizing="smooth",
         )
 
-    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
+    def _plan(self, options: BuildOptions, embed: VitEmbed) -> list[Run]:
         refuse_reducer(options, "factorised in two encoders")
         check_frame_scope(options.semantic, embed.native_grid)
         return super()._plan(options, embed)
@@ -92,7 +92,7 @@ class FactorisedVariant(VitVariant):
         """Far centres of places."""
         return {"centers": "far", "scope": "tube"}
 
-    def _plan(self, options: BuildOptions, embed: ClipEmbed | FrameEmbed) -> list[Run]:
+    def _plan(self, options: BuildOptions, embed: VitEmbed) -> list[Run]:
         refuse_reducer(options, "factorised")
         check_rows(options, "factorised")
         if self.attention == "dot_product":

@@ -177,8 +177,8 @@ def test_clusters_of_a_frame_do_not_see_other_frames():
     changed[:, :36] += 1.0
     layers = stage.layers(Grid(4, 6, 6), [model.blocks[6], model.blocks[7]])
     with torch.no_grad():
-        (before, grid, _), _ = stage.generator(TokenSet(tokens, Grid(4, 6, 6)), layers)
-        (after, _, _), _ = stage.generator(TokenSet(changed, Grid(4, 6, 6)), layers)
+        (before, grid, *_), _ = stage.generator(TokenSet(tokens, Grid(4, 6, 6)), layers)
+        (after, _, *_), _ = stage.generator(TokenSet(changed, Grid(4, 6, 6)), layers)
     assert grid == Grid(4, 4, 4)
     same = torch.isclose(before, after).all(dim=-1)[0]
     assert not same[:16].any()
