@@ -47,7 +47,9 @@ def main() -> None:
 
 def page_sections(raw: Raw) -> list[Section]:
     """Lay out the page: conditions, targets, then one section of every raw file."""
-    sections = [conditions(raw), Section(title="Targets", tables=(target_table(raw),))]
+    sections = [conditions(raw)]
+    if targets := target_table(raw):
+        sections.append(Section(title="Targets", tables=(targets,)))
     for name, title in TITLES.items():
         if name in raw:
             tables = [speed_table(raw[name], title)]
@@ -115,8 +117,11 @@ def speed_table(part: dict[str, Any], title: str) -> Table:
     return make_table(title, columns, rows, note=note)
 
 
-def target_table(raw: Raw) -> Table:
-    """Compare what was asked for with what was measured; a section that is absent shows `-`."""
+def target_table(raw: Raw) -> Table | None:
+    """Compare what was asked for with what was measured; None where none of it was.
+
+    A section that is absent shows `-`.
+    """
     rows: list[list[Cell]] = []
     for target in TARGETS:
         sign = "<=" if target.at_most else ">="
@@ -128,6 +133,8 @@ def target_table(raw: Raw) -> Table:
         met = value <= target.limit if target.at_most else value >= target.limit
         verdict = "met" if met else f"missed: {target.why_hard}"
         rows.append([target.text, f"{sign} {target.limit}", value, verdict])
+    if all(row[2] is None for row in rows):
+        return None
     columns: list[Column | str] = ["what", "target", Column(title="measured", format=".2f"), ""]
     return make_table("Targets", columns, rows)
 
