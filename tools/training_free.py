@@ -4,7 +4,7 @@
     python tools/training_free.py --raw RAW --demo VIDEOS RUN RUN RUN     # adds runs of the demo
     python tools/training_free.py --raw RAW --only_write   # the page again, from what was measured
 
-Dense models of four kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
+Dense models of five kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
 method then reduces the tokens of the same weights, and all are tested on the same clips.
 Some settings are trained, too: for a tenth of the dense training from the
 dense weights, and from scratch. Writes docs/results/training_free.md and its plot.
@@ -19,12 +19,14 @@ import re
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
+from attended_places import attended_places
 from moving_digits import NUM_CLASSES, NUM_FRAMES, SIZE, draw_clips, load_pictures
 from result_page import RESULTS, date_and_machine, versions
 from torch import Tensor, nn
@@ -46,9 +48,13 @@ BACKBONES = {
     "joint, class token": ("vit_base_patch16_224", True),
     "divided": ("timesformer_base_patch16_224", False),
     "factorised encoder": ("vivit_base_fe_patch16x2_224", False),
+    "rotary": ("vjepa2_large_patch16_256", False),
+    "rotary, attended places": ("vjepa2_large_patch16_256", False),
 }
 """A row of the registry whose blocks are made small, and whether it has a class token."""
 FIRST = next(iter(BACKBONES))
+SAME_WEIGHTS = {"rotary, attended places": "rotary"}
+"""Backbones that are tested with the dense weights of another: tokens sit elsewhere in them."""
 
 _GRIDS = ("4x2x2", "4x3x3")
 _CENTERS = (8, 16, 24, 36, 48)
@@ -85,10 +91,19 @@ SETTINGS = {
     "joint, class token": (*JOINT, *WITH_CLASS_TOKEN),
     "divided": (*IN_FRAMES, *(f"{grid}@{d}" for grid in _GRIDS for d in (1, 2))),
     "factorised encoder": IN_FRAMES,
+    "rotary": JOINT,
+    "rotary, attended places": (
+        *(f"{grid}@{d}{pool}" for grid in _GRIDS for d in (1, 2) for pool in ("", ",pool=avg")),
+        *(f"{count}@{d},layers={n}" for n in (1, 2) for d in (1, 2) for count in (16, 36)),
+    ),
     "demo": DEMO,
 }
-TRAINED = ("4x2x2@1", "16@1", "16@1,layers=1", "16@1,layers=2", "tome:r=24")
-"""Settings of the first backbone that are trained as well."""
+TRAINED = {
+    FIRST: ("4x2x2@1", "16@1", "16@1,layers=1", "16@1,layers=2", "tome:r=24"),
+    "rotary": ("4x2x2@1", "4x3x3@1", "16@1"),
+    "rotary, attended places": ("4x2x2@1", "4x3x3@1"),
+}
+"""Settings that are trained as well."""
 
 
 def main() -> None:
@@ -99,7 +114,8 @@ def main() -> None:
     parser.add_argument("--tested", type=int, default=2000, help="test clips")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
+    trained = [name for name in BACKBONES if name not in SAME_WEIGHTS]
+    parser.add_argument("--backbones", nargs="+", default=trained)
     parser.add_argument("--raw", type=Path, help="folder of raw results to go on with")
     parser.add_argument("--demo", nargs="+", type=Path, help="test videos, and dense run folders")
     parser.add_argument("--only_write", action="store_true")
@@ -124,9 +140,11 @@ def measure(raw: Path, options: argparse.Namespace) -> None:
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         dense = itertools.product(options.backbones, options.seeds)
         run_all(pool, partial(test_backbone, raw, options), dense)
-        if FIRST in options.backbones:
-            further = itertools.product(TRAINED, options.seeds, ("a tenth", "from scratch"))
-            run_all(pool, partial(train_further, raw, options), further)
+        for backbone, settings in TRAINED.items():
+            if SAME_WEIGHTS.get(backbone, backbone) in options.backbones:
+                hows = ("a tenth", "from scratch")
+                further = itertools.product([backbone], settings, options.seeds, hows)
+                run_all(pool, partial(train_further, raw, options), further)
 
 
 def run_all(
@@ -144,7 +162,9 @@ def test_backbone(raw: Path, options: argparse.Namespace, backbone: str, seed: i
     dense = build(backbone, None)
     train(dense, options, seed=seed, num_steps=options.steps, lr=2e-3)
     torch.save(dense.state_dict(), weights_file(raw, backbone, seed))
-    save(raw, backbone, seed, test_all(backbone, dense, test_clips(options), options))
+    for own in (backbone, *(name for name, of in SAME_WEIGHTS.items() if of == backbone)):
+        with placing(own):
+            save(raw, own, seed, test_all(own, dense, test_clips(options), options))
 
 
 def test_demo(raw: Path, options: argparse.Namespace, videos: Path, run: Path, seed: int) -> None:
@@ -176,21 +196,28 @@ def test_all(
     return results
 
 
+def placing(backbone: str) -> AbstractContextManager[None]:
+    """Return how semantic tokens are placed in a backbone."""
+    return attended_places() if "attended" in backbone else nullcontext()
+
+
 def train_further(
-    raw: Path, options: argparse.Namespace, setting: str, seed: int, how: str
+    raw: Path, options: argparse.Namespace, backbone: str, setting: str, seed: int, how: str
 ) -> None:
     """Train a model with a setting, from the dense weights or from scratch, and test it."""
-    if result_file(raw, FIRST, how, seed, setting).exists():
+    if result_file(raw, backbone, how, seed, setting).exists():
         return
     torch.manual_seed(seed)
-    model = build(FIRST, setting)
+    model = build(backbone, setting)
     steps, lr = options.steps, 2e-3
     if how == "a tenth":
         steps, lr = options.steps // 10, 5e-4
-        weights = torch.load(weights_file(raw, FIRST, seed), weights_only=True)
-        model.load_state_dict(weights, strict=False)
-    train(model, options, seed=seed + 100, num_steps=steps, lr=lr)
-    save(raw, FIRST, seed, {setting: judge(model, test_clips(options), options)}, how=how)
+        path = weights_file(raw, SAME_WEIGHTS.get(backbone, backbone), seed)
+        model.load_state_dict(torch.load(path, weights_only=True), strict=False)
+    with placing(backbone):
+        train(model, options, seed=seed + 100, num_steps=steps, lr=lr)
+        results = {setting: judge(model, test_clips(options), options)}
+    save(raw, backbone, seed, results, how=how)
 
 
 def build(backbone: str, setting: str | None) -> VideoModel:
@@ -210,6 +237,7 @@ def build(backbone: str, setting: str | None) -> VideoModel:
             num_frames=NUM_FRAMES,
             image_size=SIZE,
             class_token=has_class_token,
+            attentive_blocks=0,
             **({kind: setting} if setting else {}),
         )
 

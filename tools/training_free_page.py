@@ -15,7 +15,10 @@ from stvit_video.report.tables import Column, make_table, markdown_text
 Results = dict[str, dict[str, dict[int, dict[str, object]]]]
 """Setting -> what was trained -> seed -> what was measured."""
 
-ORDER = ["joint, mean", "joint, class token", "demo", "divided", "factorised encoder"]
+ORDER = [
+    *("joint, mean", "joint, class token", "demo", "divided", "factorised encoder"),
+    *("rotary", "rotary, attended places"),
+]
 """In which the backbones are told."""
 
 _FAMILIES = {
@@ -38,7 +41,8 @@ def write_results(raw: Path, output: Path) -> None:
         where = {job["where"] for job in jobs if job["backbone"] == backbone}
         table = table_of(backbone, results, "; ".join(sorted(where)))
         parts += [f"## Without training: {backbone}\n", markdown_text(table)]
-    parts += ["## With training: joint, mean\n", markdown_text(trained_table(by_backbone))]
+    if any("from scratch" in one for results in by_backbone.values() for one in results.values()):
+        parts += ["## With training\n", markdown_text(trained_table(by_backbone))]
     write_file(output / "training_free.md", "\n".join(parts))
     plot(by_backbone, output / "training_free.png")
 
@@ -108,7 +112,7 @@ def table_of(backbone: str, results: Results, where: str) -> object:
 def trained_table(by_backbone: dict[str, Results]) -> object:
     """Settings that were trained, beside the same without training."""
     rows = []
-    for results in by_backbone.values():
+    for backbone, results in by_backbone.items():
         for setting in results:
             if "from scratch" not in results[setting]:
                 continue
@@ -117,13 +121,13 @@ def trained_table(by_backbone: dict[str, Results]) -> object:
                 for how in ("no training", "a tenth", "from scratch")
                 for part in compare(results, setting, how)[1:4:2]
             ]
-            rows.append([f"`{setting}`", compare(results, setting, "a tenth")[0], *figures])
-    rows.sort(key=lambda row: row[0])
-    columns: list[Column | str] = ["setting", Column(title="MMACs", format=".1f")]
+            macs = compare(results, setting, "a tenth")[0]
+            rows.append([backbone, f"`{setting}`", macs, *figures])
+    columns: list[Column | str] = ["backbone", "setting", Column(title="MMACs", format=".1f")]
     for how in ("no training", "a tenth", "from scratch"):
         columns += [Column(title=how, format=".1f"), Column(title="error", format=".1f")]
     note = "Top-1; errors are those of the paired difference to the dense models."
-    return make_table("With training: joint, mean", columns, rows, note=note)
+    return make_table("With training", columns, rows, note=note)
 
 
 def family(setting: str) -> str:

@@ -1,7 +1,7 @@
 """What a row of a model table says, and what a user may ask of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,9 @@ class Variant(ABC):
     """Gives published weights our key names; None where nothing was published."""
     image_rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     """The same for weights of the image model that this one is inflated from, where it can be."""
-    facts: Callable[[Collection[str]], dict[str, Any]] | None = None
-    """Fields of the row that the key names of published weights state otherwise."""
+    facts: Callable[[dict[str, Tensor]], dict[str, Any]] | None = None
+    """Fields of the row that published weights state by their keys and shapes; what they state and
+    no field can say is refused."""
 
     attentive_blocks: int = 0
     """Of the attentive pooler that its published head reads; without any it pools itself."""

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.token_set import Places, TokenSet
+
 TOOLS = Path(__file__).parents[2] / "tools"
 FEW = {
     "joint, mean": ("4x2x2@1", "16@1", "tome:r=24"),
@@ -50,7 +53,7 @@ def test_what_was_measured_becomes_tables_and_a_plot(tmp_path, monkeypatch):
     for seed in (0, 1):
         for how in ("a tenth", "from scratch"):
             options.steps = 30
-            training_free.train_further(tmp_path, options, "16@1", seed, how)
+            training_free.train_further(tmp_path, options, "joint, mean", "16@1", seed, how)
     write_results(tmp_path, tmp_path)
     page = (tmp_path / "training_free.md").read_text()
     assert page.index("Without training: joint, mean") < page.index("Without training: divided")
@@ -97,3 +100,24 @@ def test_the_choice_of_centres_is_timed_beside_whole_models(tmp_path, monkeypatc
     ]
     assert (rows[0][4], rows[2][2]) == ("100.0", "-")
     assert all(float(row[3]) > 0 for row in rows)
+
+
+@pytest.mark.usefixtures("tools")
+def test_attended_places_are_means_by_attention_and_end_with_the_block():
+    import training_free
+    from attended_places import attended_places
+
+    torch.manual_seed(0)
+    model = training_free.build("rotary", "4x2x2@1").eval()
+    clip = torch.randn(2, 3, 8, 24, 24)
+    usual = model.forward_tokens(clip).places
+    with attended_places():
+        places = model.forward_tokens(clip).places
+    stage = model.stages[1]
+    state = model.stages[0](TokenSet(*model.embed(clip)), model.blocks_of(range(1)))
+    centers = stage.generator.pool(state.tokens, state.grid, Grid(4, 2, 2))
+    weights = model.blocks[1].attention_weights(
+        centers, state.tokens, None, Places(usual, state.places)
+    )
+    torch.testing.assert_close(places, weights @ state.places)
+    torch.testing.assert_close(model.forward_tokens(clip).places, usual)

@@ -226,12 +226,20 @@ def _describe_timm(config: Json) -> Description:
     labels = config.get("label_names") or pretrained.get("label_names") or ()
     return Description(
         model_type=str(config["architecture"]),
-        details={"pool": "mean"} if config.get("global_pool") == "avg" else {},
+        details=_timm_pool(config),
         preprocessing=fields,
         labels=tuple(map(str, labels)),
         num_classes=config.get("num_classes"),
         license=str(pretrained.get("license") or ""),
     )
+
+
+def _timm_pool(config: Json) -> dict[str, Any]:
+    """Say how a ViT of timm pools: a norm behind the mean, unless it is told otherwise."""
+    if config.get("global_pool") != "avg":
+        return {}
+    is_first = (config.get("model_args") or {}).get("fc_norm") is False
+    return {"pool": "mean_of_normed" if is_first else "mean"}
 
 
 def _colours(processor: Json) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Read networks of HF transformers and timm that are already built, as checkpoints are read."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, cast
 
 from torch import nn
 
 from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.models.card import ACTIVATIONS
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.describe import Description, describe_config
-from stvit_video.models.weights.load import Pretrained, num_pooler_blocks
+from stvit_video.models.weights.load import Pretrained, num_pooler_blocks, state_facts
 from stvit_video.settings.model import ModelConfig
 
 _TEMPLATES = {
@@ -36,6 +38,9 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
         CheckpointError: it has parts that our blocks have not.
     """
     source = f"{type(model).__module__.split('.')[0]} {type(model).__name__}"
+    state = model.state_dict()
+    if any(".lora_" in key for key in state):
+        raise ConfigError(f"{source} has adapters; merge them first: model.merge_and_unload()")
     description = _describe(model, source)
     structure = description.structure
     name = find_row(description, rows)
@@ -48,12 +53,11 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     row = rows[name]
     if row.rename is None:
         raise CheckpointError(f"{source} cannot be read: {name} has no rules for its key names")
-    weights = row.rename(model.state_dict())
+    weights = row.rename(state)
     head = weights.get("head.weight")
     variant = dataclasses.replace(
         row,
-        **structure,
-        **description.details_for(row),
+        **(state_facts(row, state, source) | structure | description.details_for(row)),
         preprocessing=description.preprocessing_for(row.preprocessing, is_image=False),
         num_classes=0 if head is None else head.shape[0],
         source=source,
@@ -104,7 +108,17 @@ def _describe(model: nn.Module, source: str) -> Description:
 
 def _describe_timm_vit(model: Any) -> Description:
     block = model.blocks[0]
-    norm = model.norm if isinstance(model.norm, nn.LayerNorm) else model.fc_norm
+    norm = next((n for n in (model.norm, model.fc_norm) if isinstance(n, nn.LayerNorm)), None)
+    pools = {"token": None, "avg": "mean_of_normed" if norm is model.norm else "mean"}
+    for is_there, what in (
+        (type(block).__name__ == "Block", f"blocks of the kind {type(block).__name__}"),
+        (isinstance(getattr(block, "norm1", None), nn.LayerNorm), "norms that are no LayerNorm"),
+        (norm is not None, "no layer norm ahead of its head"),
+        (model.global_pool in pools, f"global_pool={model.global_pool!r}"),
+    ):
+        if not is_there:
+            raise CheckpointError(f"timm VisionTransformer has {what}, which our ViT has not")
+    assert norm is not None
     height, width = model.patch_embed.img_size
     if height != width:
         raise CheckpointError(
@@ -115,7 +129,8 @@ def _describe_timm_vit(model: Any) -> Description:
     details = {
         "norm_eps": block.norm1.eps,
         "head_norm_eps": norm.eps,
-        "pool": None if model.global_pool == "token" else "mean",
+        "pool": pools[model.global_pool],
+        "activation": _activation_of(block.mlp.act),
     }
     return Description(
         model_type="deit" if hasattr(model, "head_dist") else "vit",
@@ -130,6 +145,15 @@ def _describe_timm_vit(model: Any) -> Description:
         details=details,
         preprocessing={"image_size": height, **colours},
     )
+
+
+def _activation_of(act: nn.Module) -> Callable[..., nn.Module]:
+    """Return the activation of a network by one of its layers."""
+    if isinstance(act, nn.GELU) or type(act).__name__ == "GELUTanh":
+        is_tanh = getattr(act, "approximate", "tanh") == "tanh"
+        return ACTIVATIONS["gelu_tanh" if is_tanh else "gelu"]
+    known = ", ".join(ACTIVATIONS)
+    raise CheckpointError(f"the activation is {type(act).__name__}; known: {known}")
 
 
 def _describe_timm_swin(model: Any) -> Description:

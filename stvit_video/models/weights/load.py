@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE, apply_overrides, read_card
@@ -14,7 +15,7 @@ from stvit_video.models.variant import Variant
 from stvit_video.models.weights.adapt import adapt
 from stvit_video.models.weights.describe import Description, describe_folder
 from stvit_video.models.weights.files import find_files
-from stvit_video.models.weights.names import Weights
+from stvit_video.models.weights.names import Weights, unwrap
 from stvit_video.models.weights.read import read_shards
 from stvit_video.settings.model import ModelConfig
 from stvit_video.tokens.grid import Grid
@@ -65,18 +66,44 @@ def read_pretrained(
         if probe is not None:
             raise CheckpointError(f"{source} was written by us with its head; leave {probe} out")
         return _read_ours(files.folder, files.source, name, variant)
-    weights = read_shards(files.weights)
+    weights = unwrap(read_shards(files.weights), files.source)
     if probe is not None:
         weights |= _read_probe(probe)
     description = describe_folder(files.folder, files.source)
+    colours = {**_take_colours(weights), **description.preprocessing}
+    description = dataclasses.replace(description, preprocessing=colours)
     if all(key in weights for key in ("embed.patch.proj.weight", "blocks.0.norm1.weight")):
         return _describe(files.source, name, weights, variant, description, is_image=False)
     renamed, is_image = _rename(weights, name, variant, files.source)
     if not is_image:
-        description.check_structure(variant, f"{files.source} does not fit {name}")
-    if variant.facts is not None and not is_image:
-        variant = dataclasses.replace(variant, **variant.facts(weights))
+        title = f"{files.source} does not fit {name}"
+        variant = dataclasses.replace(variant, **state_facts(variant, weights, title))
+        description.check_structure(variant, title)
     return _describe(files.source, name, renamed, variant, description, is_image=is_image)
+
+
+def _take_colours(weights: Weights) -> dict[str, Any]:
+    """Take mean and deviation of the colours, in 0..255, out of the weights of mmaction2."""
+    found = {
+        name: weights.pop(f"data_preprocessor.{name}")
+        for name in ("mean", "std")
+        if f"data_preprocessor.{name}" in weights
+    }
+    return {name: tuple((x.flatten().double() / 255).tolist()) for name, x in found.items()}
+
+
+def state_facts(variant: Variant, weights: Weights, title: str) -> dict[str, Any]:
+    """Return the fields that published weights state otherwise than a row.
+
+    Raises:
+        CheckpointError: they state what no row can say.
+    """
+    if variant.facts is None:
+        return {}
+    try:
+        return variant.facts(weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{title}: {error}") from error
 
 
 def _read_probe(source: str | Path) -> Weights:

@@ -5,6 +5,7 @@ Legend: D width.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ BLOCK_RULES: tuple[Rule, ...] = (
     (r"(.*?)layers\.(\d+)\.attention\.o_proj\.", r"\1blocks.\2.attn.proj."),
     (r"(.*?)layers\.(\d+)\.mlp\.(fc[12])\.", r"\1blocks.\2.mlp.\3."),
     (r"(.*?)blocks\.(\d+)\.attn\.(q|v)_bias$", r"\1blocks.\2.attn.\3.bias"),
+    (r"(.*?)blocks\.(\d+)\.ls([12])\.gamma$", r"\1blocks.\2.scale\3.gamma"),
+    (r"(.*?)blocks\.(\d+)\.gamma_([12])$", r"\1blocks.\2.scale\3.gamma"),
     (r"(.*?)embeddings\.cls_token$", r"\1embed.cls_token"),
     (r"(.*?)embeddings\.position_embeddings$", r"\1embed.pos_embed"),
     (r"(.*?)embeddings\.patch_embeddings\.projection\.", r"\1embed.patch.proj."),
@@ -37,8 +40,38 @@ BLOCK_RULES: tuple[Rule, ...] = (
 )
 """Plain ViT blocks and embeddings: timm, the original codes, HF transformers before and since 5."""
 
+
+def has_key(weights: Weights, pattern: str) -> bool:
+    """Whether a key ends as the pattern says, behind a dot or alone."""
+    match = re.compile(rf"(?:.*\.)?(?:{pattern})").fullmatch
+    return any(match(key) for key in weights)
+
+
+def layer_scale_of(weights: Weights) -> dict[str, Any]:
+    """Return the field of a row whose branches are scaled, where they are."""
+    return {"layer_scale": 1.0} if has_key(weights, r"ls1\.gamma|gamma_1") else {}
+
+
 UNUSED = "unused."
 """Begins the new name of a published tensor that no classifier needs, such as a decoder's."""
+
+
+def unwrap(weights: Weights, source: str) -> Weights:
+    """Take off what torch.compile, DDP and wrappers put ahead of every key.
+
+    Raises:
+        CheckpointError: two keys are then the same.
+    """
+    unwrapped: Weights = {}
+    for key, value in weights.items():
+        bare = _WRAPPERS.sub("", key)
+        if bare in unwrapped:
+            raise CheckpointError(f"{source} holds {bare} under two wrappers; keep one of them")
+        unwrapped[bare] = value
+    return unwrapped
+
+
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|net\.)+")
 
 
 def rename_keys(weights: Weights, rules: Sequence[Rule], prefixes: Iterable[str] = ()) -> Weights:
@@ -83,7 +116,7 @@ def join_qkv(weights: Weights) -> Weights:
         zero = joined[f"{name}.qkv.weight"].new_zeros(dim)
         biases = [weights.get(f"{name}.{part}.bias", zero) for part in "qkv"]
         joined[f"{name}.qkv.bias"] = torch.cat(biases)
-    for key in [key for key in joined if key.endswith(".attn.qkv.weight")]:
+    for key in [key for key in joined if key.endswith("attn.qkv.weight")]:
         bias = key.removesuffix("weight") + "bias"
         joined.setdefault(bias, joined[key].new_zeros(joined[key].shape[0]))
     return joined

@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ _HARMLESS: list[Any] = [
     (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
     (OrderedDict, "yacs.config.CfgNode"),
     (OrderedDict, "fvcore.common.config.CfgNode"),
+    *(
+        (kind, f"{module}.{name}")
+        for module in ("pathlib", "pathlib._local")  # where Python 3.13 keeps them
+        for kind, name in ((PurePosixPath, "PosixPath"), (PureWindowsPath, "WindowsPath"))
+    ),
 ]
 """Plain values that training scripts save beside the weights: they hold data, run nothing.
 
@@ -97,7 +102,7 @@ def _read_pickle(path: Path) -> Any:
             raise _unreadable(path) from error
         raise CheckpointError(
             f"{path} asks to run {wanted} while it is read; only tensors and plain values are"
-            " accepted: get the weights as safetensors"
+            " accepted: get the weights as safetensors, or a file of the state dict alone"
         ) from error
 
 

@@ -69,7 +69,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, monkeypatch, kind):
         read_weights(path)
     assert str(caught.value) == (
         f"{path} asks to run {os.name}.system while it is read; only tensors and plain values are"
-        " accepted: get the weights as safetensors"
+        " accepted: get the weights as safetensors, or a file of the state dict alone"
     )
     assert not (tmp_path / "RAN").exists()
 

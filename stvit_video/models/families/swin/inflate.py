@@ -70,5 +70,7 @@ def _fit_tables(weights: Weights, model: nn.Module, changed: dict[str, str]) -> 
         side = round(found.shape[0] ** 0.5)
         if wanted is not None and wanted.shape != found.shape and side * side == found.shape[0]:
             weights[key] = inflate_table(found, window)
-            changed[key] = f"repeated along time, from {side} x {side} offsets"
+            is_other = side != 2 * window[1] - 1
+            resized = f"interpolated for a window of {window[1]}, and " if is_other else ""
+            changed[key] = f"{resized}repeated along time, from {side} x {side} offsets"
     return dropped

@@ -20,6 +20,7 @@ _swin = partial(
     source="Swin, arXiv 2103.14030",
     license="MIT",
     rename=swin_names.rename_image,
+    facts=swin_names.facts,
     fit=fit_swin,
 )
 _video_swin = partial(
@@ -31,6 +32,7 @@ _video_swin = partial(
     source="Video Swin, arXiv 2106.13230",
     license="Apache-2.0",
     rename=swin_names.rename_video,
+    facts=swin_names.facts,
     image_rename=swin_names.rename_image,
     fit=fit_swin,
 )

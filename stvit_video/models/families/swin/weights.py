@@ -3,7 +3,9 @@
 Legend: S stage, I block of a stage.
 """
 
+import math
 import re
+from typing import Any
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import Weights, join_qkv, refuse, rename_keys, set_aside
@@ -65,6 +67,26 @@ def rename(weights: Weights) -> Weights:
         return rename_video(weights)
     except CheckpointError:
         return rename_image(weights)
+
+
+def facts(weights: Weights) -> dict[str, Any]:
+    """Say what shapes state: the window, where its height and width are equal.
+
+    A bias table has a row for each of its (2t - 1) (2h - 1) (2w - 1) offsets.
+    """
+    tables = [v for k, v in weights.items() if k.endswith("relative_position_bias_table")]
+    index = next((v for k, v in weights.items() if k.endswith("relative_position_index")), None)
+    if not tables:
+        return {}
+    num_offsets = max(table.shape[0] for table in tables)
+    num_places = None if index is None or index.ndim != 2 else index.shape[0]
+    for side in (7, *range(2, 33)):
+        num_times, left_over = divmod(num_offsets, (2 * side - 1) ** 2)
+        window = ((num_times + 1) // 2, side, side)
+        if left_over or not num_times % 2 or num_places not in (None, math.prod(window)):
+            continue
+        return {"window_size": window}
+    return {}
 
 
 def flatten_stages(weights: Weights) -> Weights:

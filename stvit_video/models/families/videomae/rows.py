@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from stvit_video.models.families.videomae.weights import rename
+from stvit_video.models.families.videomae.weights import facts, rename
 from stvit_video.models.families.vit.variant import VitVariant
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import Preprocessing
@@ -17,6 +17,7 @@ _videomae = partial(
     source="VideoMAE, arXiv 2203.12602",
     license="CC-BY-NC-4.0",
     rename=rename,
+    facts=facts,
 )
 
 VARIANTS: dict[str, Variant] = {

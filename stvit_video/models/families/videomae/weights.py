@@ -1,10 +1,14 @@
 """Key names of VideoMAE: the original code (pre-training and fine-tuning) and HF transformers."""
 
+from typing import Any
+
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
+    has_key,
     join_qkv,
+    layer_scale_of,
     refuse,
     rename_keys,
     set_aside,
@@ -16,13 +20,30 @@ _RULES = (
     *BLOCK_RULES,
     (r"fc_norm\.", "norm."),
     (r"layernorm\.", "norm."),
-    (r"classifier\.", "head."),
+    (r"(?:classifier|cls_head\.fc_cls)\.", "head."),
 )
 
 _DECODER = (
     r"(?:module\.|model\.)*"
-    r"(?:decoder\.|encoder_to_decoder\.|(?:encoder\.)?(?:mask_token|pos_embed)$|position_embeddings$)"
+    r"(?:decoder\.|encoder_to_decoder\.|(?:encoder\.)?mask_token$|position_embeddings$)"
 )
+
+
+def facts(weights: Weights) -> dict[str, Any]:
+    """Say what keys state: positions that were learned, scaled branches.
+
+    Raises:
+        CheckpointError: the head reads the first token, as without mean pooling; no model does.
+    """
+    encoder = {key: value for key, value in weights.items() if "decoder." not in key}
+    is_head = has_key(encoder, r"(?:head|classifier|fc_cls)\.weight")
+    if is_head and not has_key(weights, r"fc_norm\.weight"):
+        raise CheckpointError(
+            "no weights of VideoMAE as we have it: without fc_norm the head reads the first token"
+            " alone (use_mean_pooling=False, --use_cls); fine-tune with mean pooling"
+        )
+    is_learned = has_key(encoder, "pos_embed")
+    return layer_scale_of(weights) | ({"positions": "learned"} if is_learned else {})
 
 
 def rename(weights: Weights) -> Weights:
@@ -30,7 +51,7 @@ def rename(weights: Weights) -> Weights:
 
     The norm behind the mean pooling (`fc_norm`) is our `norm`; weights of the pre-training have
     the encoder's norm in its place, and a decoder, which is set aside. Positions are a fixed
-    table.
+    table, but where the file has learned ones.
 
     Raises:
         CheckpointError: they are of another family.
@@ -43,7 +64,7 @@ def rename(weights: Weights) -> Weights:
         renamed,
         "VideoMAE",
         needed=("embed.patch.proj.weight", "blocks.0.attn.qkv.weight"),
-        foreign=(r"temporal", r"time_embed", r"^embed\.(?!patch\.)", r"gamma_[12]$"),
+        foreign=(r"temporal", r"time_embed", r"^embed\.(?!patch\.|pos_embed$)"),
     )
     if renamed["embed.patch.proj.weight"].ndim != 5:
         raise CheckpointError("no weights of VideoMAE: the patch embedding has no time axis")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from stvit_video.models.families.vit.variant import VitVariant
-from stvit_video.models.families.vit.weights import rename
+from stvit_video.models.families.vit.weights import facts, rename
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import Preprocessing
 
@@ -20,6 +20,7 @@ _deit = partial(
     source="DeiT, arXiv 2012.12877",
     license="Apache-2.0",
     rename=rename,
+    facts=facts,
 )
 _vit = partial(
     VitVariant,
@@ -29,6 +30,7 @@ _vit = partial(
     source="ViT (AugReg), arXiv 2106.10270",
     license="Apache-2.0",
     rename=rename,
+    facts=facts,
 )
 
 VARIANTS: dict[str, Variant] = {

@@ -41,6 +41,8 @@ class VitVariant(Variant):
     pool: Pool | None = None
     """What the head reads; None for the class token where there is one."""
     activation: Callable[..., nn.Module] = nn.GELU
+    layer_scale: float | None = None
+    """What the factors of a branch begin with; None for branches without."""
 
     @property
     def untrained_options(self) -> dict[str, str]:
@@ -112,6 +114,7 @@ class VitVariant(Variant):
             norm_eps=self.norm_eps,
             activation=self.activation,
             drop_path=drop_path,
+            layer_scale=self.layer_scale,
             rotary=self._rotary(),
         )
 

@@ -3,13 +3,17 @@
 Legend: P class tokens, N patch tokens, D width, K classes.
 """
 
+from typing import Any
+
 import torch
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
+    has_key,
     join_qkv,
+    layer_scale_of,
     refuse,
     rename_keys,
     set_aside,
@@ -28,6 +32,26 @@ _RULES = (
 _UNUSED = r"pooler\.|embeddings\.mask_token$|pre_logits\.|decoder\."
 
 
+def facts(weights: Weights) -> dict[str, Any]:
+    """Say what keys state: class tokens, which norm the head reads behind, scaled branches.
+
+    Raises:
+        CheckpointError: there are two norms ahead of the head.
+    """
+    found = layer_scale_of(weights)
+    num_class_tokens = int(has_key(weights, "cls_token"))
+    num_class_tokens += int(has_key(weights, "dist_token|distillation_token"))
+    found |= {"class_token": num_class_tokens > 0, "num_class_tokens": max(num_class_tokens, 1)}
+    is_pooled_first = has_key(weights, r"fc_norm\.weight")
+    if is_pooled_first and has_key(weights, r"norm\.weight"):
+        raise CheckpointError("no weights of an image ViT: they have a norm and an fc_norm")
+    if is_pooled_first:
+        found["pool"] = "mean"
+    elif not num_class_tokens:
+        found["pool"] = "mean_of_normed"
+    return found
+
+
 def rename(weights: Weights) -> Weights:
     """Give the weights of an image ViT our names.
 
@@ -42,8 +66,6 @@ def rename(weights: Weights) -> Weights:
         foreign=(
             r"temporal",
             r"time_embed",
-            r"\.ls1\.",
-            r"\.gamma_1$",
             r"\.[qk]_norm\.",
             r"reg_token",
         ),

@@ -3,7 +3,6 @@
 Legend: D width.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -46,9 +45,9 @@ _RULES = (
 _UNUSED = r"predictor\.|embed\.pos_embed$|mask_tokens?\b"
 
 
-def facts(keys: Collection[str]) -> dict[str, Any]:
+def facts(weights: Weights) -> dict[str, Any]:
     """Say what the keys state: the norms of original probes keep torch's eps."""
-    is_original = any("cross_attention_block." in key for key in keys)
+    is_original = any("cross_attention_block." in key for key in weights)
     return {"pooler_norm_eps": 1e-5} if is_original else {}
 
 
