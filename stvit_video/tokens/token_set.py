@@ -57,7 +57,9 @@ class TokenSet(NamedTuple):
 
     def move_places(self, move: Callable[[Tensor], Tensor]) -> Tensor | None:
         """Do with the places (B, N, 3) what is done with the tokens; None where there are none."""
-        return None if self.places is None else move(self.places.expand(len(self.tokens), -1, -1))
+        if self.places is None:
+            return None
+        return move(self.places.expand(self.tokens.shape[0], -1, -1))
 
     def mean(self) -> Tensor:
         """Average the tokens without the class tokens, by size: (B, D)."""

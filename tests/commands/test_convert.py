@@ -78,7 +78,8 @@ def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source,
             "vit_tiny_patch16_224",
             [],
             "{source} asks to run torch.nn.modules.linear.Linear while it is read; only tensors"
-            " and plain values are accepted: get the weights as safetensors",
+            " and plain values are accepted: get the weights as safetensors, or a file of the state"
+            " dict alone",
         ),
         (
             lambda path: None,

@@ -32,7 +32,7 @@ class AttentivePooler(nn.Module):
         """Pool: tokens (B, N, D), as `key_bias` (B, 1, 1, N) lets them be read -> (B, D)."""
         for block in self.blocks:
             tokens = block(tokens, mask=key_bias)
-        query = self.query_tokens.expand(len(tokens), -1, -1)
+        query = self.query_tokens.expand(tokens.shape[0], -1, -1)
         return self.cross(query, tokens, key_bias)[:, 0]
 
 

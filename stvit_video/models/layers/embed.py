@@ -125,7 +125,7 @@ class ClipEmbed(nn.Module):
         """Embed: clip (B, C, T, H, W) -> tokens (B, P + N, D), grid."""
         tokens, grid = self.patch(clip)  # (B, N, D)
         if self.cls_token is not None:
-            tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return tokens + resize_positions(self.pos_embed, self.native_grid, grid), grid
 
 
@@ -177,7 +177,7 @@ class FrameEmbed(nn.Module):
             num_copies = 1
         tokens = tokens.flatten(1, 2)  # (B, N, D)
         if self.cls_token is not None:
-            cls = (self.cls_token + cls_place).expand(len(tokens), num_copies, -1)
+            cls = (self.cls_token + cls_place).expand(tokens.shape[0], num_copies, -1)
             tokens = torch.cat([cls, tokens], dim=1)
         return tokens, grid
 

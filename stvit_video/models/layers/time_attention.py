@@ -26,7 +26,7 @@ def attend_in_time(qkv: Tensor, num_frames: int) -> Tensor:
         return out
     q, k, v = rearrange(qkv, "b (t n) three h d -> three (b n) h t d", t=num_frames).unbind(0)
     x = F.scaled_dot_product_attention(q, k, v)  # (B*n, h, t, d)
-    return rearrange(x, "(b n) h t d -> b (t n) h d", b=len(qkv))
+    return rearrange(x, "(b n) h t d -> b (t n) h d", b=qkv.shape[0])
 
 
 def _fits_kernel(qkv: Tensor, num_frames: int) -> bool:

@@ -83,7 +83,7 @@ class TemporalEncoder(nn.Module):
         grid = Grid(frames.shape[1], 1, 1)
         tokens = frames
         if self.cls_token is not None:
-            tokens = torch.cat([self.cls_token.expand(len(frames), -1, -1), frames], dim=1)
+            tokens = torch.cat([self.cls_token.expand(frames.shape[0], -1, -1), frames], dim=1)
         tokens = tokens + resize_positions(self.pos_embed, Grid(self.num_frames, 1, 1), grid)
         for block in runnable(self.blocks, recompute=self.grad_checkpointing):
             tokens = block(tokens)  # (B, P + t, D)

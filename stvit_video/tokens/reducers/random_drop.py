@@ -35,7 +35,7 @@ class RandomDrop(Reducer):
             order = torch.rand(patches.shape[:2], device=patches.device).argsort(dim=-1)
             index = order[:, : self.num_kept].sort(dim=-1).values  # (B, S)
         else:
-            index = self.kept.to(patches.device).expand(len(patches), -1)
+            index = self.kept.to(patches.device).expand(patches.shape[0], -1)
         tokens = torch.cat([cls, gather_tokens(patches, index)], dim=1)
         places = state.move_places(lambda x: gather_tokens(x, index))
         return TokenSet(tokens, flat_grid(self.num_kept), None, places)

@@ -39,7 +39,7 @@ def merge_clusters(
     Every cluster must have a member.
     """
     index = cluster[..., None]  # (B, N, 1)
-    total = size.new_zeros(len(size), num_clusters, 1).scatter_add(1, index, size)
-    weighted = tokens.new_zeros(len(tokens), num_clusters, tokens.shape[-1])
+    total = size.new_zeros(size.shape[0], num_clusters, 1).scatter_add(1, index, size)
+    weighted = tokens.new_zeros(tokens.shape[0], num_clusters, tokens.shape[-1])
     weighted = weighted.scatter_add(1, index.expand_as(tokens), tokens * size)
     return weighted / total, total

@@ -34,7 +34,7 @@ def changed_tubelets(
     change = (last[:, :, 1:] - first[:, :, :-1]).abs()
     cells = change.unflatten(4, (-1, width)).unflatten(3, (-1, height))  # (B,C,t-1,h,ph,w,pw)
     changed = cells.mean(dim=(1, 4, 6)) > threshold  # (B, t - 1, h, w)
-    begin = changed.new_ones(len(changed), 1, *changed.shape[2:])
+    begin = changed.new_ones(changed.shape[0], 1, *changed.shape[2:])
     return torch.cat([begin, changed], dim=1)
 
 

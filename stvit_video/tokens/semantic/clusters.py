@@ -52,7 +52,7 @@ def _average(tokens: Tensor, nearest: Tensor, num_clusters: int) -> tuple[Tensor
     scattered sums (`reducers.reducer.merge_clusters`) would not.
     """
     one = torch.ones(1, device=tokens.device).expand(nearest.shape)
-    size = one.new_zeros(len(nearest), num_clusters).scatter_add(1, nearest, one)[..., None]
+    size = one.new_zeros(nearest.shape[0], num_clusters).scatter_add(1, nearest, one)[..., None]
     means = _weights(nearest, (1 / size).to(tokens.dtype)) @ tokens
     return means.to(tokens.dtype), size  # under autocast the product has another type
 

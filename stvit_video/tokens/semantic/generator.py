@@ -124,7 +124,7 @@ class SemanticTokenGenerator(nn.Module):
         tokens = torch.cat([cls, regions.unfold(made.centers)], dim=1)
         size = None
         if made.clusters is not None:
-            own = made.clusters.size.new_ones(len(cls), cls.shape[1], 1)
+            own = made.clusters.size.new_ones(cls.shape[0], cls.shape[1], 1)
             size = torch.cat([own, made.clusters.size], dim=1)
         places = None if made.places is None else regions.unfold(made.places)
         return TokenSet(tokens, self.semantic_grid(state.grid), size, places), made.clusters
@@ -192,7 +192,7 @@ class SemanticTokenGenerator(nn.Module):
             return None
         regions, places = self._regions(state.grid), state.places
         if clusters is not None or regions.num_regions > 1:
-            places = places.expand(len(state.tokens), -1, -1)
+            places = places.expand(state.tokens.shape[0], -1, -1)
         if clusters is None:
             centers = AveragePooling()(places, state.grid, self.semantic_grid(state.grid))
         else:
