@@ -33,8 +33,8 @@ def resize_positions(
 
     Bicubic in space and linear in time, or the nearest; positions of class tokens stay.
     """
-    is_known = all(isinstance(side, int) for side in grid)  # and not one of any, in torch.export
-    if is_known and native == grid:
+    is_any = any(isinstance(side, torch.SymInt) for side in grid)  # in torch.export
+    if not is_any and native == grid:
         return positions
     cls, patches = split_class_token(positions, native)
     in_space, in_time = ("nearest", "nearest") if resizing == "nearest" else ("bicubic", "linear")
