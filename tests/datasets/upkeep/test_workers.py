@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from stvit_video.datasets.upkeep import workers
 from stvit_video.datasets.upkeep.workers import run_killable
 
 _HANG = "__import__('time').sleep(600)"
@@ -56,3 +57,21 @@ def test_nothing_to_do_starts_no_worker():
 def test_sigterm_for_the_whole_group_is_left_to_the_parent():
     hit = "__import__('os').kill(__import__('os').getpid(), 15) or 7"
     assert _outcomes([hit, "2 + 3"], num_workers=1) == {hit: (7, ""), "2 + 3": (5, "")}
+
+
+def test_workers_start_together(monkeypatch):
+    """All import at the same time: none waits until another has."""
+    told = []
+
+    class Told(workers._Worker):
+        def __init__(self, *inputs):
+            told.append("start")
+            super().__init__(*inputs)
+
+        def give(self, item):
+            told.append("give")
+            super().give(item)
+
+    monkeypatch.setattr(workers, "_Worker", Told)
+    assert _outcomes(["1 + 2", "2 + 3"]) == {"1 + 2": (3, ""), "2 + 3": (5, "")}
+    assert told == ["start", "start", "give", "give"]
