@@ -38,18 +38,19 @@ def model(monkeypatch):
         "vjepa2_small", num_classes=5, num_frames=4, frame_stride=1, image_size=32
     ).eval()
     for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+        torch.nn.init.normal_(parameter, std=0.4)
     return made
 
 
 @pytest.fixture
 def videos(tmp_path):
-    """Two lossless videos of noise, 48 x 72 pixels."""
+    """Two lossless videos of 48 x 72 pixels: patches that change from frame to frame."""
     paths = []
     for seed in (0, 1):
-        noise = np.random.default_rng(seed).integers(0, 255, (12, 48, 72, 3), dtype=np.uint8)
+        cells = np.random.default_rng(seed).integers(0, 255, (12, 2, 3, 3), dtype=np.uint8)
+        pictures = cells.repeat(24, axis=1).repeat(24, axis=2)
         paths.append(tmp_path / f"{seed}.mkv")
-        write_pictures(paths[-1], noise, codec="ffv1", pix_fmt="bgr0", fps=10)
+        write_pictures(paths[-1], pictures, codec="ffv1", pix_fmt="bgr0", fps=10)
     return paths
 
 
@@ -87,7 +88,7 @@ def test_clips_of_a_crop_are_read_together(model, videos, batch_size):
     predictor = Predictor(model, data=DATA, views=JOINED, device="cpu")
     told = list(predictor.predict_many(videos, batch_size=batch_size, top_k=5))
     for answer, scores in zip(told, expected, strict=True):
-        assert answer.topk[0]["score"] == pytest.approx(scores.max().item())
+        assert answer.topk[0]["score"] == pytest.approx(scores.max().item(), rel=1e-4)
     alone = dataclasses.replace(JOINED, join_clips=False)
     apart = score_videos(
         model,

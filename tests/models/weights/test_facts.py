@@ -206,7 +206,11 @@ def test_vit_of_timm(tmp_path, option):
 
 
 @pytest.mark.parametrize(
-    "option", ["plain", "average", "average without token", "layer scale", "no bias"]
+    "option",
+    [
+        *("plain", "average", "average without token", "normed without token"),
+        *("layer scale", "no bias"),
+    ],
 )
 def test_a_file_of_timm_tells_its_pooling_by_its_keys(tmp_path, option, monkeypatch):
     monkeypatch.setitem(
@@ -370,7 +374,33 @@ def small_swin(window):
 
 @pytest.mark.parametrize("window", [(8, 7, 7), (16, 7, 7), (4, 7, 7), (2, 3, 3), (8, 12, 12)])
 @pytest.mark.parametrize("has_index", [True, False])
-def test_a_file_of_swin_tells_its_window_by_its_tables(tmp_path, monkeypatch, window, has_index):
+def test_a_file_of_swin_tells_its_window_by_its_tables(tmp_path, small_row, window, has_index):
+    theirs = small_swin(window)
+    weights = theirs.state_dict()
+    if not has_index:
+        weights = {k: v for k, v in weights.items() if not k.endswith("position_index")}
+    torch.save(weights, tmp_path / "x.pt")
+    ours = create_model(small_row, pretrained=tmp_path / "x.pt").eval()
+    assert ours.recipe.variant.window_size == window
+    clip = clip_of(8, 64, 64)
+    with torch.no_grad():
+        assert_same(ours(clip), theirs(clip))
+
+
+def test_a_table_that_could_be_of_several_windows_needs_its_index(tmp_path, small_row):
+    weights = small_swin((5, 8, 8)).state_dict()
+    torch.save(weights, tmp_path / "x.pt")
+    made = create_model(small_row, pretrained=tmp_path / "x.pt")
+    assert made.recipe.variant.window_size == (5, 8, 8)
+    weights = {k: v for k, v in weights.items() if not k.endswith("position_index")}
+    torch.save(weights, tmp_path / "y.pt")
+    told = r"2025 offsets could be of windows 113x2x2, 41x3x3, 13x5x5, 5x8x8, 1x23x23; give"
+    with pytest.raises(CheckpointError, match=told):
+        create_model(small_row, pretrained=tmp_path / "y.pt")
+
+
+@pytest.fixture
+def small_row(monkeypatch):
     row = dataclasses.replace(
         VARIANTS["video_swin_tiny_patch2x4x4_224"],
         dim=12,
@@ -379,13 +409,4 @@ def test_a_file_of_swin_tells_its_window_by_its_tables(tmp_path, monkeypatch, wi
         num_classes=5,
     )
     monkeypatch.setitem(VARIANTS, "video_swin_small_sizes", row)
-    theirs = small_swin(window)
-    weights = theirs.state_dict()
-    if not has_index:
-        weights = {k: v for k, v in weights.items() if not k.endswith("position_index")}
-    torch.save(weights, tmp_path / "x.pt")
-    ours = create_model("video_swin_small_sizes", pretrained=tmp_path / "x.pt").eval()
-    assert ours.recipe.variant.window_size == window
-    clip = clip_of(8, 64, 64)
-    with torch.no_grad():
-        assert_same(ours(clip), theirs(clip))
+    return "video_swin_small_sizes"

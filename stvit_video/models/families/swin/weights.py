@@ -35,6 +35,7 @@ _PARTS = (
     (r"mlp\.3\.", "mlp.fc2."),
 )
 _UNUSED = r".*relative_position_index$|.*attn_mask$|pooler\.|embed\.mask_token$"
+_PATCHES = re.compile(r"(?:patch_embed\.proj|patch_embeddings\.projection)\.weight$")
 _BLOCK = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.(.*)")
 _MERGING = re.compile(r"layers\.(\d+)\.downsample\.(.*)")
 
@@ -72,21 +73,34 @@ def rename(weights: Weights) -> Weights:
 def facts(weights: Weights) -> dict[str, Any]:
     """Say what shapes state: the window, where its height and width are equal.
 
-    A bias table has a row for each of its (2t - 1) (2h - 1) (2w - 1) offsets.
+    A bias table has a row for each of its (2t - 1) (2h - 1) (2w - 1) offsets; an index, where there
+    is one, an entry for each pair of its places.
+
+    Raises:
+        CheckpointError: they could be of several windows, none of them of 7 x 7.
     """
     tables = [v for k, v in weights.items() if k.endswith("relative_position_bias_table")]
-    index = next((v for k, v in weights.items() if k.endswith("relative_position_index")), None)
     if not tables:
         return {}
     num_offsets = max(table.shape[0] for table in tables)
-    num_places = None if index is None or index.ndim != 2 else index.shape[0]
-    for side in (7, *range(2, 33)):
+    index = [v for k, v in weights.items() if k.endswith("relative_position_index")]
+    num_places = max((math.isqrt(pairs.numel()) for pairs in index), default=None)
+    is_image = any(v.ndim == 4 for k, v in weights.items() if _PATCHES.search(k))
+    fitting = []
+    for side in range(2, 33):
         num_times, left_over = divmod(num_offsets, (2 * side - 1) ** 2)
         window = ((num_times + 1) // 2, side, side)
-        if left_over or not num_times % 2 or num_places not in (None, math.prod(window)):
-            continue
-        return {"window_size": window}
-    return {}
+        is_whole = left_over == 0 and num_times % 2 == 1 and (num_times == 1 or not is_image)
+        if is_whole and num_places in (None, math.prod(window)):
+            fitting.append(window)
+    published = [window for window in fitting if window[1] == 7]
+    if len(fitting) > 1 and not published:
+        could_be = ", ".join("x".join(map(str, window)) for window in fitting)
+        raise CheckpointError(
+            f"a bias table of {num_offsets} offsets could be of windows {could_be};"
+            " give a file with relative_position_index"
+        )
+    return {"window_size": (published + fitting)[0]} if fitting else {}
 
 
 def flatten_stages(weights: Weights) -> Weights:
