@@ -5,12 +5,14 @@ clip of the batch keeps, D width, h heads, d width of one head.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stvit_video.errors import ConfigError
+from stvit_video.models.layers.embed import check_clip
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.grammar import ReducerConfig
@@ -43,11 +45,17 @@ class ReductionStage(nn.Module):
         bias = state.key_bias()
         if number not in self.reducers:
             return state._replace(tokens=block(state.tokens, mask=bias, **state.where()))
+        reducer = cast(Reducer, self.reducers[number])
+        if state.grid.size < reducer.least_tokens:
+            raise ConfigError(
+                f"the reduction in block {int(number) + 1} needs {reducer.least_tokens} tokens, but"
+                f" this clip has {state.grid.size} there; give a larger clip or keep fewer"
+            )
         reduced: list[TokenSet] = []
 
         def reduce(tokens: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
             inputs = AttentionInputs(queries, keys)
-            reduced.append(self.reducers[number](state._replace(tokens=tokens), inputs))
+            reduced.append(reducer(state._replace(tokens=tokens), inputs))
             return reduced[0].tokens
 
         tokens = block(state.tokens, mask=bias, reduce=reduce, **state.where())
@@ -86,6 +94,8 @@ class RunLengthTransformer(VideoModel):
 
     def _changed(self, clip: Tensor) -> Tensor:
         size = self.embed.patch.tubelet_size
+        check_clip(clip, self.embed.patch.num_channels)
+        self.embed.patch.grid(*clip.shape[2:])  # refuses clips that cannot be cut
         return changed_tubelets(clip, tubelet_size=size, threshold=self.threshold)
 
 

@@ -67,7 +67,7 @@ class Agglomeration(Reducer):
 
     def __init__(self, num_clusters: int, *, linkage: Linkage = "average") -> None:
         super().__init__()
-        self.num_clusters = num_clusters
+        self.num_clusters = self.least_tokens = num_clusters
         self.linkage = linkage
 
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:

@@ -43,6 +43,7 @@ class DensityPeaks(Reducer):
         super().__init__()
         self.num_clusters = num_clusters
         self.num_neighbours = num_neighbours
+        self.least_tokens = max(num_clusters, num_neighbours)
 
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
         """Cluster: (B, P + N, D) -> (B, P + S, D), sizes tracked."""

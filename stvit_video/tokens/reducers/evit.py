@@ -28,7 +28,7 @@ class ClassAttentionTopK(Reducer):
 
     def __init__(self, num_kept: int) -> None:
         super().__init__()
-        self.num_kept = num_kept
+        self.num_kept = self.least_tokens = num_kept
 
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
         """Keep: (B, 1 + N, D) -> (B, 1 + S + 1, D)."""

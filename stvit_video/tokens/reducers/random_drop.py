@@ -23,6 +23,7 @@ class RandomDrop(Reducer):
     def __init__(self, num_tokens: int, num_kept: int, *, seed: int = 0) -> None:
         super().__init__()
         self.num_kept = num_kept
+        self.least_tokens = num_tokens  # among which the fixed draw is
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(num_tokens, generator=generator, device="cpu")
         kept = order[:num_kept].sort().values

@@ -21,6 +21,9 @@ class AttentionInputs(NamedTuple):
 class Reducer(nn.Module):
     """One reduction step: (B, P + N, D) -> (B, P + S, D); the class token goes through."""
 
+    least_tokens: int = 0
+    """That it needs, without class tokens."""
+
     def forward(self, state: TokenSet, attention: AttentionInputs) -> TokenSet:
         """Reduce the tokens of one block."""
         raise NotImplementedError

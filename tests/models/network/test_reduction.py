@@ -216,3 +216,32 @@ def test_blocks_that_are_sharded_run(setting, tmp_path):
         assert all(p.grad is not None for p in model.parameters())
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("reduction", "told"),
+    [
+        ("random:keep=100,block=2", r"block 2 needs 256 tokens, but this clip has 64 there"),
+        ("dpcknn:keep=100,block=2", r"block 2 needs 100 tokens, but this clip has 64 there"),
+        ("atc:keep=100,block=2", r"block 2 needs 100 tokens, but this clip has 64 there"),
+        ("evit:keep=100,block=2", r"block 2 needs 100 tokens, but this clip has 64 there"),
+    ],
+)
+def test_a_clip_of_too_few_tokens_is_refused_in_a_line(reduction, told):
+    with_token = {"class_token": True} if "evit" in reduction else {}
+    model = create_model("demo_tiny", reduction=reduction, **with_token).eval()
+    with pytest.raises(ConfigError, match=told):
+        model(torch.zeros(1, 3, 2, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ((7, 64, 64), r"num_frames \(7\) must be a multiple of 2"),
+        ((8, 60, 64), r"height \(60\) must be a multiple of 8"),
+    ],
+)
+def test_run_length_tokens_of_clips_that_cannot_be_cut(size, told):
+    model = create_model("demo_tiny", reduction="rlt:threshold=0.1").eval()
+    with pytest.raises(ConfigError, match=told):
+        model(torch.zeros(1, 3, *size))
