@@ -98,8 +98,8 @@ def score_videos(
     collector = ViewCollector(views.num_views)
     scores: dict[int, Tensor] = {}
     failures: list[tuple[int, str]] = []
-    whole = views.whole_videos(batch_size) if views.join_clips else batch_size
-    for batch, made, _ in run_batches(run, loader, device=device, batch_size=whole):
+    at_once = views.views_at_once(batch_size)
+    for batch, made, _ in run_batches(run, loader, device=device, batch_size=at_once):
         complete = dict(collector.add(made, batch.video_index))
         for index, logits in complete.items():
             if not logits.isfinite().all():

@@ -162,8 +162,8 @@ class Predictor:
             if value < 1:
                 raise ConfigError(f"{name} ({value}) must be at least 1")
         waiting = iter(names)
-        whole = self.views.whole_videos(batch_size) if self.views.join_clips else batch_size
-        for answer in run_batches(self._logits, batches, device=self.device, batch_size=whole):
+        at_once = self.views.views_at_once(batch_size)
+        for answer in run_batches(self._logits, batches, device=self.device, batch_size=at_once):
             errors = {failed.video_index: failed.error for failed in answer.batch.failures}
             scored = self._combine(answer)
             for index in sorted({*errors, *scored}):

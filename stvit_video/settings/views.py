@@ -29,8 +29,10 @@ class ViewConfig:
     def __post_init__(self) -> None:
         check_settings("views", self)
 
-    def whole_videos(self, batch_size: int) -> int:
-        """Return how many views at most `batch_size` are all of those of some videos, or of one."""
+    def views_at_once(self, batch_size: int) -> int:
+        """Return how many views a forward pass takes: `batch_size`, or whole videos to join."""
+        if not self.join_clips:
+            return batch_size
         return max(batch_size // self.num_views, 1) * self.num_views
 
     @property

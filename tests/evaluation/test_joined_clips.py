@@ -1,12 +1,15 @@
 """Views that an attentive pooler reads together, from files; and what size they are cut from."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from stvit_video import create_model, load_model
+from stvit_video.cli import main
 from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.records import VideoRecord
 from stvit_video.errors import ConfigError
@@ -140,3 +143,30 @@ def test_probes_do_not_join_clips(tmp_path):
             data=DataConfig(train=tmp_path, val=tmp_path),
             views=JOINED,
         )
+
+
+def test_the_commands_join_clips_where_they_are_told_to(model, videos, tmp_path, capsys):
+    """And `convert` reads a probe from a file of its own."""
+    weights = model.state_dict()
+    probe = {k: v for k, v in weights.items() if k.startswith(("pooler.", "head."))}
+    torch.save({k: v for k, v in weights.items() if k not in probe}, tmp_path / "encoder.pt")
+    torch.save(probe, tmp_path / "probe.pt")
+    folder = str(tmp_path / "run")
+    convert = ["convert", str(tmp_path / "encoder.pt"), "--probe", str(tmp_path / "probe.pt")]
+    assert main([*convert, "--model", "vjepa2_small", "--output", folder]) == 0
+    torch.testing.assert_close(load_model(folder).state_dict(), weights)
+    write_checkpoint(model, folder)  # with its frames and size
+    expected = expected_scores(model, videos[:1])[0]
+    views = ["--num_clips", "2", "--num_crops", "3", "--join_clips", "true", "--device", "cpu"]
+    capsys.readouterr()
+    assert main(["predict", str(videos[0]), "--checkpoint", folder, *views, "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["topk"][0]["score"] == pytest.approx(expected.max().item(), rel=1e-4)
+    for number, path in enumerate(videos):
+        (tmp_path / "data" / str(number)).mkdir(parents=True)
+        shutil.copy(path, tmp_path / "data" / str(number))
+    target = str(tmp_path / "predictions.json")
+    evaluate = ["evaluate", folder, str(tmp_path / "data"), *views, "--predictions", target]
+    assert main(evaluate) == 0
+    best = json.loads((tmp_path / "predictions.json").read_text())[0]["topk"][0]
+    assert best["score"] == pytest.approx(expected.max().item(), rel=1e-4)

@@ -6,22 +6,21 @@ Legend: B clips (1 where all have the same places), N tokens, h heads, d width o
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _BASE = 10000.0
 
 
 class Rotary(NamedTuple):
-    """Turns pairs of channels by angles that grow with the place (V-JEPA 2, arXiv 2506.09985).
+    """Mixes pairs of channels by angles that grow with the place (V-JEPA 2, arXiv 2506.09985).
 
-    Each axis has 2 * (d // 3 // 2) channels; those left over stay as they are.
+    Each axis has 2 * (d // 3 // 2) channels; those left over stay as they are. Pairs are
+    neighbours, but both halves of an axis have the same angles: that is no rotation, and what the
+    published weights were trained with.
     """
 
     head_dim: int
-    tiled: bool = True
-    """Both halves of an axis have the same angles, as V-JEPA 2 has them, though the pairs are
-    neighbours: that is no rotation, but what its weights were trained with. Otherwise both of a
-    pair have, as in V-JEPA 2.1."""
 
     def __call__(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Turn queries or keys (B, h, N, d), which sit at `places` (B, N, 3) -> (B, h, N, d)."""
@@ -36,6 +35,5 @@ class Rotary(NamedTuple):
         num_pairs = self.head_dim // 3 // 2
         step = torch.arange(num_pairs, device=places.device) / num_pairs
         angles = places.float()[..., None] * _BASE**-step  # (B, N, 3, d of an axis / 2)
-        both = angles.repeat(1, 1, 1, 2) if self.tiled else angles.repeat_interleave(2, dim=-1)
         left_over = self.head_dim - 6 * num_pairs
-        return torch.nn.functional.pad(both.flatten(2), (0, left_over))
+        return F.pad(angles.repeat(1, 1, 1, 2).flatten(2), (0, left_over))

@@ -442,16 +442,17 @@ def test_run_length_tokens_keep_their_places(tiny_row):
     torch.testing.assert_close(state.places, expected)
 
 
-def test_turning_keeps_what_is_left_over_and_depends_on_distance_where_it_turns():
-    """2.1 turns: products depend on distance alone; 2.0 is no rotation, and they do not."""
+def test_what_is_left_over_stays_and_halves_of_an_axis_are_tiled():
+    """That is no rotation: products depend on more than the distance."""
     q, k = torch.randn(2, 1, 1, 1, 64)
-    for tiled, is_turn in ((False, True), (True, False)):
-        rotary = Rotary(64, tiled=tiled)
-        near = torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[[2.5, 1.0, 3.0]]])
-        moved = [place + torch.tensor([4.0, 2.0, 1.0]) for place in near]
-        products = [(rotary(q, a) * rotary(k, b)).sum() for a, b in (near, moved)]
-        assert torch.allclose(*products, atol=1e-4) == is_turn
-        torch.testing.assert_close(rotary(q, near[0])[..., 60:], q[..., 60:])
+    rotary = Rotary(64)
+    near = torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[[2.5, 1.0, 3.0]]])
+    moved = [place + torch.tensor([4.0, 2.0, 1.0]) for place in near]
+    products = [(rotary(q, a) * rotary(k, b)).sum() for a, b in (near, moved)]
+    assert not torch.allclose(*products, atol=1e-4)
+    torch.testing.assert_close(rotary(q, near[0])[..., 60:], q[..., 60:])
+    angles = rotary.angles(near[0])[0, 0]
+    torch.testing.assert_close(angles[:10], angles[10:20])
 
 
 def test_a_probe_of_several_layers_reads_their_normed_tokens(tmp_path):

@@ -10,6 +10,7 @@ import pathlib
 
 import pytest
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
 from torch import nn
 from torchvision.models.video import SwinTransformer3d
@@ -419,3 +420,13 @@ def small_row(monkeypatch):
     )
     monkeypatch.setitem(VARIANTS, "video_swin_small_sizes", row)
     return "video_swin_small_sizes"
+
+
+def test_an_image_swin_of_another_window_is_interpolated_and_says_so(tmp_path, small_row):
+    sizes = {"embed_dim": 12, "depths": (2, 2), "num_heads": (1, 2)}
+    image = SwinTransformer(img_size=96, window_size=12, num_classes=5, **sizes)
+    torch.save(randomised(image).state_dict(), tmp_path / "x.pt")
+    changed = create_model(small_row, pretrained=tmp_path / "x.pt").key_report.changed
+    assert changed["blocks.0.attn.relative_position_bias_table"] == (
+        "interpolated for a window of 7, and repeated along time, from 23 x 23 offsets"
+    )
