@@ -40,3 +40,12 @@ def test_an_unknown_peer_is_named_with_the_nearest():
         create_peer("torchvision:swin3d_x")
     text = str(raised.value)
     assert text.startswith(f"unknown peer 'torchvision:swin3d_x'; known: {', '.join(PEERS)}; did")
+
+
+def test_vjepa2_counts_its_grid_as_the_clips_have_it():
+    """Transformers takes the grid from the config."""
+    with torch.device("meta"):
+        peer = create_peer("hf:vjepa2_large")
+    config, clips = peer.model.config, peer.preprocessing
+    assert (config.crop_size, config.frames_per_clip) == (clips.image_size, clips.num_frames)
+    assert (config.num_labels, config.hidden_size, config.num_hidden_layers) == (174, 1024, 24)

@@ -62,6 +62,14 @@ def test_it_equals_transformers():
         torch.testing.assert_close(sparsify(model, None)(clip), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_every_norm_has_the_eps_of_the_config():
+    model = theirs(layer_norm_eps=1e-2)
+    clip = clip_of(8, 64, 64)
+    with torch.no_grad():
+        expected = model(clip.transpose(1, 2)).logits
+        torch.testing.assert_close(sparsify(model, None)(clip), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["large_patch16_256", "huge_patch16_256", "giant_patch16_384"])
 def test_it_equals_transformers_at_full_width(name):
     row = VARIANTS[f"vjepa2_{name}"]

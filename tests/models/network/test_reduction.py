@@ -237,11 +237,13 @@ def test_a_clip_of_too_few_tokens_is_refused_in_a_line(reduction, told):
 @pytest.mark.parametrize(
     ("size", "told"),
     [
-        ((7, 64, 64), r"num_frames \(7\) must be a multiple of 2"),
-        ((8, 60, 64), r"height \(60\) must be a multiple of 8"),
+        ((3, 7, 64, 64), r"num_frames \(7\) must be a multiple of 2"),
+        ((3, 8, 60, 64), r"height \(60\) must be a multiple of 8"),
+        ((1, 8, 64, 64), r"must be \(B, C, T, H, W\) with C = 3; axis 1 has 1"),
+        ((8, 64, 64), r"must be \(B, C, T, H, W\) with C = 3; it has 4 axes"),
     ],
 )
 def test_run_length_tokens_of_clips_that_cannot_be_cut(size, told):
     model = create_model("demo_tiny", reduction="rlt:threshold=0.1").eval()
     with pytest.raises(ConfigError, match=told):
-        model(torch.zeros(1, 3, *size))
+        model(torch.zeros(1, *size))

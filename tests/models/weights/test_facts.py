@@ -382,7 +382,7 @@ def small_swin(window):
     return randomised(made)
 
 
-@pytest.mark.parametrize("window", [(8, 7, 7), (16, 7, 7), (4, 7, 7), (2, 3, 3), (8, 12, 12)])
+@pytest.mark.parametrize("window", [(8, 7, 7), (16, 7, 7), (5, 7, 7), (2, 3, 3), (8, 12, 12)])
 @pytest.mark.parametrize("has_index", [True, False])
 def test_a_file_of_swin_tells_its_window_by_its_tables(tmp_path, small_row, window, has_index):
     theirs = small_swin(window)
@@ -430,3 +430,22 @@ def test_an_image_swin_of_another_window_is_interpolated_and_says_so(tmp_path, s
     assert changed["blocks.0.attn.relative_position_bias_table"] == (
         "interpolated for a window of 7, and repeated along time, from 23 x 23 offsets"
     )
+
+
+def test_a_table_of_an_image_swin_has_no_time(tmp_path, monkeypatch):
+    """81 offsets are those of 5 x 5, though they could be of 5 x 2 x 2."""
+    row = dataclasses.replace(
+        VARIANTS["swin_tiny_patch4_window7_224"],
+        **{"dim": 12, "depths": (2, 2), "num_heads": (1, 2), "num_classes": 5},
+    )
+    monkeypatch.setitem(VARIANTS, "swin_small_sizes", row)
+    sizes = {"embed_dim": 12, "depths": (2, 2), "num_heads": (1, 2)}
+    theirs = randomised(SwinTransformer(img_size=80, window_size=5, num_classes=5, **sizes))
+    weights = theirs.state_dict()
+    weights = {k: v for k, v in weights.items() if not k.endswith("position_index")}
+    torch.save(weights, tmp_path / "x.pt")
+    ours = create_model("swin_small_sizes", pretrained=tmp_path / "x.pt").eval()
+    assert ours.recipe.variant.window_size == (1, 5, 5)
+    clip = clip_of(1, 80, 80)
+    with torch.no_grad():
+        assert_same(ours(clip), theirs(clip.squeeze(2)))
