@@ -207,13 +207,44 @@ class PlacedEmbed(nn.Module):
         return tokens, grid, None, grid_places(grid, device=tokens.device)
 
 
-VitEmbed = ClipEmbed | FrameEmbed | PlacedEmbed
+class OffsetEmbed(nn.Module):
+    """Patch embedding, an offset that says video or picture, and places of a fixed span.
+
+    That is V-JEPA 2.1: whatever the size of a clip, its places along height and width are spread
+    evenly from 0 to those of the last patch of 256 pixels; along time they are steps.
+    """
+
+    cls_token = None
+
+    def __init__(
+        self, dim: int, *, tubelet_size: tuple[int, int, int], native_size: tuple[int, int, int]
+    ) -> None:
+        super().__init__()
+        self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
+        self.native_grid = self.patch.grid(*native_size)
+        self.offset = nn.Parameter(torch.empty(1, 1, dim))
+        nn.init.normal_(self.offset, std=1e-6)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Grid, None, Tensor]:
+        """Embed: clip (B, C, T, H, W) -> tokens (B, N, D), grid, no sizes, places (1, N, 3)."""
+        tokens, grid = self.patch(clip)
+        last = 256 // self.patch.tubelet_size[1] - 1
+        places = grid_places(grid, device=tokens.device, last=last)
+        return tokens + self.offset, grid, None, places
+
+
+VitEmbed = ClipEmbed | FrameEmbed | PlacedEmbed | OffsetEmbed
 """What plain ViTs and their kin begin with."""
 
 
-def grid_places(grid: Grid, *, device: torch.device) -> Tensor:
-    """Return where the tokens of a grid sit along time, height and width: float32 (1, N, 3)."""
+def grid_places(grid: Grid, *, device: torch.device, last: int | None = None) -> Tensor:
+    """Return where the tokens of a grid sit along time, height and width: float32 (1, N, 3).
+
+    In steps of the grid; with `last` rows and columns are spread evenly from 0 to it.
+    """
     axes = [torch.arange(length, device=device, dtype=torch.float32) for length in grid]
+    if last is not None:
+        axes[1:] = [axis * (last / max(axis.shape[0] - 1, 1)) for axis in axes[1:]]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 2)[None]
 
 

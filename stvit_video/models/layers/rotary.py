@@ -16,11 +16,13 @@ class Rotary(NamedTuple):
     """Mixes pairs of channels by angles that grow with the place (V-JEPA 2, arXiv 2506.09985).
 
     Each axis has 2 * (d // 3 // 2) channels; those left over stay as they are. Pairs are
-    neighbours, but both halves of an axis have the same angles: that is no rotation, and what the
-    published weights were trained with.
+    neighbours.
     """
 
     head_dim: int
+    is_tiled: bool = True
+    """Both halves of an axis have the same angles: that is no rotation, and what the weights of
+    V-JEPA 2 were trained with. Otherwise both of a pair have, as in V-JEPA 2.1."""
 
     def __call__(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Turn queries or keys (B, h, N, d), which sit at `places` (B, N, 3) -> (B, h, N, d)."""
@@ -35,5 +37,6 @@ class Rotary(NamedTuple):
         num_pairs = self.head_dim // 3 // 2
         step = torch.arange(num_pairs, device=places.device) / num_pairs
         angles = places.float()[..., None] * _BASE**-step  # (B, N, 3, d of an axis / 2)
+        both = angles.repeat(1, 1, 1, 2) if self.is_tiled else angles.repeat_interleave(2, dim=-1)
         left_over = self.head_dim - 6 * num_pairs
-        return F.pad(angles.repeat(1, 1, 1, 2).flatten(2), (0, left_over))
+        return F.pad(both.flatten(2), (0, left_over))

@@ -23,7 +23,7 @@ Weights = dict[str, Tensor]
 
 WEIGHT_ENTRIES = (
     *("model_state", "model", "module", "state_dict", "model_state_dict", "model_ema"),
-    *("target_encoder", "ema_encoder", "encoder", "classifiers"),
+    *("ema_encoder", "target_encoder", "encoder", "classifiers"),
 )
 """Where published files keep their weights, beside optimiser and settings; the first one counts."""
 

@@ -1,11 +1,11 @@
-"""V-JEPA 2 (arXiv 2506.09985): plain ViTs with rotary positions, read by an attentive probe."""
+"""V-JEPA 2 and 2.1: plain ViTs with rotary positions, read by an attentive probe."""
 
 from dataclasses import dataclass
 from functools import partial
 
 from stvit_video.models.families.vit.variant import VitVariant, native_size
-from stvit_video.models.families.vjepa2.weights import facts, rename
-from stvit_video.models.layers.embed import PlacedEmbed
+from stvit_video.models.families.vjepa2.weights import facts, fit_picture, rename, rename_2_1
+from stvit_video.models.layers.embed import OffsetEmbed, PlacedEmbed
 from stvit_video.models.layers.rotary import Rotary
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import Preprocessing
@@ -24,6 +24,21 @@ class Vjepa2Variant(VitVariant):
         return Rotary(self.dim // self.num_heads)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vjepa21Variant(VitVariant):
+    """Sizes of V-JEPA 2.1; a model of one frame has the embedding of its pictures."""
+
+    def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> OffsetEmbed:
+        frames, height, width = self.tubelet_size
+        frames = min(frames, preprocessing.num_frames)
+        return OffsetEmbed(
+            self.dim, tubelet_size=(frames, height, width), native_size=native_size(preprocessing)
+        )
+
+    def _rotary(self) -> Rotary:
+        return Rotary(self.dim // self.num_heads, is_tiled=False)
+
+
 _vjepa2 = partial(
     Vjepa2Variant,
     num_classes=174,
@@ -36,6 +51,19 @@ _vjepa2 = partial(
     rename=rename,
     facts=facts,
 )
+_vjepa2_1 = partial(
+    Vjepa21Variant,
+    num_classes=174,
+    tubelet_size=(2, 16, 16),
+    class_token=False,
+    pool="mean_of_normed",
+    attentive_blocks=4,
+    source="V-JEPA 2.1, arXiv 2603.14482",
+    license="MIT",
+    rename=rename_2_1,
+    facts=facts,
+    fit=fit_picture,
+)
 _16_FRAMES = Preprocessing(num_frames=16, frame_stride=4, image_size=256, short_side=292 / 256)
 _64_FRAMES = Preprocessing(num_frames=64, frame_stride=2, image_size=384, short_side=438 / 384)
 
@@ -47,5 +75,17 @@ VARIANTS: dict[str, Variant] = {
     ),
     "vjepa2_giant_patch16_384": _vjepa2(
         dim=1408, depth=40, num_heads=22, mlp_ratio=48 / 11, preprocessing=_64_FRAMES
+    ),
+    "vjepa2_1_base_patch16_384": _vjepa2_1(
+        dim=768, depth=12, num_heads=12, preprocessing=_64_FRAMES
+    ),
+    "vjepa2_1_large_patch16_384": _vjepa2_1(
+        dim=1024, depth=24, num_heads=16, preprocessing=_64_FRAMES
+    ),
+    "vjepa2_1_giant_patch16_384": _vjepa2_1(
+        dim=1408, depth=40, num_heads=22, mlp_ratio=48 / 11, preprocessing=_64_FRAMES
+    ),
+    "vjepa2_1_gigantic_patch16_384": _vjepa2_1(
+        dim=1664, depth=48, num_heads=26, mlp_ratio=64 / 13, preprocessing=_64_FRAMES
     ),
 }

@@ -1,11 +1,13 @@
-"""Key names of V-JEPA 2: HF transformers, the original encoders, and the original probes.
+"""Key names of V-JEPA 2 and 2.1: HF transformers, original encoders, and original probes.
 
 Legend: D width.
 """
 
-from typing import Any
+import re
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
@@ -44,6 +46,15 @@ _RULES = (
 )
 _UNUSED = r"predictor\.|embed\.pos_embed$|mask_tokens?\b"
 
+_RULES_2_1 = (
+    (r"patch_embed_img\.", "embed.patch_img."),
+    (r"video_mod_embed$", "embed.offset"),
+    (r"img_mod_embed$", "embed.offset_img"),
+    (r"norms_block\.3\.", "norm."),
+    *_RULES,
+)
+_UNUSED_2_1 = rf"{_UNUSED}|norms_block\.[0-2]\."
+
 
 def facts(weights: Weights) -> dict[str, Any]:
     """Say what the keys state: the norms of original probes keep torch's eps."""
@@ -58,15 +69,49 @@ def rename(weights: Weights) -> Weights:
         CheckpointError: they are of another family.
     """
     renamed = join_qkv(set_aside(rename_keys(weights, _RULES, _PREFIXES), _UNUSED))
-    refuse(
-        renamed,
-        "V-JEPA 2",
-        needed=("embed.patch.proj.weight", "blocks.0.attn.qkv.weight", "norm.weight"),
-        foreign=(r"temporal", r"time_embed", r"^embed\.(?!patch\.)", r"gamma_[12]$", r"mod_embed$"),
-    )
-    if renamed["embed.patch.proj.weight"].ndim != 5:
-        raise CheckpointError("no weights of V-JEPA 2: the patch embedding has no time axis")
-    return _join_keys_and_values(renamed)
+    foreign = (r"^embed\.(?!patch\.)", r"mod_embed$")
+    return _check(renamed, "V-JEPA 2", needed=_NEEDED, foreign=foreign)
+
+
+def rename_2_1(weights: Weights) -> Weights:
+    """Give V-JEPA 2.1 weights our names; predictor and norms of inner blocks are set aside.
+
+    Raises:
+        CheckpointError: they are of another family.
+    """
+    renamed = join_qkv(set_aside(rename_keys(weights, _RULES_2_1, _PREFIXES), _UNUSED_2_1))
+    foreign = (r"^embed\.(?!patch\.|patch_img\.|offset)",)
+    return _check(renamed, "V-JEPA 2.1", needed=("embed.offset", *_NEEDED), foreign=foreign)
+
+
+def fit_picture(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dict[str, str]:
+    """Keep one of the two embeddings of V-JEPA 2.1: of videos, or of pictures for one frame."""
+    pictures = {key: key.replace("_img", "") for key in weights if _PICTURE.match(key)}
+    is_picture = cast(Any, model).preprocessing.num_frames == 1
+    if not is_picture:
+        for key in pictures:
+            del weights[key]
+        return dict.fromkeys(pictures, "embeds single pictures")
+    for key, name in pictures.items():
+        weights[name] = weights.pop(key)
+        changed[name] = "that of single pictures"
+    return {}
+
+
+_PICTURE = re.compile(r"embed\.(?:patch|offset)_img\b")
+
+
+def _check(
+    weights: Weights, family: str, *, needed: tuple[str, ...], foreign: tuple[str, ...]
+) -> Weights:
+    """Refuse weights of another family, and join what the probe has apart."""
+    refuse(weights, family, needed, (r"temporal", r"time_embed", r"gamma_[12]$", *foreign))
+    if weights["embed.patch.proj.weight"].ndim != 5:
+        raise CheckpointError(f"no weights of {family}: the patch embedding has no time axis")
+    return _join_keys_and_values(weights)
+
+
+_NEEDED = ("embed.patch.proj.weight", "blocks.0.attn.qkv.weight", "norm.weight")
 
 
 def _join_keys_and_values(weights: Weights) -> Weights:
