@@ -156,12 +156,15 @@ def run_all(
 
 
 def test_backbone(raw: Path, options: argparse.Namespace, backbone: str, seed: int) -> None:
-    """Train a dense model and test it with every setting."""
+    """Test a dense model with every setting; train it first where its weights are not kept."""
     if result_file(raw, backbone, "no training", seed, SETTINGS[backbone][-1]).exists():
         return
-    dense = build(backbone, None)
-    train(dense, options, seed=seed, num_steps=options.steps, lr=2e-3)
-    torch.save(dense.state_dict(), weights_file(raw, backbone, seed))
+    dense, kept = build(backbone, None), weights_file(raw, backbone, seed)
+    if kept.exists():
+        dense.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True))
+    else:
+        train(dense, options, seed=seed, num_steps=options.steps, lr=2e-3)
+        torch.save(dense.state_dict(), kept)
     for own in (backbone, *(name for name, of in SAME_WEIGHTS.items() if of == backbone)):
         with placing(own):
             save(raw, own, seed, test_all(own, dense, test_clips(options), options))

@@ -154,7 +154,7 @@ class SemanticTokenGenerator(nn.Module):
         semantic_grid = self.semantic_grid(state.grid)
         regions = self._regions(state.grid)
         cls, patches = state.split()
-        centers, clusters = self._first_centers(patches, state.grid)
+        centers, clusters = self._first_centers(patches, state)
         places = self._places(state, clusters)
         centers = regions.fold(centers)  # (B*R, S/R, D)
         patches, inside = regions.split(patches), regions.inside(patches)
@@ -173,16 +173,17 @@ class SemanticTokenGenerator(nn.Module):
             cls, centers = out.split([cls.shape[1], centers.shape[1]], dim=1)
         return _Made(cls, centers, clusters, places and places.queries, inputs)
 
-    def _first_centers(self, patches: Tensor, grid: Grid) -> tuple[Tensor, Clusters | None]:
+    def _first_centers(self, patches: Tensor, state: TokenSet) -> tuple[Tensor, Clusters | None]:
         """Make the centres that the layers begin with: (B, N, D) -> (B, S, D)."""
-        semantic_grid = self.semantic_grid(grid)
+        semantic_grid = self.semantic_grid(state.grid)
         if self.setting.centers == "grid":
-            return self.pool(patches, grid, semantic_grid), None
+            return self.pool(patches, state.grid, semantic_grid), None
         clusters = cluster_tokens(
             patches,
-            grid,
+            state.grid,
             num_regions=semantic_grid.t,
             num_centers=semantic_grid.size // semantic_grid.t,
+            places=state.places,
         )
         return clusters.means, clusters
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from stvit_video.tokens.grid import Grid
-from stvit_video.tokens.semantic.clusters import cluster_tokens
-from stvit_video.tokens.semantic.farthest import cluster_farthest
+from stvit_video.tokens.semantic.clusters import _beside_places, cluster_tokens
+from stvit_video.tokens.semantic.farthest import cluster_farthest, compare_tokens
 
 
 def naive(tokens, num_centers):
@@ -88,3 +89,37 @@ def test_gradients_reach_each_token_by_its_share():
     (gradient,) = torch.autograd.grad(clusters.means.sum(), tokens)
     sizes = clusters.size[0, clusters.nearest[0]]
     torch.testing.assert_close(gradient[0], (1 / sizes).expand(12, 4))
+
+
+def test_tokens_that_hold_no_positions_are_clustered_by_place_as_well():
+    tokens = torch.ones(1, 8, 5)
+    places = torch.zeros(1, 8, 3)
+    places[..., 2] = torch.tensor([0, 5, 0.1, 5.1, 0.2, 5.2, 0.3, 5.3])
+    grid = Grid(1, 1, 8)
+    alike = cluster_tokens(tokens, grid, num_regions=1, num_centers=2)
+    apart = cluster_tokens(tokens, grid, num_regions=1, num_centers=2, places=places)
+    assert alike.size.flatten().tolist() == [7, 1]
+    first = apart.nearest[0, 0]
+    assert (apart.nearest[0] == first).tolist() == [True, False] * 4
+    torch.testing.assert_close(apart.means, torch.ones(1, 2, 5))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_content_and_place_count_alike(batch):
+    """Whatever the length of a token: the cosine is the mean of that of contents and of places."""
+    tokens = torch.randn(2, 6, 8) * torch.arange(1.0, 7.0)[:, None]
+    places = 4 * torch.rand(batch, 6, 3)
+    similarity, _ = compare_tokens(_beside_places(tokens, places))
+    content = F.cosine_similarity(tokens[:, :, None], tokens[:, None], dim=-1)
+    angles = (places[:, :, None] - places[:, None])[..., None] * 10000 ** -(torch.arange(10) / 10)
+    expected = (content + angles.cos().mean(dim=(-2, -1))) / 2
+    torch.testing.assert_close(similarity, expected, rtol=0, atol=1e-6)
+
+
+def test_places_of_a_frame_are_clustered_by_place_as_well():
+    places = torch.zeros(1, 8, 3)
+    places[..., 2] = torch.tensor([0, 5, 0.1, 5.1]).repeat(2)
+    tokens, grid = torch.ones(1, 8, 5), Grid(2, 1, 4)
+    clusters = cluster_tokens(tokens, grid, num_regions=2, num_centers=2, places=places)
+    assert clusters.nearest[0, 0] == clusters.nearest[0, 2] != clusters.nearest[0, 1]
+    assert clusters.size.flatten().tolist() == [2, 2, 2, 2]
