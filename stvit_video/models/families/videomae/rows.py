@@ -7,8 +7,8 @@ from stvit_video.models.families.vit.variant import VitVariant
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import Preprocessing
 
-_UMT_CLIP = Preprocessing(num_frames=8, frame_stride=32, image_size=224)
-"""UMT reads one frame of each of 8 equal parts of a video; 32 are about a part in Kinetics."""
+_UMT_CLIP = Preprocessing(num_frames=8, frame_stride=32, image_size=224, sampling="segments")
+"""32 frames are about one of the 8 segments of a video of Kinetics."""
 
 _plain = partial(
     VitVariant,
