@@ -55,7 +55,7 @@ class Predictor:
         self.device = choose_device(device)
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.model = model.eval().to(self.device, self.dtype)
-        self.data = data or DataConfig()
+        self.data = data or DataConfig(sampling=model.preprocessing.sampling)
         self.views = views or ViewConfig()
         self._run: Callable[..., Tensor] = (
             torch.compile(classify_views) if compile else classify_views

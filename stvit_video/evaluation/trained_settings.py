@@ -15,14 +15,15 @@ def trained_settings(
 ) -> tuple[DataConfig, ViewConfig]:
     """Return how to read videos: as the training of a checkpoint did, but for what is given.
 
-    None means not given; what neither says has its default.
+    None means not given; what neither says has its default, sampling that of published weights.
 
     Raises:
         ConfigError: a value is out of range.
     """
     card = find_card(checkpoint)
     trained = {} if card is None else card.extra.get("config", {})
-    own = replace(DataConfig(), **_given(trained.get("data", {})))
+    usual = DataConfig() if card is None else DataConfig(sampling=card.preprocessing.sampling)
+    own = replace(usual, **_given(trained.get("data", {})))
     return (
         replace(own, **_given(data)),
         ViewConfig(**(_given(trained.get("views", {})) | _given(views))),

@@ -72,8 +72,9 @@ def write_card(card: ModelCard, folder: str | Path) -> Path:
     for name in ("attentive_blocks", "attentive_layers"):
         if setting[name] is None:
             del setting[name]  # version 0.1 does not know it
-    if card.preprocessing.short_side == 1:
-        del values["preprocessing"]["short_side"]  # nor this
+    for name, usual in (("short_side", 1), ("sampling", "dense")):
+        if values["preprocessing"][name] == usual:
+            del values["preprocessing"][name]  # nor these
     record = {"format": FORMAT, "model": card.config.name, **setting, **values}
     write_file(path, json.dumps(record, indent=2) + "\n")
     return path

@@ -17,6 +17,7 @@ from stvit_video.settings.bounds import (
     Zoom,
     check_settings,
 )
+from stvit_video.settings.data import SamplingKind
 from stvit_video.settings.grammar import (
     REDUCERS,
     ReducerConfig,
@@ -45,6 +46,8 @@ class Preprocessing:
     """Order of the colour channels that the weights expect."""
     short_side: Zoom = 1.0
     """Short side of a frame before a test crops it, as a multiple of the crop."""
+    sampling: SamplingKind = "dense"
+    """Which frames a test reads, where no training says otherwise."""
 
     def __post_init__(self) -> None:
         check_settings("preprocessing", self)

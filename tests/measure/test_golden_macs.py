@@ -13,6 +13,9 @@ MODELS = [
     ("videomae_small_patch16_224", {}, 57),
     ("videomae_base_patch16_224", {}, 180.3),
     ("videomae_large_patch16_224", {}, 596.8),
+    ("videomae_v2_giant_patch14_224", {}, 2544),  # 38.16 T of 15 views
+    ("umt_base_patch16_224", {}, None),
+    ("umt_large_patch16_224", {"num_frames": 16}, 1434),
     ("vivit_base_patch16x2_224", {}, 451.5),
     ("deit_tiny_patch16_224", {}, 1.25),
     ("deit_small_patch16_224", {}, 4.60),

@@ -91,7 +91,8 @@ class PatchEmbed(nn.Module):
 class ClipEmbed(nn.Module):
     """Patch embedding, class token where there is one, and positions over the whole grid.
 
-    Distilled DeiTs have two class tokens, kept as one parameter.
+    Distilled DeiTs have two class tokens, kept as one parameter. A fixed table is computed for the
+    model's grid, or for `table_grid` (t, h, w) and resized to it.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class ClipEmbed(nn.Module):
         has_class_token: bool,
         positions: Positions,
         num_class_tokens: int = 1,
+        table_grid: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__()
         self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
@@ -111,12 +113,14 @@ class ClipEmbed(nn.Module):
         self.cls_token = (
             nn.Parameter(torch.empty(1, num_class_tokens, dim)) if has_class_token else None
         )
-        num_positions = self.native_grid.size + num_class_tokens
         if positions == "learned":
+            num_positions = num_class_tokens + self.native_grid.size
             self.pos_embed = nn.Parameter(torch.empty(1, num_positions, dim))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         else:
-            table = sinusoid_positions(num_positions, dim)
+            source = self.native_grid if table_grid is None else Grid(*table_grid)
+            table = sinusoid_positions(num_class_tokens + source.size, dim)
+            table = resize_positions(table, source, self.native_grid)
             self.register_buffer("pos_embed", table, persistent=False)
         if self.cls_token is not None:
             nn.init.trunc_normal_(self.cls_token, std=0.02)

@@ -90,12 +90,15 @@ def _resizing(model: nn.Module) -> Resizing:
 
 
 def _guess_grid(num_places: int, grid: Grid, source_grid: Grid | None) -> Grid | None:
-    """Find the grid of `num_places` positions: the known one, the model's own, or a square one."""
+    """Find the grid of `num_places` positions: the known one, the model's own, or a square one.
+
+    Positions of an image, of which no grid is known, may be one frame.
+    """
     for known in (source_grid, grid):
         for candidate in (known, known and known._replace(t=1)):
             if candidate is not None and candidate.size == num_places:
                 return candidate
-    for num_steps in (1, grid.t):
+    for num_steps in (1, grid.t) if source_grid is None else (grid.t,):
         side = round((num_places / num_steps) ** 0.5)
         if num_steps * side * side == num_places:
             return Grid(num_steps, side, side)

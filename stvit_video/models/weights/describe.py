@@ -95,9 +95,30 @@ def describe_config(config: Json, source: str, processor: Json | None = None) ->
     """Translate a config of HF transformers or of timm; of anything else nothing is known."""
     if "architecture" in config:
         return _describe_timm(config)
+    if "model_config" in config:
+        return _describe_videomae_v2(config["model_config"], processor or {}, source)
     if "model_type" in config:
         return _describe_hf(config, processor or {}, source)
     return Description()
+
+
+def _describe_videomae_v2(config: Json, processor: Json, source: str) -> Description:
+    """Read what the hub's folders of VideoMAE V2 say of the original code's network."""
+    try:
+        structure = {
+            "dim": config["embed_dim"],
+            "depth": config["depth"],
+            "num_heads": config["num_heads"],
+            "tubelet_size": (config["tubelet_size"], config["patch_size"], config["patch_size"]),
+        }
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{source} has a config.json without usable {error}") from error
+    fields = _colours(processor)
+    for ours, theirs in (("num_frames", "num_frames"), ("image_size", "img_size")):
+        if theirs in config:
+            fields[ours] = config[theirs]
+    details = {"norm_eps": config["layer_norm_eps"]} if "layer_norm_eps" in config else {}
+    return Description(structure=structure, details=details, preprocessing=fields)
 
 
 def _describe_hf(config: Json, processor: Json, source: str) -> Description:

@@ -1,5 +1,9 @@
-"""Key names of VideoMAE: the original code (pre-training and fine-tuning) and HF transformers."""
+"""Key names of VideoMAE, VideoMAE V2 and UMT.
 
+Of the original codes (pre-training and fine-tuning), of the hub's folders, of HF transformers.
+"""
+
+from dataclasses import replace
 from typing import Any
 
 from stvit_video.errors import CheckpointError
@@ -13,6 +17,7 @@ from stvit_video.models.weights.names import (
     rename_keys,
     set_aside,
 )
+from stvit_video.settings.model import Preprocessing
 
 _HF_PREFIXES = ("module.", "model.", "backbone.", "videomae.")
 _ORIGINAL_PREFIXES = (*_HF_PREFIXES, "encoder.")
@@ -25,7 +30,7 @@ _RULES = (
 
 _DECODER = (
     r"(?:module\.|model\.)*"
-    r"(?:decoder\.|encoder_to_decoder\.|(?:encoder\.)?mask_token$|position_embeddings$)"
+    r"(?:(?:clip_)?decoder\.|encoder_to_decoder\.|(?:encoder\.)?mask_token$|position_embeddings$)"
 )
 
 
@@ -46,11 +51,38 @@ def facts(weights: Weights) -> dict[str, Any]:
     return layer_scale_of(weights) | ({"positions": "learned"} if is_learned else {})
 
 
+_UMT_SIZES = (224, 384)
+"""Pixels of the clips that UMT was fine-tuned on; no number of positions fits both."""
+
+
+def umt_facts(weights: Weights, usual: Preprocessing) -> dict[str, Any]:
+    """Say what keys state; UMT keeps its positions for clips other than 8 frames of 224 pixels.
+
+    Their number tells which; patches have 16 pixels, `usual` says all else of a clip.
+
+    Raises:
+        CheckpointError: it tells of no size that was published, or as `facts`.
+    """
+    found = facts(weights)
+    places = next((x.shape[1] for key, x in weights.items() if key.endswith("pos_embed")), None)
+    if places is None:
+        return found
+    for size in _UMT_SIZES:
+        num_frames, rest = divmod(places, (size // 16) ** 2)
+        if rest == 0:
+            clip = replace(usual, num_frames=num_frames, image_size=size)
+            return found | {"preprocessing": clip}
+    raise CheckpointError(
+        f"no weights of UMT: {places} positions are no frames of {_UMT_SIZES[0]} or"
+        f" {_UMT_SIZES[1]} pixels in patches of 16"
+    )
+
+
 def rename(weights: Weights) -> Weights:
     """Give VideoMAE weights our names.
 
     The norm behind the mean pooling (`fc_norm`) is our `norm`; weights of the pre-training have
-    the encoder's norm in its place, and a decoder, which is set aside. Positions are a fixed
+    the encoder's norm in its place, and decoders, which are set aside. Positions are a fixed
     table, but where the file has learned ones.
 
     Raises:
@@ -64,7 +96,7 @@ def rename(weights: Weights) -> Weights:
         renamed,
         "VideoMAE",
         needed=("embed.patch.proj.weight", "blocks.0.attn.qkv.weight"),
-        foreign=(r"temporal", r"time_embed", r"^embed\.(?!patch\.|pos_embed$)"),
+        foreign=(r"temporal", r"time_embed", r"\.attn\.scale$", r"^embed\.(?!patch\.|pos_embed$)"),
     )
     if renamed["embed.patch.proj.weight"].ndim != 5:
         raise CheckpointError("no weights of VideoMAE: the patch embedding has no time axis")

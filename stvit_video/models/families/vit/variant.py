@@ -35,6 +35,8 @@ class VitVariant(Variant):
     num_class_tokens: int = 1
     """How many there are, where there are any: the head of a distilled DeiT reads two."""
     positions: Positions = "learned"
+    table_grid: tuple[int, int, int] | None = None
+    """Token grid (t, h, w) of a fixed table, which is resized to others; None computes it anew."""
     norm_eps: float = 1e-6
     head_norm_eps: float | None = None
     """Of the norm ahead of the head; None for that of the blocks."""
@@ -84,6 +86,7 @@ class VitVariant(Variant):
             has_class_token=has_class_token,
             positions=self.positions,
             num_class_tokens=self.num_class_tokens,
+            table_grid=self.table_grid,
         )
 
     def _plan(self, options: BuildOptions, embed: VitEmbed) -> list[Run]:
