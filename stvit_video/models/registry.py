@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.models.families.image_encoder import rows as image_encoder
 from stvit_video.models.families.swin import rows as swin
 from stvit_video.models.families.timesformer import rows as timesformer
 from stvit_video.models.families.videomae import rows as videomae
@@ -26,6 +27,7 @@ VARIANTS: dict[str, Variant] = {
     **timesformer.VARIANTS,
     **vivit.VARIANTS,
     **vjepa2.VARIANTS,
+    **image_encoder.VARIANTS,
     **swin.VARIANTS,
 }
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.linear import linear_rows
-from stvit_video.models.layers.rotary import Rotary
+from stvit_video.models.layers.rotary import Turn
 from stvit_video.models.layers.time_attention import attend_in_time
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.token_set import Places
@@ -31,7 +31,7 @@ class Attention(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, num_heads: int, qkv_bias: bool = True, rotary: Rotary | None = None
+        self, dim: int, *, num_heads: int, qkv_bias: bool = True, rotary: Turn | None = None
     ) -> None:
         super().__init__()
         if dim % num_heads:

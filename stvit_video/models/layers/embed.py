@@ -28,6 +28,18 @@ class Embed(Protocol):
         """Embed: clip (B, C, T, H, W) -> what a `TokenSet` is made of, tokens and grid at least."""
 
 
+class VitEmbed(Embed, Protocol):
+    """What plain ViTs and their kin begin with."""
+
+    @property
+    def native_grid(self) -> Grid:
+        """The token grid of the clips that it is built for."""
+
+    @property
+    def cls_token(self) -> nn.Parameter | None:
+        """(1, P, D), where there is one."""
+
+
 def check_clip(clip: Tensor, num_channels: int) -> None:
     """Refuse what is no clip (B, C, T, H, W).
 
@@ -205,10 +217,6 @@ class PlacedEmbed(nn.Module):
             clip = clip.repeat(1, 1, self.patch.tubelet_size[0], 1, 1)
         tokens, grid = self.patch(clip)
         return tokens, grid, None, grid_places(grid, device=tokens.device)
-
-
-VitEmbed = ClipEmbed | FrameEmbed | PlacedEmbed
-"""What plain ViTs and their kin begin with."""
 
 
 def grid_places(grid: Grid, *, device: torch.device) -> Tensor:
