@@ -1,6 +1,7 @@
 """SigLIP 2, DINOv3 and PE on frames: equal to timm and transformers; semantic tokens, files."""
 
 import dataclasses
+import json
 from functools import partial
 
 import pytest
@@ -23,6 +24,8 @@ from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.layers.frame_rotary import FrameRotary
 from stvit_video.models.registry import VARIANTS
+from stvit_video.models.weights.describe import Description, describe_config
+from stvit_video.models.weights.foreign import find_row
 
 NORM = partial(nn.LayerNorm, eps=1e-5)
 TINY = {"patch_size": 8, "embed_dim": 48, "depth": 3, "num_heads": 2, "img_size": 48}
@@ -223,6 +226,39 @@ def test_networks_and_folders_of_transformers(tmp_path, model_class):
     assert_patches(create_model(name, pretrained=tmp_path).eval(), expected, clip)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_folder_of_timm_brings_its_colours_and_no_classes(tmp_path, kind):
+    model, clip = theirs(kind), clip_of(4, 48, 48)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    pretrained = {"input_size": [3, 48, 48], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    config = {
+        "architecture": "vit_base_patch16",
+        "num_classes": 0,
+        "num_features": 48,
+        "global_pool": "avg" if kind == "dinov3" else "map",
+        "pretrained_cfg": pretrained | {"license": "mine"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ours = create_model(f"{kind}_tiny", pretrained=tmp_path, attentive_blocks=0).eval()
+    assert (ours.preprocessing.mean, ours.preprocessing.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert ours.recipe.variant.license == "mine"
+    torch.testing.assert_close(
+        ours(clip), patches_of(model, clip).mean(dim=1), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_rows_of_the_published_sizes_are_found():
+    description = Description(
+        model_type="dinov3",
+        structure={"dim": 1024, "depth": 24, "num_heads": 16, "tubelet_size": (1, 16, 16)},
+    )
+    assert find_row(description, VARIANTS) == "dinov3_large_patch16_256"
+    sizes = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+    config = {"model_type": "siglip", "vision_config": sizes | {"intermediate_size": 4096}}
+    assert find_row(describe_config(config, "x"), VARIANTS) == "siglip2_large_patch16_256"
+
+
 def original_dinov3(model):
     """Write weights of timm, with biases, under the names of the original code."""
     weights = {}
@@ -304,6 +340,13 @@ def test_the_probe_reads_the_patches_of_all_frames(kind):
     averaged = create_model(f"{kind}_tiny", attentive_blocks=0, num_classes=0).eval()
     expected = averaged.forward_features(clip).flatten(2).mean(dim=2)
     torch.testing.assert_close(averaged(clip), expected)
+
+
+@torch.no_grad()
+def test_a_probe_sees_a_bag_of_frames():
+    """Said in docs/weights.md: it has no positions along time."""
+    model, clip = create_model("siglip2_tiny").eval(), clip_of(4, 48, 48)
+    torch.testing.assert_close(model(clip), model(clip.flip(2)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
