@@ -11,7 +11,12 @@ from typing import Any, cast
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
 from stvit_video.models.variant import Variant
-from stvit_video.models.weights.image_encoders import dinov3_details, image_half
+from stvit_video.models.weights.image_encoders import (
+    dinov3_details,
+    image_half,
+    videoprism_details,
+    videoprism_sizes,
+)
 from stvit_video.settings.model import Preprocessing
 
 Json = Mapping[str, Any]
@@ -137,6 +142,8 @@ def _hf_details(config: Json, source: str) -> dict[str, Any]:
         details["norm_eps"] = float(config["layer_norm_eps"])
     if config["model_type"] == "dinov3_vit":
         details |= dinov3_details(config)
+    if config["model_type"] == "videoprism_vision_model":
+        details |= videoprism_details(config)
     if config["model_type"] == "vjepa2" and "layer_norm_eps" in config:
         details["pooler_norm_eps"] = float(config["layer_norm_eps"])
     if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):
@@ -209,6 +216,7 @@ _HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
     "siglip": _frame_vit_sizes,
     "siglip_vision_model": _frame_vit_sizes,
     "dinov3_vit": _frame_vit_sizes,
+    "videoprism_vision_model": videoprism_sizes,
 }
 
 

@@ -19,6 +19,7 @@ _TEMPLATES = {
     "deit": "deit_base_distilled_patch16_224",
     "videomae": "videomae_base_patch16_224",
     "vivit": "vivit_base_patch16x2_224",
+    "videoprism_vision_model": "videoprism_base_patch18_288",
     "vjepa2": "vjepa2_large_patch16_256",
     "divided": "timesformer_base_patch16_224",
     "joint": "timesformer_base_joint_patch16_224",
@@ -53,8 +54,8 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     if name is None:
         raise ConfigError(
             f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
-            " ViViT, TimeSformer, V-JEPA 2, SigLIP, DINOv3 and Swin, timm's VisionTransformer, Eva"
-            " and SwinTransformer, and torchvision's SwinTransformer3d"
+            " ViViT, TimeSformer, V-JEPA 2, VideoPrism, SigLIP, DINOv3 and Swin, timm's"
+            " VisionTransformer, Eva and SwinTransformer, and torchvision's SwinTransformer3d"
         )
     row = rows[name]
     if row.rename is None:

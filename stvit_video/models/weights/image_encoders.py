@@ -1,4 +1,4 @@
-"""What configs and networks of image encoders say: SigLIP, DINOv3 and PE, of HF and of timm."""
+"""What configs and networks of image encoders say: SigLIP, DINOv3, PE, VideoPrism."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +20,22 @@ _SIGLIP_DEFAULTS = {
 }
 """What `SiglipVisionConfig` leaves out of config.json."""
 
+_VIDEOPRISM_DEFAULTS = {
+    "hidden_size": 768,
+    "num_spatial_layers": 12,
+    "num_temporal_layers": 4,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "tubelet_size": (1, 18, 18),
+}
+"""What `VideoPrismVisionConfig` leaves out of config.json."""
+
 
 def image_half(config: Json) -> Json:
     """Return the config of the image encoder, of one that comes with a text encoder as well."""
-    defaults = _SIGLIP_DEFAULTS if str(config["model_type"]).startswith("siglip") else {}
+    kind = str(config["model_type"])
+    defaults: Json = _SIGLIP_DEFAULTS if kind.startswith("siglip") else {}
+    defaults = _VIDEOPRISM_DEFAULTS if kind == "videoprism_vision_model" else defaults
     own = config.get("vision_config") or config
     labels = {name: config[name] for name in ("id2label",) if name in config}
     return {**defaults, **own, **labels, "model_type": config["model_type"]}
@@ -32,6 +44,24 @@ def image_half(config: Json) -> Json:
 def dinov3_details(config: Json) -> dict[str, Any]:
     """Say what changes no shape in a DINOv3 of HF transformers."""
     return {"rotary_base": float(config.get("rope_theta", 100.0))}
+
+
+def videoprism_sizes(config: Json) -> dict[str, Any]:
+    """Return the sizes of a VideoPrism of HF transformers."""
+    return {
+        "dim": config["hidden_size"],
+        "depth": config["num_spatial_layers"],
+        "temporal_depth": config["num_temporal_layers"],
+        "num_heads": config["num_attention_heads"],
+        "mlp_ratio": config["intermediate_size"] / config["hidden_size"],
+        "tubelet_size": tuple(config["tubelet_size"]),
+    }
+
+
+def videoprism_details(config: Json) -> dict[str, Any]:
+    """Say what changes no shape in a VideoPrism of HF transformers."""
+    cap = config.get("attn_logit_softcapping", 50.0)
+    return {"logit_cap": None if cap is None else float(cap)}
 
 
 def describe_eva(model: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
