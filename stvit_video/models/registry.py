@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 
 from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.models.families.image_encoder import rows as image_encoder
 from stvit_video.models.families.swin import rows as swin
 from stvit_video.models.families.timesformer import rows as timesformer
 from stvit_video.models.families.videomae import rows as videomae
+from stvit_video.models.families.videoprism import rows as videoprism
 from stvit_video.models.families.vit import rows as vit
 from stvit_video.models.families.vivit import rows as vivit
 from stvit_video.models.families.vjepa2 import rows as vjepa2
@@ -25,7 +27,9 @@ VARIANTS: dict[str, Variant] = {
     **videomae.VARIANTS,
     **timesformer.VARIANTS,
     **vivit.VARIANTS,
+    **videoprism.VARIANTS,
     **vjepa2.VARIANTS,
+    **image_encoder.VARIANTS,
     **swin.VARIANTS,
 }
 

@@ -24,7 +24,7 @@ class TokenSet(NamedTuple):
     places: Tensor | None = None
     """float32 (B, N, 3), or (1, N, 3) where all clips have the same: where each sits along time,
     height and width, in steps of the patch grid or as the network counts them. For networks whose
-    attention reads it, which have no class tokens; None in others."""
+    attention reads it, None in others; class tokens have no place."""
 
     @property
     def num_class_tokens(self) -> int:

@@ -15,6 +15,8 @@ ROWS = {
     "vjepa2": ("vjepa2_large_patch16_256", {"tubelet_size": (2, 8, 8)}),
     "deit": ("deit_base_distilled_patch16_224", {"tubelet_size": (1, 8, 8)}),
     "timesformer": ("timesformer_base_patch16_224", {"tubelet_size": (1, 8, 8)}),
+    "dinov3": ("dinov3_base_patch16_256", {"tubelet_size": (1, 8, 8)}),
+    "pe": ("pe_core_base_patch16_224", {"tubelet_size": (1, 8, 8)}),
     "vivit": ("vivit_base_fe_patch16x2_224", {"tubelet_size": (2, 8, 8), "temporal_depth": 2}),
 }
 
@@ -57,6 +59,9 @@ def assert_same(program, model, *shape):
         ("timesformer", {}),
         ("timesformer", {"semantic": "4x2x2@1,scope=tube"}),
         ("vivit", {}),
+        ("dinov3", {}),
+        ("dinov3", {"semantic": "8x2x2@1,scope=frame,centers=far"}),
+        ("pe", {"attentive_blocks": 2}),
     ],
     ids=str,
 )
@@ -77,6 +82,7 @@ def test_any_number_of_clips(monkeypatch, name, options):
         ("vjepa2", {}),
         ("vjepa2", {"semantic": "8@1"}),
         ("timesformer", {}),
+        ("dinov3", {}),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.linear import linear_rows
-from stvit_video.models.layers.rotary import Rotary
+from stvit_video.models.layers.rotary import Turn
 from stvit_video.models.layers.time_attention import attend_in_time
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.token_set import Places
@@ -31,7 +31,7 @@ class Attention(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, num_heads: int, qkv_bias: bool = True, rotary: Rotary | None = None
+        self, dim: int, *, num_heads: int, qkv_bias: bool = True, rotary: Turn | None = None
     ) -> None:
         super().__init__()
         if dim % num_heads:
@@ -40,6 +40,8 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
         self.rotary = rotary
+        self.logit_cap: float | None = None
+        """What scores are bent to stay below, cap * tanh(score / cap); None for as they are."""
 
     def forward(
         self,
@@ -59,7 +61,10 @@ class Attention(nn.Module):
         q, k = self._turn(q, k, places)
         if tap is not None:
             tap(q, k)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B, h, N, d)
+        if self.logit_cap is None:
+            x = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B, h, N, d)
+        else:
+            x = _masked(self._scores(q, k), mask).softmax(dim=-1).to(v.dtype) @ v
         return self.proj(x.transpose(1, 2).flatten(2))  # (B, N, D)
 
     def project(
@@ -97,10 +102,14 @@ class Attention(nn.Module):
         """Return what `forward` attends to, mean over heads: (B, N, M), rows sum to 1."""
         q, k, _ = self.project(tokens, context)
         q, k = self._turn(q, k, places)
-        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # (B, h, N, M)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return scores.softmax(dim=-1).mean(dim=1)
+        return _masked(self._scores(q, k), mask).softmax(dim=-1).mean(dim=1)
+
+    def _scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """Compare: q (B, h, N, d), k (B, h, M, d) -> (B, h, N, M)."""
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        return (
+            scores if self.logit_cap is None else self.logit_cap * (scores / self.logit_cap).tanh()
+        )
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -121,6 +130,12 @@ def attend_along_axes(
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=_typed(mask, q))  # (B*t, h/2, n, d)
     y = rearrange(y, "(b t) h n d -> b (t n) h d", t=grid.t)
     return attention.proj(torch.cat([x, y], dim=2).flatten(2))  # (B, N, D)
+
+
+def _masked(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return scores
+    return scores + mask if mask.is_floating_point() else scores.masked_fill(~mask, float("-inf"))
 
 
 def _typed(mask: Tensor | None, q: Tensor) -> Tensor | None:

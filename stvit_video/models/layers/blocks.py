@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stvit_video.models.layers.attention import Attention, attend_along_axes
 from stvit_video.models.layers.branch import DropPath, LayerScale, Mlp
-from stvit_video.models.layers.rotary import Rotary
+from stvit_video.models.layers.rotary import Turn
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.token_set import Places
 
@@ -36,7 +36,7 @@ class Block(nn.Module):
         activation: Callable[..., nn.Module] = nn.GELU,
         drop_path: float = 0.0,
         layer_scale: float | None = None,
-        rotary: Rotary | None = None,
+        rotary: Turn | None = None,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)

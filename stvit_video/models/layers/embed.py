@@ -28,6 +28,18 @@ class Embed(Protocol):
         """Embed: clip (B, C, T, H, W) -> what a `TokenSet` is made of, tokens and grid at least."""
 
 
+class VitEmbed(Embed, Protocol):
+    """What plain ViTs and their kin begin with."""
+
+    @property
+    def native_grid(self) -> Grid:
+        """The token grid of the clips that it is built for."""
+
+    @property
+    def cls_token(self) -> nn.Parameter | None:
+        """(1, P, D), where there is one."""
+
+
 def check_clip(clip: Tensor, num_channels: int) -> None:
     """Refuse what is no clip (B, C, T, H, W).
 
@@ -235,10 +247,6 @@ class OffsetEmbed(nn.Module):
         last = 256 // self.patch.tubelet_size[1] - 1
         places = grid_places(grid, device=tokens.device, last=last)
         return tokens + self.offset, grid, None, places
-
-
-VitEmbed = ClipEmbed | FrameEmbed | PlacedEmbed | OffsetEmbed
-"""What plain ViTs and their kin begin with."""
 
 
 def grid_places(grid: Grid, *, device: torch.device, last: int | None = None) -> Tensor:

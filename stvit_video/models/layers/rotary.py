@@ -3,13 +3,21 @@
 Legend: B clips (1 where all have the same places), N tokens, h heads, d width of one head.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _BASE = 10000.0
+
+
+class Turn(Protocol):
+    """What makes an attention depend on places."""
+
+    def __call__(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Turn queries or keys (B, h, P + N, d); the last N sit at `places` (B, N, 3)."""
+        ...
 
 
 class Rotary(NamedTuple):

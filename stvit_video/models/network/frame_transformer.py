@@ -1,4 +1,4 @@
-"""Networks whose blocks see one frame at a time: space-only, and ViViT's factorised encoder.
+"""Networks whose blocks see one frame at a time: space-only, image encoders, and ViViT's model 2.
 
 Legend: B clips, P class tokens of a frame (0 or 1), (t, h, w) grid, N = t*h*w tokens, S semantic
 tokens, D width.
@@ -52,6 +52,23 @@ class FrameTransformer(VideoModel):
         if self.pool == "class":
             return state.split()[0]
         return fold_frames(state).mean().unflatten(0, (-1, state.grid.t))
+
+
+class FrameEncoder(FrameTransformer):
+    """An image encoder run on every frame; what is read are the patch tokens of all frames.
+
+    Class tokens and registers take part in the blocks and are left behind with them.
+    """
+
+    def run_stages(self, state: TokenSet) -> TokenSet:
+        """Run all stages: tokens (B, t*P + N, D) on their grid -> (B, N, D) on the last grid."""
+        state = super().run_stages(state)
+        size = None if state.size is None else state.size[:, state.num_class_tokens :]
+        return state._replace(tokens=state.split()[1], size=size)
+
+    def pool_tokens(self, state: TokenSet) -> Tensor:
+        """Average the normed tokens of all frames: (B, N, D) -> (B, D)."""
+        return state._replace(tokens=self.norm(state.tokens)).mean()
 
 
 class TemporalEncoder(nn.Module):

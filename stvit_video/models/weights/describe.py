@@ -11,6 +11,12 @@ from typing import Any, cast
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
 from stvit_video.models.variant import Variant
+from stvit_video.models.weights.image_encoders import (
+    dinov3_details,
+    image_half,
+    videoprism_details,
+    videoprism_sizes,
+)
 from stvit_video.settings.model import Preprocessing
 
 Json = Mapping[str, Any]
@@ -122,6 +128,7 @@ def _describe_videomae_v2(config: Json, processor: Json, source: str) -> Descrip
 
 
 def _describe_hf(config: Json, processor: Json, source: str) -> Description:
+    config = image_half(config)
     model_type = str(config["model_type"])
     known = _HF_TYPES.get(model_type)
     try:
@@ -154,6 +161,10 @@ def _hf_details(config: Json, source: str) -> dict[str, Any]:
     details: dict[str, Any] = {"activation": ACTIVATIONS[_ACTIVATION_NAMES[name]]}
     if "layer_norm_eps" in config:
         details["norm_eps"] = float(config["layer_norm_eps"])
+    if config["model_type"] == "dinov3_vit":
+        details |= dinov3_details(config)
+    if config["model_type"] == "videoprism_vision_model":
+        details |= videoprism_details(config)
     if config["model_type"] == "vjepa2" and "layer_norm_eps" in config:
         details["pooler_norm_eps"] = float(config["layer_norm_eps"])
     if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):
@@ -223,6 +234,10 @@ _HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
     "vivit": _vivit_sizes,
     "vjepa2": _vjepa2_sizes,
     "swin": _swin_sizes,
+    "siglip": _frame_vit_sizes,
+    "siglip_vision_model": _frame_vit_sizes,
+    "dinov3_vit": _frame_vit_sizes,
+    "videoprism_vision_model": videoprism_sizes,
 }
 
 

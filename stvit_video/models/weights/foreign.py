@@ -10,6 +10,7 @@ from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.card import ACTIVATIONS
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.describe import Description, describe_config
+from stvit_video.models.weights.image_encoders import describe_eva
 from stvit_video.models.weights.load import Pretrained, num_pooler_blocks, state_facts
 from stvit_video.settings.model import ModelConfig
 
@@ -18,10 +19,16 @@ _TEMPLATES = {
     "deit": "deit_base_distilled_patch16_224",
     "videomae": "videomae_base_patch16_224",
     "vivit": "vivit_base_patch16x2_224",
+    "videoprism_vision_model": "videoprism_base_patch18_288",
     "vjepa2": "vjepa2_large_patch16_256",
     "divided": "timesformer_base_patch16_224",
     "joint": "timesformer_base_joint_patch16_224",
     "space": "timesformer_base_space_patch16_224",
+    "siglip": "siglip2_base_patch16_224",
+    "siglip_vision_model": "siglip2_base_patch16_224",
+    "dinov3_vit": "dinov3_base_patch16_256",
+    "dinov3": "dinov3_base_patch16_256",
+    "pe": "pe_core_base_patch16_224",
     "swin": "swin_base_patch4_window7_224",
     "video_swin": "video_swin_base_patch2x4x4_224",
 }
@@ -47,8 +54,8 @@ def read_network(model: nn.Module, rows: dict[str, Variant]) -> tuple[str, Pretr
     if name is None:
         raise ConfigError(
             f"cannot sparsify {source}; known are models of create_model, HF ViT, DeiT, VideoMAE,"
-            " ViViT, TimeSformer, V-JEPA 2 and Swin, timm's VisionTransformer and SwinTransformer,"
-            " and torchvision's SwinTransformer3d"
+            " ViViT, TimeSformer, V-JEPA 2, VideoPrism, SigLIP, DINOv3 and Swin, timm's"
+            " VisionTransformer, Eva and SwinTransformer, and torchvision's SwinTransformer3d"
         )
     row = rows[name]
     if row.rename is None:
@@ -99,6 +106,8 @@ def _describe(model: nn.Module, source: str) -> Description:
         return describe_config(cast(Any, model).config.to_dict(), source)
     if library == "timm" and type(model).__name__.startswith("VisionTransformer"):
         return _describe_timm_vit(model)
+    if library == "timm" and type(model).__name__ == "Eva":
+        return _describe_timm_eva(model)
     if library == "timm" and type(model).__name__ == "SwinTransformer":
         return _describe_timm_swin(model)
     if library == "torchvision" and type(model).__name__ == "SwinTransformer3d":
@@ -110,6 +119,7 @@ def _describe_timm_vit(model: Any) -> Description:
     block = model.blocks[0]
     norm = next((n for n in (model.norm, model.fc_norm) if isinstance(n, nn.LayerNorm)), None)
     pools = {"token": None, "avg": "mean_of_normed" if norm is model.norm else "mean"}
+    pools["map"] = "mean_of_normed"
     for is_there, what in (
         (type(block).__name__ == "Block", f"blocks of the kind {type(block).__name__}"),
         (isinstance(getattr(block, "norm1", None), nn.LayerNorm), "norms that are no LayerNorm"),
@@ -119,21 +129,15 @@ def _describe_timm_vit(model: Any) -> Description:
         if not is_there:
             raise CheckpointError(f"timm VisionTransformer has {what}, which our ViT has not")
     assert norm is not None
-    height, width = model.patch_embed.img_size
-    if height != width:
-        raise CheckpointError(
-            f"timm VisionTransformer has size {height}x{width}; both must be equal"
-        )
-    pretrained = getattr(model, "pretrained_cfg", None) or {}
-    colours = {name: tuple(pretrained[name]) for name in ("mean", "std") if name in pretrained}
     details = {
         "norm_eps": block.norm1.eps,
         "head_norm_eps": norm.eps,
         "pool": pools[model.global_pool],
         "activation": _activation_of(block.mlp.act),
     }
+    plain = "siglip" if model.global_pool == "map" else "vit"
     return Description(
-        model_type="deit" if hasattr(model, "head_dist") else "vit",
+        model_type="deit" if hasattr(model, "head_dist") else plain,
         structure={
             "dim": model.embed_dim,
             "depth": len(model.blocks),
@@ -143,14 +147,37 @@ def _describe_timm_vit(model: Any) -> Description:
             "num_class_tokens": 2 if hasattr(model, "head_dist") else 1,
         },
         details=details,
-        preprocessing={"image_size": height, **colours},
+        preprocessing=_pictures_of(model),
     )
+
+
+def _describe_timm_eva(model: Any) -> Description:
+    kind, structure, details = describe_eva(model)
+    details["activation"] = _activation_of(model.blocks[0].mlp.act)
+    return Description(
+        model_type=kind,
+        structure=structure,
+        details=details,
+        preprocessing=_pictures_of(model),
+    )
+
+
+def _pictures_of(model: Any) -> dict[str, Any]:
+    """Return size and colours of the pictures that a network of timm is for."""
+    height, width = model.patch_embed.img_size
+    if height != width:
+        raise CheckpointError(
+            f"timm {type(model).__name__} has size {height}x{width}; both must be equal"
+        )
+    pretrained = getattr(model, "pretrained_cfg", None) or {}
+    colours = {name: tuple(pretrained[name]) for name in ("mean", "std") if name in pretrained}
+    return {"image_size": height, **colours}
 
 
 def _activation_of(act: nn.Module) -> Callable[..., nn.Module]:
     """Return the activation of a network by one of its layers."""
-    if isinstance(act, nn.GELU) or type(act).__name__ == "GELUTanh":
-        is_tanh = getattr(act, "approximate", "tanh") == "tanh"
+    if isinstance(act, nn.GELU) or type(act).__name__ in ("GELU", "GELUTanh"):  # of torch, of timm
+        is_tanh = getattr(act, "approximate", "") == "tanh" or type(act).__name__ == "GELUTanh"
         return ACTIVATIONS["gelu_tanh" if is_tanh else "gelu"]
     known = ", ".join(ACTIVATIONS)
     raise CheckpointError(f"the activation is {type(act).__name__}; known: {known}")

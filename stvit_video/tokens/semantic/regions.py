@@ -70,7 +70,10 @@ class TimeRegions:
 
 
 def fold_frames(state: TokenSet) -> TokenSet:
-    """Bring frames into the batch: (B, t*P + N, D) -> (B*t, P + h*w, D), on the grid of a frame."""
+    """Bring frames into the batch: (B, t*P + N, D) -> (B*t, P + h*w, D), on the grid of a frame.
+
+    Places are the same in all frames and clips: (1, N, 3) -> (1, h*w, 3).
+    """
     frames = TimeRegions(state.grid, state.grid.t)
 
     def fold(x: Tensor) -> Tensor:
@@ -79,11 +82,16 @@ def fold_frames(state: TokenSet) -> TokenSet:
         return torch.cat([frames.fold(cls), folded], dim=1) if cls.shape[1] else folded
 
     size = None if state.size is None else fold(state.size)
-    return TokenSet(fold(state.tokens), state.grid._replace(t=1), size)
+    frame = state.grid._replace(t=1)
+    places = None if state.places is None else state.places[:, : frame.size]
+    return TokenSet(fold(state.tokens), frame, size, places)
 
 
 def unfold_frames(state: TokenSet, num_frames: int) -> TokenSet:
-    """Undo `fold_frames`: (B*t, P + h*w, D) on the grid of one frame -> (B, t*P + N, D)."""
+    """Undo `fold_frames`: (B*t, P + h*w, D) on the grid of one frame -> (B, t*P + N, D).
+
+    Without places, which only the attention in frames reads.
+    """
     whole = state.grid._replace(t=num_frames)
     frames = TimeRegions(whole, num_frames)
 

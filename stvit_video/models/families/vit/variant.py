@@ -13,7 +13,7 @@ from torch import nn
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import Block
 from stvit_video.models.layers.embed import ClipEmbed, Positions, VitEmbed
-from stvit_video.models.layers.rotary import Rotary
+from stvit_video.models.layers.rotary import Turn
 from stvit_video.models.network.reduction import RunLengthTransformer, plan_reduction
 from stvit_video.models.network.stages import Run, crossing_blocks, plan_stages
 from stvit_video.models.network.video_model import Pool, VideoModel
@@ -121,7 +121,7 @@ class VitVariant(Variant):
             rotary=self._rotary(),
         )
 
-    def _rotary(self) -> Rotary | None:
+    def _rotary(self) -> Turn | None:
         """Return what makes the attention depend on places; positions are added to tokens here."""
         return None
 
