@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from stvit_video.models.families.videomae.export import export
 from stvit_video.models.families.videomae.weights import facts, rename
 from stvit_video.models.families.vit.variant import VitVariant
 from stvit_video.models.variant import Variant
@@ -17,6 +18,7 @@ _videomae = partial(
     source="VideoMAE, arXiv 2203.12602",
     license="CC-BY-NC-4.0",
     rename=rename,
+    export=export,
     facts=facts,
 )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stvit_video.models.families.vit.variant import VitVariant, native_size
+from stvit_video.models.families.vjepa2.export import export
 from stvit_video.models.families.vjepa2.weights import facts, rename
 from stvit_video.models.layers.embed import PlacedEmbed
 from stvit_video.models.layers.rotary import Rotary
@@ -34,6 +35,7 @@ _vjepa2 = partial(
     source="V-JEPA 2, arXiv 2506.09985",
     license="MIT",
     rename=rename,
+    export=export,
     facts=facts,
 )
 _16_FRAMES = Preprocessing(num_frames=16, frame_stride=4, image_size=256, short_side=292 / 256)
