@@ -40,35 +40,31 @@ def convert(
     name = find_name(source) if model is None else model
     names = None if labels is None else read_class_names(labels)
     network = create_model(name, pretrained=source, semantic=semantic, pretrained_probe=probe)
-    exported = None
-    if to == "transformers":
-        exported = write_transformers(network, output, labels=names)
-    else:
+    exported = None if to == "stvit-video" else write_transformers(network, output, labels=names)
+    if exported is None:
         write_checkpoint(network, output, labels=names, source=source)
-    path = output / WEIGHTS_FILE
-    notes = () if exported is None else exported.notes
-    title = name if exported is None else exported.architecture
-    console = result_console(json)
-    for line in (*network.key_report.lines(), *notes):
+    path, console = output / WEIGHTS_FILE, result_console(json)
+    for line in (*network.key_report.lines(), *(exported.notes if exported else ())):
         console.print(line, soft_wrap=True)
-    num_parameters = sum(parameter.numel() for parameter in network.parameters())
-    recipe = network.recipe
-    license_name = "unknown" if recipe is None else recipe.variant.license
-    size = f"{num_parameters / 1e6:.1f} M parameters"
-    console.print(f"{path}: {title}, {size}, licence {license_name}", soft_wrap=True)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    license_name = "unknown" if network.recipe is None else network.recipe.variant.license
+    title = f"{path}: {exported.architecture if exported else name}"
+    console.print(
+        f"{title}, {count / 1e6:.1f} M parameters, licence {license_name}", soft_wrap=True
+    )
     write_json(
         {
             "weights": path,
             "model": name,
             "to": to,
-            "architecture": None if exported is None else exported.architecture,
+            "architecture": exported.architecture if exported else None,
             "semantic": semantic,
             "source": source,
             "license": license_name,
-            "parameters": num_parameters,
+            "parameters": count,
             "labels": names if names is not None else network.labels,
             "keys": network.key_report,
-            "notes": notes,
+            "notes": exported.notes if exported else (),
         },
         json,
     )

@@ -20,6 +20,13 @@ _TASKS = {
     "ForImageClassification": "image-classification",
 }
 
+_PROCESSOR_FILES = (
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "preprocessor_config.json",
+)
+"""In the order in which transformers looks for what makes a clip of frames."""
+
 
 def write_transformers(
     model: VideoModel,
@@ -35,7 +42,7 @@ def write_transformers(
 
     Raises:
         CheckpointError: the model was not made by us, transformers has no such model or no word
-            for one of its settings, or the folder holds a model of ours.
+            for one of its settings, or the folder holds another model.
         WriteError: the disk refuses a file; the one that was there before still is.
     """
     recipe = getattr(model, "recipe", None)
@@ -49,14 +56,14 @@ def write_transformers(
             f"{recipe.name} is no model of transformers; keep it in a folder of stvit-video:"
             " convert without --to"
         )
-    folder = Path(folder)
-    if (folder / CARD_FILE).exists():
-        raise CheckpointError(
-            f"output ({folder}) holds a model of stvit-video ({CARD_FILE}); choose another folder"
-        )
     names = model.labels if labels is None else tuple(labels)
     check_labels(names, recipe.name, model.num_classes)
-    exported = recipe.variant.export(model)
+    exported, folder = recipe.variant.export(model), Path(folder)
+    for name in (CARD_FILE, *_PROCESSOR_FILES):
+        if name != exported.processor_file and (folder / name).exists():
+            raise CheckpointError(
+                f"output ({folder}) holds {name} of another model; choose another folder"
+            )
     config = exported.config | _labels(names, model)
     exported = dataclasses.replace(exported, config=config)
     _write(exported, folder, _readme(recipe, exported))
