@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stvit_video.models.registry import create_model as create_model
     from stvit_video.models.registry import list_models as list_models
     from stvit_video.models.sparsify import sparsify as sparsify
+    from stvit_video.models.transformers_folder import write_transformers as write_transformers
     from stvit_video.settings.grammar import SemanticConfig as SemanticConfig
     from stvit_video.settings.model import ModelConfig as ModelConfig
     from stvit_video.settings.model import Preprocessing as Preprocessing
@@ -46,6 +47,7 @@ _HOMES = {
     "read_frames": "stvit_video.video.decoding.open",
     "sparsify": "stvit_video.models.sparsify",
     "write_checkpoint": "stvit_video.models.checkpoint",
+    "write_transformers": "stvit_video.models.transformers_folder",
 }
 """Public name -> the module that holds it; none of them is imported before its first use."""
 
@@ -70,6 +72,7 @@ __all__ = [
     "read_frames",
     "sparsify",
     "write_checkpoint",
+    "write_transformers",
 ]
 
 

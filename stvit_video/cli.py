@@ -30,7 +30,9 @@ COMMANDS = {
     "predict": Command("predict", "classify a video, or those of a folder"),
     "models": Command("models", "list the models"),
     "recipes": Command("recipes", "list the recipes, or copy one to start from"),
-    "convert": Command("convert", "turn published weights into a checkpoint folder"),
+    "convert": Command(
+        "convert", "turn weights into a checkpoint folder, ours or one of transformers"
+    ),
     "flops": Command("flops", "count the arithmetic of models, side by side"),
     "benchmark": Command("benchmark", "time models side by side"),
     "report": Command("report", "write a page of tables and plots that compares models"),

@@ -1,25 +1,29 @@
-"""`stvit-video convert`: turn published weights into a checkpoint folder."""
+"""`stvit-video convert`: turn weights into a checkpoint folder, ours or one of HF transformers."""
 
 from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.settings.output import FolderKind
 from stvit_video.settings.paths import LabelsPath, WeightsSource
 
 
 def convert(
     source: WeightsSource,
     *,
-    model: str,
+    model: str | None = None,
     output: OutputFolder,
+    to: FolderKind = "stvit-video",
     semantic: str | None = None,
     probe: WeightsSource | None = None,
     labels: LabelsPath | None = None,
     json: ResultFile | None = None,
 ) -> None:
-    """Turn published weights into a folder with model.safetensors and model.json.
+    """Turn weights into a folder with model.safetensors and model.json, or one of transformers.
 
     Args:
         source: File, folder or hub id, as in MCG-NJU/videomae-base-finetuned-kinetics.
-        model: Name of the model that they belong to; stvit-video models lists all.
+        model: Name of the model that they belong to; stvit-video models lists all. May be left
+            out for a run or a folder that says it.
         output: Folder to write.
+        to: Who reads the folder: stvit-video, or from_pretrained of HF transformers.
         semantic: Setting such as 8x4x4@4, to begin a semantic model from dense weights.
         probe: File of pooler and head, where they are not in the source, as those of V-JEPA 2.
         labels: Class names in the order of their index, as in data/classes, where the source
@@ -27,33 +31,40 @@ def convert(
         json: Write what was done here; `-` is standard output.
     """
     from stvit_video.datasets.layouts.annotations import read_class_names
-    from stvit_video.models.checkpoint import write_checkpoint
+    from stvit_video.models.card import WEIGHTS_FILE
+    from stvit_video.models.checkpoint import find_name, write_checkpoint
     from stvit_video.models.registry import create_model
+    from stvit_video.models.transformers_folder import write_transformers
     from stvit_video.report.json_file import result_console, write_json
 
+    name = find_name(source) if model is None else model
     names = None if labels is None else read_class_names(labels)
-    network = create_model(model, pretrained=source, semantic=semantic, pretrained_probe=probe)
-    path = write_checkpoint(network, output, labels=names, source=source)
-    recipe, report = network.recipe, network.key_report
-    console = result_console(json)
-    for line in report.lines():
+    network = create_model(name, pretrained=source, semantic=semantic, pretrained_probe=probe)
+    exported = None if to == "stvit-video" else write_transformers(network, output, labels=names)
+    if exported is None:
+        write_checkpoint(network, output, labels=names, source=source)
+    path, console = output / WEIGHTS_FILE, result_console(json)
+    for line in (*network.key_report.lines(), *(exported.notes if exported else ())):
         console.print(line, soft_wrap=True)
-    num_parameters = sum(parameter.numel() for parameter in network.parameters())
-    license_name = "unknown" if recipe is None else recipe.variant.license
+    count = sum(parameter.numel() for parameter in network.parameters())
+    license_name = "unknown" if network.recipe is None else network.recipe.variant.license
+    title = f"{path}: {exported.architecture if exported else name}"
     console.print(
-        f"{path}: {model}, {num_parameters / 1e6:.1f} M parameters, licence {license_name}",
-        soft_wrap=True,
+        f"{title}, {count / 1e6:.1f} M parameters, licence {license_name}", soft_wrap=True
     )
     write_json(
         {
             "weights": path,
-            "model": model,
+            "model": name,
+            "to": to,
+            "architecture": exported.architecture if exported else None,
             "semantic": semantic,
             "source": source,
             "license": license_name,
-            "parameters": num_parameters,
+            "parameters": count,
             "labels": names if names is not None else network.labels,
-            "keys": report,
+            "keys": network.key_report,
+            "notes": exported.notes if exported else (),
         },
         json,
     )

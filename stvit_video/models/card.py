@@ -17,6 +17,8 @@ from stvit_video.settings.model import ModelConfig, Preprocessing
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
+MULTI_LABEL = "multi_label"
+"""Key in `extra` of a model whose training videos may be of several classes."""
 FORMAT = "stvit-video 1"
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
@@ -30,7 +32,7 @@ _SETTING = ("semantic", "reduction", "class_token", "attentive_blocks", "attenti
 
 _ROW_FIELDS = (
     *("preprocessing", "num_classes", "source", "license"),
-    *("rename", "image_rename", "facts", "fit"),
+    *("rename", "image_rename", "facts", "fit", "export"),
 )
 
 
@@ -56,11 +58,19 @@ class ModelCard:
     """What the writer adds: the configuration of a run, its metrics."""
 
     def __post_init__(self) -> None:
-        if self.labels and len(self.labels) != self.num_classes:
-            raise CheckpointError(
-                f"labels ({len(self.labels)}) of {self.config.name} must be as many as its classes"
-                f" ({self.num_classes})"
-            )
+        check_labels(self.labels, self.config.name, self.num_classes)
+
+
+def check_labels(labels: tuple[str, ...], name: str, num_classes: int) -> None:
+    """Refuse names of classes that are not as many as the head of the model has.
+
+    Raises:
+        CheckpointError: there are some, but more or fewer.
+    """
+    if labels and len(labels) != num_classes:
+        raise CheckpointError(
+            f"labels ({len(labels)}) of {name} must be as many as its classes ({num_classes})"
+        )
 
 
 def write_card(card: ModelCard, folder: str | Path) -> Path:
@@ -130,7 +140,7 @@ def find_overrides(variant: Variant, row: Variant) -> dict[str, Any]:
             continue
         value, usual = getattr(variant, entry.name), getattr(row, entry.name)
         if callable(value):
-            value, usual = _activation_name(value), _activation_name(usual)
+            value, usual = activation_name(value), activation_name(usual)
         if value != usual:
             found[entry.name] = value
     return found
@@ -153,5 +163,6 @@ def apply_overrides(row: Variant, overrides: dict[str, Any]) -> Variant:
     return dataclasses.replace(row, **values)
 
 
-def _activation_name(activation: Callable[..., nn.Module]) -> str:
+def activation_name(activation: Callable[..., nn.Module]) -> str:
+    """Return the name of an activation in `ACTIVATIONS`."""
     return "gelu_tanh" if getattr(activation(), "approximate", "none") == "tanh" else "gelu"

@@ -11,6 +11,7 @@ from stvit_video.errors import CheckpointError
 from stvit_video.files import replacing
 from stvit_video.models.card import (
     CARD_FILE,
+    MULTI_LABEL,
     WEIGHTS_FILE,
     ModelCard,
     find_overrides,
@@ -25,9 +26,6 @@ from stvit_video.models.weights.files import CheckpointFiles, find_files
 from stvit_video.models.weights.foreign import find_row
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.paths import check_checkpoint
-
-MULTI_LABEL = "multi_label"
-"""Key in what is kept with a model whose training videos may be of several classes."""
 
 
 def write_checkpoint(
@@ -77,19 +75,25 @@ def load_model(source: str | Path) -> VideoModel:
         MissingFileError: there is no such folder.
         CheckpointError: it holds no model, or the weights are those of another one.
     """
+    return create_model(find_name(source), pretrained=source).eval()
+
+
+def find_name(source: str | Path) -> str:
+    """Say which model a folder or a hub id holds, by its name in the registry.
+
+    Raises as `load_model`.
+    """
     files = _find(source)
     card = _card_in(files)
-    name = find_row(describe_folder(files.folder, files.source), VARIANTS)
     if card is not None:
-        name = card.config.name
+        return card.config.name
+    name = find_row(describe_folder(files.folder, files.source), VARIANTS)
     if name is None:
         raise CheckpointError(
             f"{source} does not say which model it holds; name it with"
             f" stvit-video convert {source} --model NAME"
         )
-    model = create_model(name, pretrained=source).eval()
-    model.multi_label = card is not None and bool(card.extra.get(MULTI_LABEL, False))
-    return model
+    return name
 
 
 def find_card(source: str | Path) -> ModelCard | None:

@@ -84,4 +84,5 @@ def _read(model: nn.Module) -> tuple[str, Pretrained]:
             attentive_layers=recipe.options.attentive_layers or None,
         ),
         labels=getattr(model, "labels", ()),
+        multi_label=bool(getattr(model, "multi_label", False)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stvit_video.models.exported import Exported
 from stvit_video.settings.grammar import ReducerConfig, SemanticConfig
 from stvit_video.settings.model import Preprocessing
 
@@ -52,6 +53,9 @@ class Variant(ABC):
     facts: Callable[[dict[str, Tensor]], dict[str, Any]] | None = None
     """Fields of the row that published weights state by their keys and shapes; what they state and
     no field can say is refused."""
+
+    export: Callable[[Any], Exported] | None = None
+    """Says a network of this kind as HF transformers has it; None where that has none."""
 
     attentive_blocks: int = 0
     """Of the attentive pooler that its published head reads; without any it pools itself."""

@@ -3,3 +3,4 @@
 from typing import Literal
 
 TableFormat = Literal["table", "csv", "markdown", "latex"]
+FolderKind = Literal["stvit-video", "transformers"]

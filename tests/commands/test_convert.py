@@ -35,12 +35,15 @@ def test_what_is_written_computes_what_the_source_computes(source, vit, tmp_path
     assert written == {
         "weights": str(folder / "model.safetensors"),
         "model": "vit_tiny_patch16_224",
+        "to": "stvit-video",
+        "architecture": None,
         "semantic": None,
         "source": str(source),
         "license": "Apache-2.0",
         "parameters": sum(parameter.numel() for parameter in vit.parameters()),
         "labels": ["archery", "bowling", "yoga"],
         "keys": {"new": {}, "dropped": {}, "changed": {}},
+        "notes": [],
     }
     card = json.loads((folder / "model.json").read_text())
     assert (card["source"], card["license"]) == (str(source), "Apache-2.0")

@@ -97,7 +97,7 @@ GOOD = {
     "predict": {"video": "a_file", "checkpoint": "videos"},
     "models": {},
     "recipes": {},
-    "convert": {"source": "a_file", "model": "demo_tiny", "output": "out"},
+    "convert": {"source": "a_file", "output": "out"},
     "flops": {"models": "demo_tiny"},
     "benchmark": {"models": "demo_tiny"},
     "report": {"models": "demo_tiny", "output": "out"},

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
+from stvit_video.models.exported import OWN_KEY
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.image_encoders import (
     dinov3_details,
@@ -47,6 +48,8 @@ class Description:
     """Class names by index."""
     num_classes: int | None = None
     """Width of its head."""
+    multi_label: bool = False
+    """Whether each of its logits is a question of its own."""
     license: str = ""
     """As the hub page states it."""
 
@@ -142,6 +145,7 @@ def _describe_hf(config: Json, processor: Json, source: str) -> Description:
     for name in ("image_size", "crop_size"):
         if name in config:
             fields["image_size"] = _one(config[name], name, source)
+    fields |= _own_fields(config)
     return Description(
         model_type=model_type,
         structure=structure,
@@ -149,6 +153,7 @@ def _describe_hf(config: Json, processor: Json, source: str) -> Description:
         preprocessing=fields,
         labels=_hf_labels(config, source),
         num_classes=len(config["id2label"]) if "id2label" in config else config.get("num_labels"),
+        multi_label=config.get("problem_type") == "multi_label_classification",
     )
 
 
@@ -287,6 +292,18 @@ def _colours(processor: Json) -> dict[str, Any]:
     if processor.get("do_flip_channel_order"):
         fields["channel_order"] = "bgr"
     return fields
+
+
+def _own_fields(config: Json) -> dict[str, Any]:
+    """Read what `write_transformers` adds to a config, for which transformers has no words."""
+    own = config.get(OWN_KEY)
+    own = own if isinstance(own, dict) else {}
+    known = ("frame_stride", "short_side", "mean", "std")
+    return {
+        name: tuple(own[name]) if isinstance(own[name], list) else own[name]
+        for name in known
+        if name in own
+    }
 
 
 def _one(size: Any, name: str, source: str) -> int:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from stvit_video.errors import CheckpointError
-from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE, apply_overrides, read_card
+from stvit_video.models.card import (
+    CARD_FILE,
+    MULTI_LABEL,
+    WEIGHTS_FILE,
+    apply_overrides,
+    read_card,
+)
 from stvit_video.models.key_report import KeyReport
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import Variant
@@ -37,6 +43,8 @@ class Pretrained:
     """Its model and the setting that it was trained with; None for what the weights do not say."""
     labels: tuple[str, ...] = ()
     """Class names by index; empty when unknown."""
+    multi_label: bool = False
+    """Whether its head was trained on videos of several classes."""
     is_image: bool = False
     """Weights of an image model, to be inflated."""
 
@@ -132,6 +140,7 @@ def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretra
         variant=row,
         config=card.config,
         labels=card.labels,
+        multi_label=bool(card.extra.get(MULTI_LABEL, False)),
     )
 
 
@@ -182,9 +191,10 @@ def _describe(
         config=ModelConfig(
             name=name,
             class_token="embed.cls_token" in weights or None,
-            attentive_blocks=num_pooler_blocks(weights) or None,
+            attentive_blocks=num_pooler_blocks(weights) or (0 if num_classes == 0 else None),
         ),
         labels=description.labels if head is not None else (),
+        multi_label=description.multi_label,
         is_image=is_image,
     )
 
@@ -202,6 +212,7 @@ def load_pretrained(model: VideoModel, checkpoint: Pretrained) -> VideoModel:
     report = fill(model, checkpoint.weights, checkpoint.source, source_grid)
     is_new = "head.weight" in report.new or "head.weight" in report.dropped
     model.labels = () if is_new else checkpoint.labels
+    model.multi_label = checkpoint.multi_label and not is_new
     model.key_report = report
     return model
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 
 from stvit_video.models.families.timesformer import weights as timesformer_weights
+from stvit_video.models.families.timesformer.export import export
 from stvit_video.models.families.vit import weights as vit_weights
 from stvit_video.models.families.vit.variant import (
     VitVariant,
@@ -95,6 +96,7 @@ _timesformer = partial(
     source="TimeSformer, arXiv 2102.05095",
     license="CC-BY-NC-4.0",
     rename=timesformer_weights.rename,
+    export=export,
     image_rename=vit_weights.rename,
 )
 

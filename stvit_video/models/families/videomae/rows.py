@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from stvit_video.models.families.videomae.export import export
 from stvit_video.models.families.videomae.weights import facts, rename, umt_facts
 from stvit_video.models.families.vit.variant import VitVariant
 from stvit_video.models.variant import Variant
@@ -23,6 +24,7 @@ _videomae = partial(
     preprocessing=Preprocessing(num_frames=16, frame_stride=4, image_size=224),
     source="VideoMAE, arXiv 2203.12602",
     license="CC-BY-NC-4.0",
+    export=export,
     facts=facts,
 )
 _v2 = partial(_videomae, source="VideoMAE V2, arXiv 2303.16727")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+from stvit_video.models.families.vit.export import export
 from stvit_video.models.families.vit.variant import VitVariant
 from stvit_video.models.families.vit.weights import facts, rename
 from stvit_video.models.variant import Variant
@@ -20,6 +21,7 @@ _deit = partial(
     source="DeiT, arXiv 2012.12877",
     license="Apache-2.0",
     rename=rename,
+    export=export,
     facts=facts,
 )
 _vit = partial(
@@ -30,6 +32,7 @@ _vit = partial(
     source="ViT (AugReg), arXiv 2106.10270",
     license="Apache-2.0",
     rename=rename,
+    export=export,
     facts=facts,
 )
 

@@ -17,6 +17,7 @@ from stvit_video.models.families.vit.variant import (
     refuse_reducer,
 )
 from stvit_video.models.families.vivit import weights as vivit_weights
+from stvit_video.models.families.vivit.export import export
 from stvit_video.models.layers.blocks import Block, DividedBlock, DotProductBlock
 from stvit_video.models.layers.embed import FrameEmbed, VitEmbed
 from stvit_video.models.network.frame_transformer import (
@@ -134,6 +135,7 @@ _joint = partial(
     source="ViViT model 1, arXiv 2103.15691",
     license="Apache-2.0",
     rename=vivit_weights.rename,
+    export=export,
     image_rename=vit_weights.rename,
 )
 _encoder = partial(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stvit_video.models.families.vit.variant import VitVariant, native_size
+from stvit_video.models.families.vjepa2.export import export
 from stvit_video.models.families.vjepa2.weights import facts, fit_picture, rename, rename_2_1
 from stvit_video.models.layers.embed import OffsetEmbed, PlacedEmbed
 from stvit_video.models.layers.rotary import Rotary
@@ -49,6 +50,7 @@ _vjepa2 = partial(
     source="V-JEPA 2, arXiv 2506.09985",
     license="MIT",
     rename=rename,
+    export=export,
     facts=facts,
 )
 _vjepa2_1 = partial(
