@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from transformers import AutoModelForImageClassification
 
 from stvit_video.cli import main
 from stvit_video.models.checkpoint import load_model
@@ -60,6 +61,41 @@ def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source,
     assert load_model(folder).token_counts() == {"input": 196, "semantic": 16}
 
 
+def test_transformers_reads_what_is_written_for_it(source, vit, tmp_path, capsys):
+    """Over a folder of ours, which says the model itself."""
+    (tmp_path / "names.txt").write_text("archery\nbowling\nyoga\n")
+    ours, folder = tmp_path / "ours", tmp_path / "out"
+    named = ["--model", "vit_tiny_patch16_224", "--labels", str(tmp_path / "names.txt")]
+    assert main(["convert", str(source), *named, "--output", str(ours)]) == 0
+    capsys.readouterr()
+    arguments = ["convert", str(ours), "--output", str(folder), "--to", "transformers"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == (
+        f"{folder}/model.safetensors: ViTForImageClassification, 5.5 M parameters, licence"
+        " Apache-2.0\n"
+    )
+    theirs = AutoModelForImageClassification.from_pretrained(folder)
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = vit(image)
+        assert (theirs(image).logits - expected).abs().max() <= 1e-5
+        assert (load_model(folder)(image[:, :, None]) - expected).abs().max() <= 1e-5
+    assert theirs.config.id2label == {0: "archery", 1: "bowling", 2: "yoga"}
+    assert main([*arguments, "--json", "-"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["to"] == "transformers"
+    assert written["architecture"] == "ViTForImageClassification"
+    assert (written["model"], written["notes"]) == ("vit_tiny_patch16_224", [])
+
+
+def test_a_file_does_not_say_its_model(source, tmp_path, capsys):
+    assert main(["convert", str(source), "--output", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == (
+        f"stvit-video convert: {source} does not say which model it holds; name it with"
+        f" stvit-video convert {source} --model NAME\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "model", "options", "message"),
     [
@@ -108,6 +144,13 @@ def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source,
         (
             lambda path: None,
             "vit_tiny_patch16_224",
+            ["--semantic", "1x4x4@4", "--to", "transformers"],
+            "semantic (1x4x4@4) has no place in ViTForImageClassification of transformers; write"
+            " the dense network of these weights, stvit_video.sparsify(model, None)",
+        ),
+        (
+            lambda path: None,
+            "vit_tiny_patch16_224",
             ["--labels", "names.txt"],
             "labels (2) of vit_tiny_patch16_224 must be as many as its classes (3)",
         ),
@@ -118,7 +161,7 @@ def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source,
             "file of class names none.txt does not exist",
         ),
     ],
-    ids=["truncated", "missing", "code", "family", "size", "grid", "labels", "no labels"],
+    ids=["truncated", "missing", "code", "family", "size", "grid", "unsaid", "labels", "no labels"],
 )
 def test_a_fault_is_one_line_and_status_2(
     source, tmp_path, monkeypatch, capsys, fault, model, options, message
