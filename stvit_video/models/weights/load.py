@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE, apply_overrides, read_card
 from stvit_video.models.key_report import KeyReport
+from stvit_video.models.layers.attentive import num_pooler_blocks
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.adapt import adapt
@@ -249,13 +249,6 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
     for key in (*had, "head.weight", "head.bias"):
         if weights.pop(key, None) is not None:
             report.dropped[key] = "another pooler wanted"
-
-
-def num_pooler_blocks(keys: Iterable[str]) -> int:
-    """Count the blocks of an attentive pooler, the one in which the query reads included."""
-    own = [key for key in keys if key.startswith("pooler.")]
-    before = {key.split(".")[2] for key in own if key.startswith("pooler.blocks.")}
-    return len(before) + 1 if own else 0
 
 
 def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:
