@@ -11,6 +11,7 @@ def convert(
     output: OutputFolder,
     semantic: str | None = None,
     probe: WeightsSource | None = None,
+    entry: str | None = None,
     labels: LabelsPath | None = None,
     json: ResultFile | None = None,
 ) -> None:
@@ -22,6 +23,7 @@ def convert(
         output: Folder to write.
         semantic: Setting such as 8x4x4@4, to begin a semantic model from dense weights.
         probe: File of pooler and head, where they are not in the source, as those of V-JEPA 2.
+        entry: Which entry of a file that holds several, such as model_ema.
         labels: Class names in the order of their index, as in data/classes, where the source
             names none.
         json: Write what was done here; `-` is standard output.
@@ -32,7 +34,13 @@ def convert(
     from stvit_video.report.json_file import result_console, write_json
 
     names = None if labels is None else read_class_names(labels)
-    network = create_model(model, pretrained=source, semantic=semantic, pretrained_probe=probe)
+    network = create_model(
+        model,
+        pretrained=source,
+        semantic=semantic,
+        pretrained_probe=probe,
+        pretrained_entry=entry,
+    )
     path = write_checkpoint(network, output, labels=names, source=source)
     recipe, report = network.recipe, network.key_report
     console = result_console(json)

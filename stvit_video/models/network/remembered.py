@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stvit_video.errors import StateDictError
+from stvit_video.errors import ConfigError, StateDictError
 from stvit_video.models.layers.attentive import num_pooler_blocks
 from stvit_video.models.variant import Recipe
 
@@ -44,6 +44,12 @@ class RememberedModule(nn.Module):
             if refusal is None:
                 raise
         raise StateDictError(refusal)
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse torch.jit.script, which asks for this first."""
+        raise ConfigError(
+            f"torch.jit.script cannot read {self.name}; use torch.export.export, or torch.compile"
+        )
 
     def _remember(self, **changed: Any) -> None:
         """Let the recipe say what was changed."""

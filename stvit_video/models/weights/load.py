@@ -52,11 +52,17 @@ class Pretrained:
 
 
 def read_pretrained(
-    source: str | Path, name: str, variant: Variant, *, probe: str | Path | None = None
+    source: str | Path,
+    name: str,
+    variant: Variant,
+    *,
+    probe: str | Path | None = None,
+    entry: str | None = None,
 ) -> Pretrained:
     """Read weights for the model `name`: a file, a folder or a hub id.
 
     `probe` is the file of a pooler and a head, where they were trained and saved on their own.
+    `entry` is that of a file which holds several, as `model_ema`.
 
     Raises:
         CheckpointError: they cannot be read, or are of another model.
@@ -65,8 +71,10 @@ def read_pretrained(
     if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).is_file():
         if probe is not None:
             raise CheckpointError(f"{source} was written by us with its head; leave {probe} out")
+        if entry is not None:
+            raise CheckpointError(f"{source} was written by us, without entries; leave {entry} out")
         return _read_ours(files.folder, files.source, name, variant)
-    weights = unwrap(read_shards(files.weights), files.source)
+    weights = unwrap(read_shards(files.weights, entry), files.source)
     if probe is not None:
         weights |= _read_probe(probe)
     description = describe_folder(files.folder, files.source)
