@@ -21,6 +21,10 @@ class CheckpointError(StvitVideoError, ValueError):
     """Weights that do not belong to the model, or a file that holds no weights."""
 
 
+class StateDictError(CheckpointError, RuntimeError):
+    """A state dict of another setting than the model's; torch's own is a `RuntimeError`, too."""
+
+
 class MissingFileError(StvitVideoError, FileNotFoundError):
     """A path that does not exist (videos have `VideoDecodeError` with reason `missing`)."""
 

@@ -5,7 +5,7 @@ from stvit_video.settings.output import FolderKind
 from stvit_video.settings.paths import LabelsPath, WeightsSource
 
 
-def convert(
+def convert(  # noqa: PLR0913 this is a command line
     source: WeightsSource,
     *,
     model: str | None = None,
@@ -13,6 +13,7 @@ def convert(
     to: FolderKind = "stvit-video",
     semantic: str | None = None,
     probe: WeightsSource | None = None,
+    entry: str | None = None,
     labels: LabelsPath | None = None,
     json: ResultFile | None = None,
 ) -> None:
@@ -26,6 +27,7 @@ def convert(
         to: Who reads the folder: stvit-video, or from_pretrained of HF transformers.
         semantic: Setting such as 8x4x4@4, to begin a semantic model from dense weights.
         probe: File of pooler and head, where they are not in the source, as those of V-JEPA 2.
+        entry: Which entry of a file that holds several, such as model_ema.
         labels: Class names in the order of their index, as in data/classes, where the source
             names none.
         json: Write what was done here; `-` is standard output.
@@ -39,7 +41,13 @@ def convert(
 
     name = find_name(source) if model is None else model
     names = None if labels is None else read_class_names(labels)
-    network = create_model(name, pretrained=source, semantic=semantic, pretrained_probe=probe)
+    network = create_model(
+        name,
+        pretrained=source,
+        semantic=semantic,
+        pretrained_probe=probe,
+        pretrained_entry=entry,
+    )
     exported = None if to == "stvit-video" else write_transformers(network, output, labels=names)
     if exported is None:
         write_checkpoint(network, output, labels=names, source=source)

@@ -68,6 +68,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     drop_path: float = 0.0,
     pretrained: str | Path | None = None,
     pretrained_probe: str | Path | None = None,
+    pretrained_entry: str | None = None,
 ) -> VideoModel:
     """Build a model: clip (B, C, T, H, W) -> logits (B, K), random weights or `pretrained` ones.
 
@@ -83,7 +84,8 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
     `pretrained` is a file, a folder or a hub id. What is not asked for is then as the checkpoint
     has it: classes and labels, frames, size, colours, setting, class token. A head of other
     `num_classes` is new. Weights of an image model are inflated. `pretrained_probe` is a file that
-    holds pooler and head, as the original probes of V-JEPA 2.
+    holds pooler and head, as the original probes of V-JEPA 2. `pretrained_entry` chooses among the
+    entries of a file that holds several, such as `model_ema`.
 
     Raises:
         ConfigError: an unknown name, or a setting that does not fit the model.
@@ -102,6 +104,7 @@ def create_model(  # noqa: PLR0913 one front door, as users know it from timm
         drop_path=drop_path,
         pretrained=str(pretrained) if isinstance(pretrained, Path) else pretrained,
         pretrained_probe=None if pretrained_probe is None else str(pretrained_probe),
+        pretrained_entry=pretrained_entry,
     )
     return build_model(config, num_classes=num_classes)
 
@@ -112,7 +115,11 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
     checkpoint = None
     if config.pretrained is not None:
         checkpoint = read_pretrained(
-            config.pretrained, config.name, variant, probe=config.pretrained_probe
+            config.pretrained,
+            config.name,
+            variant,
+            probe=config.pretrained_probe,
+            entry=config.pretrained_entry,
         )
         variant = checkpoint.variant
         config = checkpoint.complete(config)

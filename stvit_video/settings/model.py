@@ -91,6 +91,9 @@ class ModelConfig:
     """Weights to start from: a file, a run folder or a hub id."""
     pretrained_probe: WeightsSource | None = None
     """Pooler and head for them, where those are in a file of their own, as V-JEPA 2's are."""
+    pretrained_entry: str | None = None
+    """Entry of a file that holds several, such as `model_ema`; None takes the usual one and says
+    which others there are."""
 
     def __post_init__(self) -> None:
         if isinstance(self.pretrained, bool):
@@ -103,6 +106,11 @@ class ModelConfig:
             raise ConfigError(
                 f"pretrained_probe ({self.pretrained_probe}) reads the tokens of weights;"
                 " give those as pretrained"
+            )
+        if self.pretrained_entry is not None and self.pretrained is None:
+            raise ConfigError(
+                f"pretrained_entry ({self.pretrained_entry}) is one of a file of weights; give that"
+                " as pretrained"
             )
         if self.semantic is not None and self.reduction is not None:
             raise ConfigError(

@@ -56,7 +56,9 @@ def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
     warmup, milestones = optimizer.warmup_epochs, optimizer.milestones
     return dataclasses.replace(
         run,
-        model=dataclasses.replace(run.model, pretrained=None, pretrained_probe=None),
+        model=dataclasses.replace(
+            run.model, pretrained=None, pretrained_probe=None, pretrained_entry=None
+        ),
         data=dataclasses.replace(run.data, train=train, val=val),
         optimizer=dataclasses.replace(
             optimizer,

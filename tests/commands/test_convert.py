@@ -50,6 +50,21 @@ def test_what_is_written_computes_what_the_source_computes(source, vit, tmp_path
     assert (card["source"], card["license"]) == (str(source), "Apache-2.0")
 
 
+def test_the_entry_of_a_file_can_be_chosen(source, vit, tmp_path, capsys):
+    raw = {key: torch.zeros_like(value) for key, value in vit.state_dict().items()}
+    torch.save({"model": raw, "model_ema": vit.state_dict()}, source)
+    folder = tmp_path / "out"
+    arguments = ["convert", str(source), "--model", "vit_tiny_patch16_224", "--output", str(folder)]
+    assert main([*arguments, "--entry", "model_ema"]) == 0
+    assert torch.equal(load_model(folder).head.weight, vit.head.weight)
+    assert main([*arguments, "--entry", "ema"]) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(f"{source} has no entry 'ema' (pretrained_entry); it has model, model_ema")
+    )
+
+
 def test_a_semantic_model_begins_from_dense_weights_and_says_what_is_new(source, tmp_path, capsys):
     folder = tmp_path / "out"
     arguments = ["convert", str(source), "--model", "vit_tiny_patch16_224", "--output", str(folder)]

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import torch
 from torch.export import Dim, export
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from stvit_video import create_model
+from stvit_video.errors import ConfigError
 from stvit_video.models.registry import VARIANTS
 
 SMALL = {"dim": 24, "depth": 3, "num_heads": 2}
@@ -93,3 +95,38 @@ def test_any_number_of_frames(monkeypatch, name, options):
     program = export(model, (torch.randn(2, 3, 8, 32, 32),), dynamic_shapes=sizes).module()
     for num_clips, num_frames in ((1, 8), (3, 12)):
         assert_same(program, model, num_clips, 3, num_frames, 32, 32)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch says that tracers are old, and traces sizes
+@pytest.mark.parametrize("semantic", ["2x2x2@1", "8@1", "2x2x2@0-3,layers=1"])
+def test_the_old_exporter_of_onnx_is_refused(monkeypatch, semantic, tmp_path):
+    model = small(monkeypatch, "videomae", semantic=semantic)
+    clip = torch.randn(2, 3, 8, 32, 32)
+    traced = torch.jit.trace(model, clip)
+    assert_same(traced, model, 2, 3, 8, 32, 32)
+    with pytest.raises(ConfigError) as caught:
+        torch.onnx.export(model, (clip,), tmp_path / "model.onnx", dynamo=False)
+    assert str(caught.value) == (
+        "torch.onnx.export(dynamo=False) writes semantic tokens wrongly for another number of"
+        " clips; use dynamo=True"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
+@pytest.mark.parametrize("name", ["videomae", "vivit"])
+def test_torch_script_is_refused(monkeypatch, name):
+    with pytest.raises(ConfigError) as caught:
+        torch.jit.script(small(monkeypatch, name))
+    assert str(caught.value) == (
+        "torch.jit.script cannot read small; use torch.export.export, or torch.compile"
+    )
+
+
+@pytest.mark.parametrize("name", ["videomae", "timesformer", "vivit"])
+def test_a_feature_extractor_of_torchvision_is_refused(monkeypatch, name):
+    with pytest.raises(ConfigError) as caught:
+        create_feature_extractor(small(monkeypatch, name), ["norm"])
+    assert str(caught.value) == (
+        "torch.fx cannot trace this network, so neither can torchvision's create_feature_extractor;"
+        " use model.forward_features(clip), a forward hook on a block, or torch.export.export"
+    )

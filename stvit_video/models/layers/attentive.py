@@ -3,6 +3,8 @@
 Legend: B clips, N tokens with the class tokens ahead, D width, h heads.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,3 +60,10 @@ class QueryBlock(nn.Module):
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, h, Q, d)
         query = query + read.transpose(1, 2).flatten(2)
         return query + self.mlp(self.norm2(query))
+
+
+def num_pooler_blocks(keys: Iterable[str]) -> int:
+    """Count the blocks of an attentive pooler, the one in which the query reads included."""
+    own = [key for key in keys if key.startswith("pooler.")]
+    before = {key.split(".")[2] for key in own if key.startswith("pooler.blocks.")}
+    return len(before) + 1 if own else 0

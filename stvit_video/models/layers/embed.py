@@ -44,8 +44,14 @@ def check_clip(clip: Tensor, num_channels: int) -> None:
     """Refuse what is no clip (B, C, T, H, W).
 
     Raises:
-        ConfigError: the clip has other axes.
+        ConfigError: the clip has other axes, or stands for one while torch.fx traces.
     """
+    if isinstance(clip, torch.fx.Proxy):
+        raise ConfigError(
+            "torch.fx cannot trace this network, so neither can torchvision's"
+            " create_feature_extractor; use model.forward_features(clip), a forward hook on a"
+            " block, or torch.export.export"
+        )
     if clip.ndim != 5 or clip.shape[1] != num_channels:
         seen = f"axis 1 has {clip.shape[1]}" if clip.ndim == 5 else f"it has {clip.ndim} axes"
         raise ConfigError(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import nn
 
 from stvit_video.errors import ConfigError
@@ -55,6 +56,7 @@ class SemanticStage(nn.Module):
 
     def forward(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """(B, P + N, D) -> (B, P + S, D) on the semantic grid, or (B, P + N, D) recovered."""
+        _refuse_old_exporter()
         num_layers = self.generator.setting.layers
         start, clusters = self.generator(state, self.layers(state.grid, blocks))
         stop = len(blocks) - int(isinstance(self.recovery, TokenRecovery))
@@ -75,6 +77,20 @@ class SemanticStage(nn.Module):
     def recovery_layer(self, grid: Grid, semantic_grid: Grid, blocks: Sequence[nn.Module]) -> Layer:
         """Return the layer of the recovery: the last of the blocks."""
         return blocks[-1]
+
+
+def _refuse_old_exporter() -> None:
+    """Refuse the tracer of ONNX, which would fix the number of clips without a word.
+
+    Raises:
+        ConfigError: it traces; jit traces without it, and its successor, are let through.
+    """
+    is_tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if is_tracing and torch.onnx.is_in_onnx_export():
+        raise ConfigError(
+            "torch.onnx.export(dynamo=False) writes semantic tokens wrongly for another number of"
+            " clips; use dynamo=True"
+        )
 
 
 def run_blocks(state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:

@@ -5,7 +5,6 @@ Legend: B clips, C colours, T H W frames and pixels, P class tokens (0 or 1), N 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
@@ -15,8 +14,8 @@ from stvit_video.models.key_report import KeyReport
 from stvit_video.models.layers.attentive import AttentivePooler
 from stvit_video.models.layers.embed import Embed
 from stvit_video.models.network.recompute import runnable
+from stvit_video.models.network.remembered import RememberedModule
 from stvit_video.models.network.stages import Run, SemanticStage, split_runs
-from stvit_video.models.variant import Recipe
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.token_set import TokenSet, join_sets
@@ -25,15 +24,13 @@ Pool = Literal["class", "mean", "mean_of_normed"]
 """What the head reads: class token, mean of the tokens and then normed, mean of normed tokens."""
 
 
-class VideoModel(nn.Module):
+class VideoModel(RememberedModule):
     """Embed a clip, pass it through the stages, pool the tokens that are left, classify."""
 
     labels: tuple[str, ...] = ()
     """Class names by index; empty when unknown."""
     multi_label: bool = False
     """Whether a video may be of several classes: each logit is then a question of its own."""
-    recipe: Recipe | None = None
-    """How `create_model` or `sparsify` made it; None where it cannot be made again."""
     can_read_layers: ClassVar[bool] = True
     """Whether tokens of several blocks can be read: all stages see the whole clip, in one width."""
     key_report: KeyReport = KeyReport()
@@ -63,11 +60,6 @@ class VideoModel(nn.Module):
         self.preprocessing = preprocessing
         self.grad_checkpointing = False
         self.apply(initialise)
-
-    @property
-    def name(self) -> str:
-        """Name in the registry, or of the class where it was not made by name."""
-        return self.recipe.name if self.recipe else type(self).__name__
 
     @property
     def num_classes(self) -> int:
@@ -250,11 +242,6 @@ class VideoModel(nn.Module):
             attentive_blocks=self.attentive_blocks,
             attentive_layers=self.attentive_layers,
         )
-
-    def _remember(self, **changed: Any) -> None:
-        """Let the recipe say what was changed."""
-        if self.recipe is not None:
-            self.recipe = replace(self.recipe, options=replace(self.recipe.options, **changed))
 
     def _new_pooler(self, num_blocks: int) -> AttentivePooler | None:
         """Draw an attentive pooler at random, with as many heads as the last block."""

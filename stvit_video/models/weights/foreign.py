@@ -8,10 +8,11 @@ from torch import nn
 
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.card import ACTIVATIONS
+from stvit_video.models.layers.attentive import num_pooler_blocks
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.describe import Description, describe_config
 from stvit_video.models.weights.image_encoders import describe_eva
-from stvit_video.models.weights.load import Pretrained, num_pooler_blocks, state_facts
+from stvit_video.models.weights.load import Pretrained, state_facts
 from stvit_video.settings.model import ModelConfig
 
 _TEMPLATES = {

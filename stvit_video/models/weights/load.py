@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from stvit_video.models.card import (
     read_card,
 )
 from stvit_video.models.key_report import KeyReport
+from stvit_video.models.layers.attentive import num_pooler_blocks
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.adapt import adapt
@@ -60,11 +60,17 @@ class Pretrained:
 
 
 def read_pretrained(
-    source: str | Path, name: str, variant: Variant, *, probe: str | Path | None = None
+    source: str | Path,
+    name: str,
+    variant: Variant,
+    *,
+    probe: str | Path | None = None,
+    entry: str | None = None,
 ) -> Pretrained:
     """Read weights for the model `name`: a file, a folder or a hub id.
 
     `probe` is the file of a pooler and a head, where they were trained and saved on their own.
+    `entry` is that of a file which holds several, as `model_ema`.
 
     Raises:
         CheckpointError: they cannot be read, or are of another model.
@@ -73,8 +79,10 @@ def read_pretrained(
     if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).is_file():
         if probe is not None:
             raise CheckpointError(f"{source} was written by us with its head; leave {probe} out")
+        if entry is not None:
+            raise CheckpointError(f"{source} was written by us, without entries; leave {entry} out")
         return _read_ours(files.folder, files.source, name, variant)
-    weights = unwrap(read_shards(files.weights), files.source)
+    weights = unwrap(read_shards(files.weights, entry), files.source)
     if probe is not None:
         weights |= _read_probe(probe)
     description = describe_folder(files.folder, files.source)
@@ -260,13 +268,6 @@ def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
     for key in (*had, "head.weight", "head.bias"):
         if weights.pop(key, None) is not None:
             report.dropped[key] = "another pooler wanted"
-
-
-def num_pooler_blocks(keys: Iterable[str]) -> int:
-    """Count the blocks of an attentive pooler, the one in which the query reads included."""
-    own = [key for key in keys if key.startswith("pooler.")]
-    before = {key.split(".")[2] for key in own if key.startswith("pooler.blocks.")}
-    return len(before) + 1 if own else 0
 
 
 def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:

@@ -1,6 +1,7 @@
 """Read tensors from a file without running any code that the file may hold."""
 
 import argparse
+import logging
 import pickle
 import pickletools
 import warnings
@@ -23,11 +24,22 @@ Weights = dict[str, Tensor]
 
 WEIGHT_ENTRIES = (
     *("model_state", "model", "module", "state_dict", "model_state_dict", "model_ema"),
+    "state_dict_ema",
     *("ema_encoder", "target_encoder", "encoder", "classifiers"),
 )
 """Where published files keep their weights, beside optimiser and settings; the first one counts."""
 
 
+OTHER_FORMATS = {
+    ".npz": "a file of NumPy arrays, as JAX and Flax write for ViT and ViViT",
+    ".npy": "a file of one NumPy array",
+    ".msgpack": "a file of Flax",
+    ".h5": "a file of Keras",
+    ".onnx": "a network of ONNX",
+}
+"""What weights come in besides, by the ending of the file."""
+
+_log = logging.getLogger(__name__)
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
 
 _HARMLESS: list[Any] = [
@@ -65,29 +77,41 @@ _LOAD_ERRORS = (
 """What torch.load raises for files that are cut off, of another kind, or not allowed."""
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, entry: str | None = None) -> Weights:
     """Read one file, safetensors or pickle -> tensors on the CPU by name.
 
+    `entry` is the one to open where a file holds several, such as `model_ema`; None opens the first
+    of `WEIGHT_ENTRIES` and logs which others there are.
+
     Raises:
-        CheckpointError: it is truncated, no checkpoint, holds no tensors, or asks to run code.
+        CheckpointError: it is truncated, no checkpoint, holds no tensors or no such entry, or asks
+            to run code.
     """
+    if path.suffix in OTHER_FORMATS:
+        raise CheckpointError(
+            f"{path} is {OTHER_FORMATS[path.suffix]}, which is not read; give the same weights as"
+            " PyTorch has them: a folder of HF transformers with safetensors, such as"
+            " google/vivit-b-16x2-kinetics400, or what its conversion script of the model writes"
+        )
     if path.suffix == SAFETENSORS:
+        if entry is not None:
+            raise _no_entry(path, entry, [])
         try:
             weights = load_file(path)
         except (SafetensorError, OSError) as error:
             raise _unreadable(path) from error
     else:
-        weights = _find_weights(_read_pickle(path), path)
+        weights = _find_weights(_read_pickle(path), path, entry)
     if not weights:
         raise CheckpointError(f"{path} holds no tensors; is it a checkpoint?")
     return weights
 
 
-def read_shards(paths: tuple[Path, ...]) -> Weights:
-    """Read all files of a checkpoint into one dictionary."""
+def read_shards(paths: tuple[Path, ...], entry: str | None = None) -> Weights:
+    """Read all files of a checkpoint, of each the `entry`, into one dictionary."""
     weights: Weights = {}
     for path in paths:
-        weights.update(read_weights(path))
+        weights.update(read_weights(path, entry))
     return weights
 
 
@@ -151,14 +175,35 @@ def _first_of(entry: Any) -> Any:
     return entry[0] if isinstance(entry, list) and entry else entry
 
 
-def _find_weights(content: Any, path: Path) -> Weights:
+def _find_weights(content: Any, path: Path, entry: str | None = None) -> Weights:
     """Open the entry that holds the weights; files of training scripts nest them."""
+    if entry is not None:
+        inner = _first_of(content.get(entry)) if isinstance(content, Mapping) else None
+        if not isinstance(inner, Mapping):
+            raise _no_entry(path, entry, _entries(content))
+        content = inner
     while isinstance(content, Mapping):
-        nested = {name: _first_of(content[name]) for name in WEIGHT_ENTRIES if name in content}
-        entry = next((name for name, inner in nested.items() if isinstance(inner, Mapping)), None)
-        if entry is None:
+        found = _entries(content)
+        if not found:
             break
-        content = nested[entry]
+        if len(found) > 1:
+            _log.warning(
+                "%s holds weights in %s: %s is read; pretrained_entry chooses another",
+                *(path, ", ".join(found), found[0]),
+            )
+        content = _first_of(content[found[0]])
     if not isinstance(content, (dict, OrderedDict)):
         raise CheckpointError(f"{path} holds {type(content).__name__}, not weights by name")
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _entries(content: Any) -> list[str]:
+    """List the entries that may hold weights, the one that counts first."""
+    if not isinstance(content, Mapping):
+        return []
+    return [name for name in WEIGHT_ENTRIES if isinstance(_first_of(content.get(name)), Mapping)]
+
+
+def _no_entry(path: Path, entry: str, found: list[str]) -> CheckpointError:
+    known = f"it has {', '.join(found)}" if found else "its weights are in none; leave it out"
+    return CheckpointError(f"{path} has no entry {entry!r} (pretrained_entry); {known}")

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributed.fsdp import fully_shard
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.families.vit.variant import VitVariant
@@ -194,28 +193,6 @@ def test_a_reducer_sees_the_queries_and_keys_that_the_block_compares():
     ((_, attention),) = seen
     norms = torch.stack([attention.queries.norm(dim=-1), attention.keys.norm(dim=-1)])
     torch.testing.assert_close(norms, torch.ones_like(norms))
-
-
-@pytest.mark.parametrize("setting", [{"reduction": "tome:r=3"}, {"semantic": "2x2x2@2"}])
-def test_blocks_that_are_sharded_run(setting, tmp_path):
-    """FSDP gathers the weights of a block when the block is called, and not before."""
-    torch.manual_seed(0)
-    model = create_model("demo_tiny", num_classes=3, num_frames=4, image_size=32, **setting)
-    clip = torch.randn(2, 3, 4, 32, 32)
-    plain = model(clip)
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        mesh = torch.distributed.init_device_mesh("cpu", (1,))
-        for block in model.blocks:
-            fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        logits = model(clip)
-        torch.testing.assert_close(logits, plain)
-        logits.sum().backward()
-        assert all(p.grad is not None for p in model.parameters())
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-from stvit_video.errors import CheckpointError
+from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models import registry
+from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.layers.positions import resize_positions
 from stvit_video.models.registry import create_model
 from stvit_video.tokens.grid import Grid
@@ -337,3 +338,20 @@ def test_a_tensor_of_the_same_size_but_another_shape_is_refused(image_weights, t
     torch.save(weights, path)
     with pytest.raises(CheckpointError, match=r"fc1\.weight is \(24, 60\), the model's \(60, 24\)"):
         create_model("tiny_vit", pretrained=path)
+
+
+def test_the_average_of_a_training_can_be_chosen(tmp_path, image_weights, caplog):
+    raw = image_weights.state_dict()
+    average = {key: value * 0.5 for key, value in raw.items()}
+    path = tmp_path / "both.pth"
+    torch.save({"model": raw, "model_ema": average}, path)
+    usual = create_model("tiny_vit", pretrained=path)
+    assert torch.equal(usual.head.weight, raw["head.weight"])
+    assert "model is read; pretrained_entry chooses another" in caplog.text
+    chosen = create_model("tiny_vit", pretrained=path, pretrained_entry="model_ema")
+    assert torch.equal(chosen.head.weight, average["head.weight"])
+    write_checkpoint(chosen, tmp_path / "ours")
+    with pytest.raises(CheckpointError, match="was written by us, without entries; leave model_e"):
+        create_model("tiny_vit", pretrained=tmp_path / "ours", pretrained_entry="model_ema")
+    with pytest.raises(ConfigError, match=r"pretrained_entry \(model_ema\) is one of a file"):
+        create_model("tiny_vit", pretrained_entry="model_ema")

@@ -121,3 +121,61 @@ def test_a_file_without_weights_says_so(tmp_path, content, fault):
     with pytest.raises(CheckpointError) as caught:
         read_weights(path)
     assert str(caught.value) == f"{path} {fault}"
+
+
+RAW_AND_EMA = {"model": {"a": torch.zeros(2)}, "model_ema": {"a": torch.ones(2)}, "epoch": 3}
+
+
+def test_of_several_entries_one_is_read_and_the_others_are_named(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(RAW_AND_EMA, path)
+    assert read_weights(path)["a"].sum() == 0
+    assert caplog.messages == [
+        f"{path} holds weights in model, model_ema: model is read; pretrained_entry chooses another"
+    ]
+    caplog.clear()
+    assert read_weights(path, "model_ema")["a"].sum() == 2
+    assert read_weights(path, "model")["a"].sum() == 0
+    assert caplog.messages == []
+
+
+def test_an_entry_is_opened_to_its_weights(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"state_dict_ema": {"module": {"a": torch.ones(2)}}, "state_dict": {}}, path)
+    assert read_weights(path, "state_dict_ema").keys() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "known"),
+    [
+        (RAW_AND_EMA, "it has model, model_ema"),
+        ({"a": torch.ones(2)}, "its weights are in none; leave it out"),
+        ([1], "its weights are in none; leave it out"),
+    ],
+)
+def test_an_entry_that_is_not_there_is_refused(tmp_path, content, known):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(path, "ema")
+    assert str(caught.value) == f"{path} has no entry 'ema' (pretrained_entry); {known}"
+
+
+def test_safetensors_have_no_entries(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    with pytest.raises(CheckpointError, match=r"no entry 'model_ema' .*; its weights are in none"):
+        read_weights(path, "model_ema")
+
+
+def test_a_file_of_flax_is_named(tmp_path):
+    path = tmp_path / "vivit.npz"
+    np.savez(path, kernel=np.ones(3))
+    with pytest.raises(CheckpointError) as caught:
+        read_weights(path)
+    assert str(caught.value) == (
+        f"{path} is a file of NumPy arrays, as JAX and Flax write for ViT and ViViT, which is not"
+        " read; give the same weights as PyTorch has them: a folder of HF transformers with"
+        " safetensors, such as google/vivit-b-16x2-kinetics400, or what its conversion script of"
+        " the model writes"
+    )

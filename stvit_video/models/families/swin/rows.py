@@ -44,6 +44,7 @@ _stvit_r = partial(
     source="STViT-R, arXiv 2303.08685",
     license="MIT",
     rename=stvit_r_names.rename,
+    facts=stvit_r_names.facts,
     fit=fit_swin,
 )
 _video_r = partial(

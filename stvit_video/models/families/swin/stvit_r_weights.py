@@ -3,10 +3,12 @@
 Legend: D width.
 """
 
+from typing import Any
+
 import torch
 
 from stvit_video.models.families.swin.weights import flatten_stages
-from stvit_video.models.weights.names import Weights, refuse, rename_keys, set_aside
+from stvit_video.models.weights.names import Weights, has_key, refuse, rename_keys, set_aside
 
 _STEM = (
     (r"patch_embed\.proj\.0\.c\.", "embed.patch.proj.0."),
@@ -37,6 +39,11 @@ def rename(weights: Weights) -> Weights:
     for norm in ("embed.patch.proj.1", "embed.patch.proj.4"):
         renamed.setdefault(f"{norm}.num_batches_tracked", torch.tensor(0))
     return renamed
+
+
+def facts(weights: Weights) -> dict[str, Any]:
+    """Return the fields of the row that weights state: global centres are there or not."""
+    return {"has_global_centers": has_key(weights, r"layers\.2\.semantic_token2")}
 
 
 def _join_cross_attention(weights: Weights) -> Weights:

@@ -138,6 +138,8 @@ class StvitRVariant(SwinVariant):
 
     style: SemanticStyle = RELEASED
     tokens_per_window: tuple[int, int] = (3, 3)
+    has_global_centers: bool = False
+    """Whether the first unit adds global centres; the others of the release never do."""
 
     def embed(self) -> ConvEmbed:
         """Make the convolution stem."""
@@ -156,7 +158,7 @@ class StvitRVariant(SwinVariant):
                 until=start + 6,
                 scope="clip" if grid.t == 1 else "frame",
                 shortcut=False,
-                use_global=False,
+                use_global=self.has_global_centers and start == 0,
             )
             for start in range(0, self.depths[CLUSTERING_STAGE], 6)
         )

@@ -19,12 +19,13 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from transformers import SwinConfig, SwinForImageClassification
 
 from stvit_video.errors import CheckpointError
+from stvit_video.models.checkpoint import load_model, write_checkpoint
 from stvit_video.models.families.swin import stvit_r_weights as stvit_r
 from stvit_video.models.families.swin import weights as swin
 from stvit_video.models.families.swin.block import SwinBlock
 from stvit_video.models.families.swin.inflate import inflate_table
 from stvit_video.models.families.swin.variant import StvitRVariant
-from stvit_video.models.registry import build
+from stvit_video.models.registry import VARIANTS, build, create_model
 from stvit_video.models.sparsify import sparsify
 from stvit_video.models.variant import BuildOptions, Recipe
 from stvit_video.models.weights.load import fill
@@ -366,3 +367,49 @@ def test_global_centres_of_the_release_go_to_the_first_unit(golden):
     assert torch.equal(
         model.stages[5].generator.global_centers, weights["layers.2.semantic_token2"]
     )
+
+
+def test_global_centres_of_a_file_are_carried_out_whatever_the_row_says(
+    golden, monkeypatch, tmp_path
+):
+    sizes, tensors = golden
+    row = replace(
+        VARIANTS["stvit_r_swin_small_patch4_window7_224"],
+        dim=sizes["embed_dim"],
+        depths=tuple(sizes["depths"]),
+        num_heads=tuple(sizes["num_heads"]),
+    )
+    monkeypatch.setitem(VARIANTS, "tiny_r", row)
+    weights = released_weights(tensors)
+    torch.save({"model": weights}, tmp_path / "without.pth")
+    weights["layers.2.semantic_token2"] = torch.randn(1, 36, 64)
+    torch.save({"model": weights}, tmp_path / "with.pth")
+    expected = stvit_r_model("1x6x6@1-6,shortcut=false,use_global=true", sizes)
+    expected.load_state_dict(stvit_r.rename(weights))
+    clip = tensors["input"][:, :, None]
+    model = create_model("tiny_r", pretrained=tmp_path / "with.pth").eval()
+    write_checkpoint(model, tmp_path / "ours")
+    with torch.no_grad():
+        plain = create_model("tiny_r", pretrained=tmp_path / "without.pth").eval()(clip)
+        torch.testing.assert_close(plain, tensors["logits"], rtol=1e-5, atol=1e-5)
+        assert (expected(clip) - plain).abs().max() > 1e-3
+        for ours in (model, load_model(tmp_path / "ours")):
+            assert torch.equal(ours(clip), expected(clip))
+
+
+def test_units_after_the_first_have_no_global_centres():
+    row = replace(VARIANTS["stvit_r_swin_base_patch4_window7_224"], has_global_centers=True)
+    with torch.device("meta"):
+        model = build(Recipe(name="stvit_r", variant=row, options=DENSE_OPTIONS))
+    assert [key for key in model.state_dict() if key.endswith("global_centers")] == [
+        "stages.5.generator.global_centers"
+    ]
+
+
+DENSE_OPTIONS = BuildOptions(
+    num_classes=3,
+    preprocessing=VARIANTS["stvit_r_swin_base_patch4_window7_224"].preprocessing,
+    semantic=(),
+    drop_path=0.0,
+    class_token=None,
+)
