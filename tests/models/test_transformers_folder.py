@@ -47,6 +47,7 @@ def tiny(monkeypatch):
         name = ROWS[family][0].split("_")[0] + "_tiny"
         monkeypatch.setitem(VARIANTS, name, dataclasses.replace(row, **fields))
         sizes = {"num_frames": 1 if family in IMAGES else 4, "image_size": 32, "num_classes": 5}
+        sizes["frame_stride"] = 7
         model = create_model(name, **(sizes | options))
         generator = torch.Generator().manual_seed(3)
         for parameter in model.parameters():
@@ -207,6 +208,16 @@ def test_a_pipeline_of_theirs_scores_as_we_do(tiny, tmp_path, family):
     with torch.no_grad():
         scores = model(transform(torch.as_tensor(pictures[::2]), 0)[None]).softmax(dim=1)[0]
     assert [found[name] for name in "abcde"] == pytest.approx(scores.tolist(), abs=1e-5)
+
+
+def test_a_short_side_that_is_not_the_rows_comes_back(tiny, tmp_path, monkeypatch):
+    model = tiny("vjepa2")
+    write_transformers(model, tmp_path)
+    shape = dataclasses.replace(model.preprocessing, short_side=1.0)
+    row = dataclasses.replace(VARIANTS[model.name], preprocessing=shape)
+    monkeypatch.setitem(VARIANTS, model.name, row)
+    again = create_model(model.name, pretrained=tmp_path)
+    assert again.preprocessing.short_side == model.preprocessing.short_side == 292 / 256
 
 
 def test_several_labels_a_video_are_said_and_read_back(tiny, tmp_path):
@@ -377,7 +388,7 @@ def test_the_files_of_the_folder(tiny, tmp_path):
         "pipeline_tag: video-classification\n---\n\n"
         "`VideoMAEForVideoClassification` of HF transformers, written by stvit-video: its"
         " `videomae_tiny`, from VideoMAE, arXiv 2203.12602.\n\n"
-        "It reads clips of 4 frames, each the frame 4 after the last, 32 x 32 pixels.\n"
+        "It reads clips of 4 frames, each the frame 7 after the last, 32 x 32 pixels.\n"
     )
     assert json.loads((tmp_path / "preprocessor_config.json").read_text()) == {
         "image_processor_type": "VideoMAEImageProcessor",
