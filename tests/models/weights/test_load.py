@@ -83,7 +83,7 @@ def test_an_hf_folder_gives_the_logits_the_labels_and_the_preprocessing(tmp_path
     assert ours.labels == LABELS
     assert dataclasses.astuple(ours.preprocessing) == (
         *(4, 4, 32),
-        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0),
+        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0, "dense"),
     )
     assert ours.recipe.variant.license == "cc-by-nc-4.0"
     assert ours.recipe.variant.source == str(tmp_path)
@@ -327,7 +327,7 @@ def test_a_folder_of_timm_gives_its_colours_and_labels(image_weights, tmp_path):
     assert model.recipe.variant.license == "mit"
     assert dataclasses.astuple(model.preprocessing) == (
         *(6, 2, 24),
-        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0),
+        *((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "rgb", 1.0, "dense"),
     )
 
 
