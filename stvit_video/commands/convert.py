@@ -1,8 +1,13 @@
 """`stvit-video convert`: turn weights into a checkpoint folder, ours or one of HF transformers."""
 
+from typing import TYPE_CHECKING, Any
+
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.output import FolderKind
 from stvit_video.settings.paths import LabelsPath, WeightsSource
+
+if TYPE_CHECKING:
+    from stvit_video.models.network.video_model import VideoModel
 
 
 def convert(  # noqa: PLR0913 this is a command line
@@ -51,28 +56,25 @@ def convert(  # noqa: PLR0913 this is a command line
     exported = None if to == "stvit-video" else write_transformers(network, output, labels=names)
     if exported is None:
         write_checkpoint(network, output, labels=names, source=source)
-    path, console = output / WEIGHTS_FILE, result_console(json)
-    for line in (*network.key_report.lines(), *(exported.notes if exported else ())):
+    notes, console = exported.notes if exported else (), result_console(json)
+    for line in (*network.key_report.lines(), *notes):
         console.print(line, soft_wrap=True)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    license_name = "unknown" if network.recipe is None else network.recipe.variant.license
-    title = f"{path}: {exported.architecture if exported else name}"
+    architecture = exported.architecture if exported else None
+    path, facts = output / WEIGHTS_FILE, _facts(network)
     console.print(
-        f"{title}, {count / 1e6:.1f} M parameters, licence {license_name}", soft_wrap=True
+        f"{path}: {architecture or name}, {facts['parameters'] / 1e6:.1f} M parameters,"
+        f" licence {facts['license']}",
+        soft_wrap=True,
     )
-    write_json(
-        {
-            "weights": path,
-            "model": name,
-            "to": to,
-            "architecture": exported.architecture if exported else None,
-            "semantic": semantic,
-            "source": source,
-            "license": license_name,
-            "parameters": count,
-            "labels": names if names is not None else network.labels,
-            "keys": network.key_report,
-            "notes": exported.notes if exported else (),
-        },
-        json,
-    )
+    made = {"weights": path, "model": name, "to": to, "architecture": architecture}
+    kept = {"semantic": semantic, "source": source, "labels": names or network.labels}
+    write_json(made | kept | facts | {"notes": notes}, json)
+
+
+def _facts(network: "VideoModel") -> dict[str, Any]:
+    """Say of a network what its checkpoint does not repeat."""
+    return {
+        "license": "unknown" if network.recipe is None else network.recipe.variant.license,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "keys": network.key_report,
+    }

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +12,11 @@ from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
 from stvit_video.models.exported import OWN_KEY
 from stvit_video.models.variant import Variant
+from stvit_video.models.weights.hf_sizes import HF_SIZES, one_side
 from stvit_video.models.weights.image_encoders import (
     dinov3_details,
     image_half,
     videoprism_details,
-    videoprism_sizes,
 )
 from stvit_video.settings.model import Preprocessing
 
@@ -29,7 +29,6 @@ _ACTIVATION_NAMES = {
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
 }
-_ATTENTION = {"divided_space_time": "divided", "joint_space_time": "joint", "space_only": "space"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +132,7 @@ def _describe_videomae_v2(config: Json, processor: Json, source: str) -> Descrip
 def _describe_hf(config: Json, processor: Json, source: str) -> Description:
     config = image_half(config)
     model_type = str(config["model_type"])
-    known = _HF_TYPES.get(model_type)
+    known = HF_SIZES.get(model_type)
     try:
         structure = known(config) if known else {}
     except (KeyError, TypeError, ZeroDivisionError) as error:
@@ -144,7 +143,7 @@ def _describe_hf(config: Json, processor: Json, source: str) -> Description:
             fields["num_frames"] = config[name]
     for name in ("image_size", "crop_size"):
         if name in config:
-            fields["image_size"] = _one(config[name], name, source)
+            fields["image_size"] = one_side(config[name], name, source)
     fields |= _own_fields(config)
     return Description(
         model_type=model_type,
@@ -175,75 +174,6 @@ def _hf_details(config: Json, source: str) -> dict[str, Any]:
     if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):
         details["head_norm_eps"] = 1e-5  # its norm ahead of the head keeps the default of torch
     return details
-
-
-def _vit_sizes(config: Json) -> dict[str, Any]:
-    dim = config["hidden_size"]
-    return {
-        "dim": dim,
-        "depth": config["num_hidden_layers"],
-        "num_heads": config["num_attention_heads"],
-        "mlp_ratio": config["intermediate_size"] / dim,
-    }
-
-
-def _frame_vit_sizes(config: Json) -> dict[str, Any]:
-    patch = _one(config["patch_size"], "patch_size", "config.json")
-    return {**_vit_sizes(config), "tubelet_size": (1, patch, patch)}
-
-
-def _deit_sizes(config: Json) -> dict[str, Any]:
-    return {**_frame_vit_sizes(config), "num_class_tokens": 2}
-
-
-def _timesformer_sizes(config: Json) -> dict[str, Any]:
-    attention = _ATTENTION.get(config.get("attention_type", ""), "divided")
-    return {**_frame_vit_sizes(config), "attention": attention}
-
-
-def _videomae_sizes(config: Json) -> dict[str, Any]:
-    patch = _one(config["patch_size"], "patch_size", "config.json")
-    return {**_vit_sizes(config), "tubelet_size": (config["tubelet_size"], patch, patch)}
-
-
-def _vjepa2_sizes(config: Json) -> dict[str, Any]:
-    patch = _one(config["patch_size"], "patch_size", "config.json")
-    return {
-        "dim": config["hidden_size"],
-        "depth": config["num_hidden_layers"],
-        "num_heads": config["num_attention_heads"],
-        "mlp_ratio": config["mlp_ratio"],
-        "tubelet_size": (config["tubelet_size"], patch, patch),
-    }
-
-
-def _vivit_sizes(config: Json) -> dict[str, Any]:
-    return {**_vit_sizes(config), "tubelet_size": tuple(config["tubelet_size"])}
-
-
-def _swin_sizes(config: Json) -> dict[str, Any]:
-    window = config["window_size"]
-    return {
-        "dim": config["embed_dim"],
-        "depths": tuple(config["depths"]),
-        "num_heads": tuple(config["num_heads"]),
-        "window_size": (1, window, window),
-    }
-
-
-_HF_TYPES: dict[str, Callable[[Json], dict[str, Any]]] = {
-    "vit": _frame_vit_sizes,
-    "deit": _deit_sizes,
-    "videomae": _videomae_sizes,
-    "timesformer": _timesformer_sizes,
-    "vivit": _vivit_sizes,
-    "vjepa2": _vjepa2_sizes,
-    "swin": _swin_sizes,
-    "siglip": _frame_vit_sizes,
-    "siglip_vision_model": _frame_vit_sizes,
-    "dinov3_vit": _frame_vit_sizes,
-    "videoprism_vision_model": videoprism_sizes,
-}
 
 
 def _hf_labels(config: Json, source: str) -> tuple[str, ...]:
@@ -304,14 +234,6 @@ def _own_fields(config: Json) -> dict[str, Any]:
         for name in known
         if name in own
     }
-
-
-def _one(size: Any, name: str, source: str) -> int:
-    """Read a size that HF writes as a number or as a pair of equal ones."""
-    sides = size if isinstance(size, list | tuple) else [size]
-    if len(set(sides)) != 1:
-        raise CheckpointError(f"{source} has {name} {list(sides)}; both sides must be equal")
-    return int(sides[0])
 
 
 def _read_json(path: Path, source: str) -> Json:
