@@ -229,21 +229,17 @@ class PlacedEmbed(nn.Module):
         return tokens, grid, None, grid_places(grid, device=tokens.device)
 
 
-class OffsetEmbed(nn.Module):
-    """Patch embedding, an offset that says video or picture, and places of a fixed span.
+class OffsetEmbed(PlacedEmbed):
+    """The same with an offset that says video or picture, and places of a fixed span.
 
     That is V-JEPA 2.1: whatever the size of a clip, its places along height and width are spread
     evenly from 0 to those of the last patch of 256 pixels; along time they are steps.
     """
 
-    cls_token = None
-
     def __init__(
         self, dim: int, *, tubelet_size: tuple[int, int, int], native_size: tuple[int, int, int]
     ) -> None:
-        super().__init__()
-        self.patch = PatchEmbed(dim, tubelet_size=tubelet_size)
-        self.native_grid = self.patch.grid(*native_size)
+        super().__init__(dim, tubelet_size=tubelet_size, native_size=native_size)
         self.offset = nn.Parameter(torch.empty(1, 1, dim))
         nn.init.normal_(self.offset, std=1e-6)
 

@@ -3,14 +3,11 @@
 Legend: D width.
 """
 
-from typing import Any
-
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
     join_qkv,
-    layer_scale_of,
     refuse,
     rename_keys,
     set_aside,
@@ -23,11 +20,6 @@ _RULES = (
     *BLOCK_RULES,
 )
 _UNUSED = r"head\.|attn_pool\.|text\.|logit_scale$"
-
-
-def facts(weights: Weights) -> dict[str, Any]:
-    """Say what keys state: scaled branches."""
-    return layer_scale_of(weights)
 
 
 def rename(weights: Weights) -> Weights:

@@ -27,6 +27,7 @@ from stvit_video.models.network.frame_transformer import FrameEncoder, check_fra
 from stvit_video.models.network.stages import Run
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.variant import BuildOptions, Variant
+from stvit_video.models.weights.names import layer_scale_of
 from stvit_video.settings.model import Preprocessing
 
 
@@ -122,7 +123,7 @@ _siglip2 = partial(
     source="SigLIP 2, arXiv 2502.14786",
     license="Apache-2.0",
     rename=siglip2_weights.rename,
-    facts=siglip2_weights.facts,
+    facts=layer_scale_of,
 )
 _dinov3 = partial(
     Dinov3Variant,
@@ -148,7 +149,7 @@ _pe_core = partial(
     source="Perception Encoder, arXiv 2504.13181",
     license="Apache-2.0",
     rename=pe_weights.rename,
-    facts=pe_weights.facts,
+    facts=layer_scale_of,
 )
 VARIANTS: dict[str, Variant] = {
     "siglip2_base_patch16_224": _siglip2(

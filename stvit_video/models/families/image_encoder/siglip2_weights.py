@@ -3,14 +3,11 @@
 Legend: N patch tokens, D width.
 """
 
-from typing import Any
-
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
     join_qkv,
-    layer_scale_of,
     refuse,
     rename_keys,
     set_aside,
@@ -29,11 +26,6 @@ _RULES = (
     *BLOCK_RULES,
 )
 _UNUSED = r"attn_pool\.|head\.|text_model\.|text\.|classifier\.|logit_(?:scale|bias)$"
-
-
-def facts(weights: Weights) -> dict[str, Any]:
-    """Say what keys state: scaled branches."""
-    return layer_scale_of(weights)
 
 
 def rename(weights: Weights) -> Weights:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from stvit_video.models.families.vit.variant import VitVariant, native_size
 from stvit_video.models.families.vjepa2.export import export
@@ -40,31 +41,28 @@ class Vjepa21Variant(VitVariant):
         return Rotary(self.dim // self.num_heads, is_tiled=False)
 
 
+_PROBED: dict[str, Any] = {
+    "num_classes": 174,
+    "tubelet_size": (2, 16, 16),
+    "class_token": False,
+    "pool": "mean_of_normed",
+    "attentive_blocks": 4,
+    "license": "MIT",
+    "facts": facts,
+}
 _vjepa2 = partial(
     Vjepa2Variant,
-    num_classes=174,
-    tubelet_size=(2, 16, 16),
-    class_token=False,
-    pool="mean_of_normed",
-    attentive_blocks=4,
     source="V-JEPA 2, arXiv 2506.09985",
-    license="MIT",
     rename=rename,
     export=export,
-    facts=facts,
+    **_PROBED,
 )
 _vjepa2_1 = partial(
     Vjepa21Variant,
-    num_classes=174,
-    tubelet_size=(2, 16, 16),
-    class_token=False,
-    pool="mean_of_normed",
-    attentive_blocks=4,
     source="V-JEPA 2.1, arXiv 2603.14482",
-    license="MIT",
     rename=rename_2_1,
-    facts=facts,
     fit=fit_picture,
+    **_PROBED,
 )
 _16_FRAMES = Preprocessing(num_frames=16, frame_stride=4, image_size=256, short_side=292 / 256)
 _64_FRAMES = Preprocessing(num_frames=64, frame_stride=2, image_size=384, short_side=438 / 384)
