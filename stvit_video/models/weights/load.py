@@ -260,8 +260,7 @@ def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | N
 
 def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
     """Keep an attentive pooler only where the model has the same; a head belongs to its pooler."""
-    wanted = {key for key in target if key.startswith("pooler.")}
-    had = {key for key in weights if key.startswith("pooler.")}
+    wanted, had = ([key for key in keys if key.startswith("pooler.")] for keys in (target, weights))
     if num_pooler_blocks(wanted) == num_pooler_blocks(had):
         return
     report.new.update(dict.fromkeys(wanted, "attentive pooler, to be trained"))

@@ -146,6 +146,8 @@ def test_what_is_left_out_of_a_file_is_said(tiny):
     pictures = ["embed.offset_img", "embed.patch_img.proj.bias", "embed.patch_img.proj.weight"]
     assert sorted(report.dropped) == sorted([*inner, *pictures])
     assert report.dropped["embed.offset_img"] == "embeds single pictures"
+    poolers = [key for key in tiny().state_dict() if key.startswith("pooler.")]
+    assert list(report.new) == [*poolers, "head.weight", "head.bias"]
     changed = tiny(num_frames=1).key_report.changed
     assert changed["embed.offset"] == changed["embed.patch.proj.bias"] == "that of single pictures"
 
