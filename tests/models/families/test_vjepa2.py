@@ -406,6 +406,16 @@ def test_layers_after_the_first_read_centers_at_their_places(monkeypatch):
     torch.testing.assert_close(second.queries, first.queries)
 
 
+def test_far_centres_part_what_is_alike_by_place():
+    """A clip of one colour has tokens of one content: its clusters lie apart all the same."""
+    model, clip = sparsify(theirs(), "4@1"), torch.ones(1, 3, 8, 64, 64)
+    with torch.no_grad():
+        state = model.forward_tokens(clip)
+    assert state.size.sum() == 64
+    assert state.size.max() < 40  # by content alone 61, as all are nearest to the first
+    assert torch.pdist(state.places[0]).min() > 1
+
+
 def test_recovered_patches_read_semantic_tokens_from_their_places():
     torch.manual_seed(0)
     model = sparsify(theirs(), "2x2x2@0-3,layers=1,centers=grid").eval()
