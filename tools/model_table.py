@@ -24,6 +24,7 @@ README_MODELS = (
     *("videomae_small_patch16_224", "videomae_base_patch16_224", "videomae_large_patch16_224"),
     *("videomae_v2_giant_patch14_224", "umt_large_patch16_224"),
     *("vjepa2_large_patch16_256", "vjepa2_giant_patch16_384"),
+    "internvideo2_large_patch14_224",
     "videoprism_base_patch18_288",
     *("siglip2_base_patch16_224", "dinov3_base_patch16_256", "pe_core_large_patch14_336"),
     *("video_swin_tiny_patch2x4x4_224", "video_swin_base_patch2x4x4_224"),

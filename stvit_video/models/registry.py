@@ -9,6 +9,7 @@ import torch
 
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.models.families.image_encoder import rows as image_encoder
+from stvit_video.models.families.internvideo2 import rows as internvideo2
 from stvit_video.models.families.swin import rows as swin
 from stvit_video.models.families.timesformer import rows as timesformer
 from stvit_video.models.families.videomae import rows as videomae
@@ -27,6 +28,7 @@ VARIANTS: dict[str, Variant] = {
     **videomae.VARIANTS,
     **timesformer.VARIANTS,
     **vivit.VARIANTS,
+    **internvideo2.VARIANTS,
     **videoprism.VARIANTS,
     **vjepa2.VARIANTS,
     **image_encoder.VARIANTS,

@@ -16,6 +16,8 @@ MODELS = [
     ("videomae_v2_giant_patch14_224", {}, 2544),  # 38.16 T of 15 views
     ("umt_base_patch16_224", {}, None),
     ("umt_large_patch16_224", {"num_frames": 16}, 1434),
+    ("internvideo2_base_patch14_224", {}, None),
+    ("internvideo2_large_patch14_224", {"semantic": "4x4x4@8"}, None),
     ("vivit_base_patch16x2_224", {}, 451.5),
     ("deit_tiny_patch16_224", {}, 1.25),
     ("deit_small_patch16_224", {}, 4.60),

@@ -19,6 +19,10 @@ ROWS = {
     "timesformer": ("timesformer_base_patch16_224", {"tubelet_size": (1, 8, 8)}),
     "dinov3": ("dinov3_base_patch16_256", {"tubelet_size": (1, 8, 8)}),
     "pe": ("pe_core_base_patch16_224", {"tubelet_size": (1, 8, 8)}),
+    "internvideo2": (
+        "internvideo2_base_patch14_224",
+        {"tubelet_size": (1, 8, 8), "reader_heads": 4},
+    ),
     "vivit": ("vivit_base_fe_patch16x2_224", {"tubelet_size": (2, 8, 8), "temporal_depth": 2}),
 }
 
@@ -54,6 +58,7 @@ def assert_same(program, model, *shape):
         ("videomae", {"reduction": "dpcknn:keep=20,block=2"}),
         ("videomae", {"reduction": "average:grid=2x2x2,block=2"}),
         ("videomae", {"reduction": "evit:keep=0.5,block=2", "class_token": True}),
+        ("videomae", {"reduction": "rlt:threshold=1.1"}),
         ("videomae", {"attentive_blocks": 2}),
         ("vjepa2", {}),
         ("vjepa2", {"semantic": "2x2x2@1", "attentive_layers": [1, 3]}),
@@ -64,6 +69,7 @@ def assert_same(program, model, *shape):
         ("dinov3", {}),
         ("dinov3", {"semantic": "8x2x2@1,scope=frame,centers=far"}),
         ("pe", {"attentive_blocks": 2}),
+        ("internvideo2", {"semantic": "8@1"}),
     ],
     ids=str,
 )
@@ -76,6 +82,21 @@ def test_any_number_of_clips(monkeypatch, name, options):
         assert_same(program, model, num_clips, 3, frames, 32, 32)
 
 
+def test_run_length_tokens_are_chosen_for_each_clip_anew(monkeypatch):
+    model = small(monkeypatch, "videomae", reduction="rlt:threshold=0.5")
+    still, mixed = (
+        torch.randn(1, 3, 1, 32, 32).expand(-1, -1, 8, -1, -1),
+        torch.randn(1, 3, 8, 32, 32),
+    )
+    mixed[:, :, 3:] = still[:, :, 3:]
+    clips = torch.cat([still, mixed])
+    assert model.count_tokens(clips).tolist() == [16, 48]
+    sizes = ({0: Dim("clips", min=1, max=64)},)
+    program = export(model, (torch.randn(2, 3, 8, 32, 32),), dynamic_shapes=sizes).module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(clips), model(clips), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -85,6 +106,7 @@ def test_any_number_of_clips(monkeypatch, name, options):
         ("vjepa2", {"semantic": "8@1"}),
         ("timesformer", {}),
         ("dinov3", {}),
+        ("internvideo2", {}),
     ],
     ids=str,
 )

@@ -35,6 +35,7 @@ CLUSTERED = [
     ("vivit_base_fe_patch16x2_224", {"semantic": "2x1x2@1,scope=frame"}),
     ("video_swin_tiny_patch2x4x4_224", {"semantic": "1x1x1@1"}),
     ("vjepa2_large_patch16_256", {"reduction": "tome:r=3"}),
+    ("internvideo2_base_patch14_224", {"semantic": "5@1"}),
 ]
 SMALL = {"dim": 24, "depth": 4, "num_heads": 3}
 SIZES = {
@@ -47,6 +48,7 @@ SIZES = {
         "num_heads": (1, 1, 2, 2),
     },
     "vjepa2_large_patch16_256": SMALL,
+    "internvideo2_base_patch14_224": SMALL | {"tubelet_size": (1, 8, 8), "reader_heads": 4},
 }
 
 

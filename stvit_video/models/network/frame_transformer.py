@@ -13,13 +13,10 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.attentive import AttentivePooler
-from stvit_video.models.layers.embed import FrameEmbed
 from stvit_video.models.layers.positions import resize_positions
 from stvit_video.models.network.recompute import runnable
-from stvit_video.models.network.stages import Run
-from stvit_video.models.network.video_model import Pool, VideoModel, initialise
+from stvit_video.models.network.video_model import VideoModel, initialise
 from stvit_video.settings.grammar import SemanticConfig
-from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid, split_class_token
 from stvit_video.tokens.semantic.regions import TimeRegions, fold_frames, unfold_frames
 from stvit_video.tokens.token_set import TokenSet
@@ -111,27 +108,8 @@ class TemporalEncoder(nn.Module):
 class FactorisedEncoder(FrameTransformer):
     """Runs all stages on every frame alone, then a temporal encoder over what they give."""
 
-    def __init__(
-        self,
-        *,
-        temporal: TemporalEncoder,
-        embed: FrameEmbed,
-        blocks: Sequence[nn.Module],
-        runs: Sequence[Run],
-        norm: nn.Module,
-        head: nn.Module,
-        pool: Pool,
-        preprocessing: Preprocessing,
-    ) -> None:
-        super().__init__(
-            embed=embed,
-            blocks=blocks,
-            runs=runs,
-            norm=norm,
-            head=head,
-            pool=pool,
-            preprocessing=preprocessing,
-        )
+    def __init__(self, *, temporal: TemporalEncoder, **network: Any) -> None:
+        super().__init__(**network)
         self.temporal = temporal
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

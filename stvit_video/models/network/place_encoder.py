@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.positions import resize_positions
-from stvit_video.models.layers.wide_reader import WideReader
 from stvit_video.models.network.frame_transformer import FrameTransformer
 from stvit_video.models.network.recompute import runnable
-from stvit_video.models.network.video_model import initialise
+from stvit_video.models.network.video_model import VideoModel, initialise
 from stvit_video.settings.grammar import SemanticConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.token_set import TokenSet
@@ -52,14 +51,9 @@ class PlaceTransformer(FrameTransformer):
     A place is a patch, or the semantic token of the same window in every frame.
     """
 
-    def __init__(
-        self, *, temporal: PlaceEncoder, reader: WideReader | None, **network: Any
-    ) -> None:
+    def __init__(self, *, temporal: PlaceEncoder, **network: Any) -> None:
         super().__init__(**network)
         self.temporal = temporal
-        self.reader = reader
-        if reader is not None:
-            reader.apply(initialise)
 
     def run_stages(self, state: TokenSet) -> TokenSet:
         """Run all stages: tokens (B, N, D) on their grid -> the same on the last grid."""
@@ -67,9 +61,8 @@ class PlaceTransformer(FrameTransformer):
         return state._replace(tokens=self.temporal(state.tokens, state.grid.t))
 
     def pool_tokens(self, state: TokenSet) -> Tensor:
-        """Read the normed tokens by the attention pool, or average them: (B, N, D) -> (B, D)."""
-        tokens = self.norm(state.tokens)
-        return tokens.mean(dim=1) if self.reader is None else self.reader(tokens)
+        """Read the tokens of all frames at once: (B, N, D) -> (B, D)."""
+        return VideoModel.pool_tokens(self, state)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Say which layer a parameter belongs to; blocks along time follow those in frames."""

@@ -13,6 +13,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.models.key_report import KeyReport
 from stvit_video.models.layers.attentive import AttentivePooler
 from stvit_video.models.layers.embed import Embed
+from stvit_video.models.layers.readers import Reader
 from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.remembered import RememberedModule
 from stvit_video.models.network.stages import Run, SemanticStage, split_runs
@@ -46,6 +47,7 @@ class VideoModel(RememberedModule):
         head: nn.Module,
         pool: Pool,
         preprocessing: Preprocessing,
+        reader: Reader | None = None,
     ) -> None:
         super().__init__()
         self.embed = embed
@@ -53,6 +55,7 @@ class VideoModel(RememberedModule):
         self._lay_out(runs)
         self.attentive_layers: tuple[int, ...] = ()
         self.norm = norm
+        self.reader = reader
         self.pooler: AttentivePooler | None = None
         self.head_dropout = nn.Dropout(0.0)
         self.head = head
@@ -68,12 +71,20 @@ class VideoModel(RememberedModule):
 
     @property
     def num_features(self) -> int:
-        """Width of what the head reads: D, or 2 D of a distilled DeiT."""
-        (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
+        """Width of what the head reads: D, or 2 D of a distilled DeiT, or that of a reader."""
         if self.pooler is not None:
-            return dim
+            return self.dim
+        if self.reader is not None:
+            return self.reader.num_features
         cls_token = getattr(self.embed, "cls_token", None)
-        return dim * (cls_token.shape[1] if self.pool == "class" and cls_token is not None else 1)
+        num_tokens = cls_token.shape[1] if self.pool == "class" and cls_token is not None else 1
+        return self.dim * num_tokens
+
+    @property
+    def dim(self) -> int:
+        """Width D of the tokens behind the last block."""
+        (dim,) = cast(Any, self.blocks[-1]).norm1.normalized_shape
+        return int(dim)
 
     @property
     def attentive_blocks(self) -> int:
@@ -160,6 +171,8 @@ class VideoModel(RememberedModule):
 
     def pool_tokens(self, state: TokenSet) -> Tensor:
         """Make one vector per clip: (B, P + N, D) -> (B, D)."""
+        if self.reader is not None:
+            return self.reader(state._replace(tokens=self.norm(state.tokens)))
         if self.pool == "class":
             cls, _ = state.split()
             return self.norm(cls).flatten(1)  # (B, P * D): one, or two of a distilled DeiT
@@ -228,6 +241,7 @@ class VideoModel(RememberedModule):
         first = next(self.parameters())
         if attentive_blocks is not None:
             self.pooler = self._new_pooler(attentive_blocks)
+            self.reader = self.reader if self.pooler is None else None
         if self.pooler is None:
             self.attentive_layers = ()
         if self.pooler is not None:
@@ -247,10 +261,9 @@ class VideoModel(RememberedModule):
         """Draw an attentive pooler at random, with as many heads as the last block."""
         if not num_blocks:
             return None
-        (dim,) = cast(nn.LayerNorm, self.norm).normalized_shape
         num_heads = int(cast(Any, self.blocks[-1]).attn.num_heads)
         eps = 1e-6 if self.recipe is None else self.recipe.variant.pooler_norm_eps
-        pooler = AttentivePooler(dim, num_heads=num_heads, num_blocks=num_blocks, norm_eps=eps)
+        pooler = AttentivePooler(self.dim, num_heads=num_heads, num_blocks=num_blocks, norm_eps=eps)
         return pooler.apply(initialise)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -29,6 +29,7 @@ def adapt(
     target = model.state_dict()
     if model.recipe is not None and model.recipe.variant.fit is not None:
         report.dropped.update(model.recipe.variant.fit(adapted, model, report.changed))
+    _drop_reader(adapted, model, report)
     _inflate_patches(adapted, model, report)
     _drop_class_token(adapted, target, report)
     _fit_positions(adapted, model, target, source_grid, report)
@@ -37,6 +38,15 @@ def adapt(
     _start_temporal_encoder(adapted, target, report)
     _drop_unused(adapted, target, report)
     return adapted, report
+
+
+def _drop_reader(weights: Weights, model: VideoModel, report: KeyReport) -> None:
+    """Drop an attention pool, and the head behind it, where the model has another pooler."""
+    had = [key for key in weights if key.startswith("reader.")]
+    if had and model.reader is None:
+        for key in (*had, "head.weight", "head.bias"):
+            if weights.pop(key, None) is not None:
+                report.dropped[key] = "another pooler wanted"
 
 
 def central_frame(weight: Tensor, num_frames: int) -> Tensor:

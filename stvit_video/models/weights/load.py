@@ -287,6 +287,6 @@ def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) 
         _log.warning(
             "%s: %s in the weights, so the head of %s is new and untrained", title, was, wanted
         )
-    for key in ("norm.weight", "norm.bias"):
+    for key in ("norm.weight", "norm.bias", "reader.norm.weight", "reader.norm.bias"):
         if key in target and key not in weights:
             report.new[key] = "norm ahead of the head"

@@ -5,12 +5,14 @@ Legend: D width.
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from stvit_video.errors import CheckpointError
+from stvit_video.settings.model import Preprocessing
 
 Weights = dict[str, Tensor]
 Rule = tuple[str, str]
@@ -50,6 +52,35 @@ def has_key(weights: Weights, pattern: str) -> bool:
 def layer_scale_of(weights: Weights) -> dict[str, Any]:
     """Return the field of a row whose branches are scaled, where they are."""
     return {"layer_scale": 1.0} if has_key(weights, r"ls1\.gamma|gamma_1") else {}
+
+
+def clip_of_places(
+    num_places: int,
+    usual: Preprocessing,
+    family: str,
+    *,
+    patch_size: int,
+    image_sizes: Sequence[int],
+) -> Preprocessing:
+    """Return the clips that a table of positions was made for, of all sizes that it may be of.
+
+    Tubelets have one frame; where the number fits several sizes, it is that of the fewest frames.
+
+    Raises:
+        CheckpointError: it fits none.
+    """
+    fitting = {
+        size: num_places // (size // patch_size) ** 2
+        for size in image_sizes
+        if num_places % (size // patch_size) ** 2 == 0
+    }
+    if not fitting:
+        raise CheckpointError(
+            f"no weights of {family}: {num_places} positions are no frames of"
+            f" {' or '.join(map(str, image_sizes))} pixels in patches of {patch_size}"
+        )
+    image_size = min(fitting, key=lambda size: fitting[size])
+    return replace(usual, num_frames=fitting[image_size], image_size=image_size)
 
 
 UNUSED = "unused."

@@ -41,7 +41,8 @@ def changed_tubelets(
 def find_runs(changed: Tensor) -> Runs:
     """Encode bool (B, t, h, w), True where a run begins; the first time step must be True.
 
-    Reads the longest count back to the host: the shape of the result depends on the data.
+    Reads the longest count back to the host: the shape of the result depends on the data. A program
+    of torch.export has one shape, and fills all clips up to N tokens.
     """
     num_steps = changed.shape[1]
     series = changed.flatten(2)  # (B, t, h*w)
@@ -51,8 +52,9 @@ def find_runs(changed: Tensor) -> Runs:
     after = torch.cat([next_begin[:, 1:], torch.full_like(next_begin[:, :1], num_steps)], dim=1)
     length = ((after - step) * series).flatten(1)  # (B, N), 0 where no run begins
     counts = series.flatten(1).sum(dim=-1)  # (B,)
-    longest = int(counts.max())
-    order = series.flatten(1).int().argsort(dim=-1, descending=True, stable=True)[:, :longest]
+    order = series.flatten(1).int().argsort(dim=-1, descending=True, stable=True)  # (B, N)
+    longest = order.shape[1] if torch.compiler.is_exporting() else int(counts.max())
+    order = order[:, :longest]
     is_filler = torch.arange(longest, device=changed.device) >= counts[:, None]  # (B, L)
     last = order.gather(1, counts[:, None] - 1)  # (B, 1)
     index = order.where(~is_filler, last)

@@ -39,11 +39,7 @@ class ImageEncoderVariant(VitVariant):
     with them, as the weights were trained so, and none is read by the head.
     """
 
-    def build(self, options: BuildOptions) -> VideoModel:
-        """Build the network; class tokens are left out only where it is asked for."""
-        if options.class_token is None:
-            options = dataclasses.replace(options, class_token=self.class_token)
-        return super().build(options)
+    needs_class_token = True
 
     @property
     def untrained_options(self) -> dict[str, str]:

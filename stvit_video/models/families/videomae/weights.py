@@ -3,13 +3,13 @@
 Of the original codes (pre-training and fine-tuning), of the hub's folders, of HF transformers.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
+    clip_of_places,
     has_key,
     join_qkv,
     layer_scale_of,
@@ -67,15 +67,8 @@ def umt_facts(weights: Weights, usual: Preprocessing) -> dict[str, Any]:
     places = next((x.shape[1] for key, x in weights.items() if key.endswith("pos_embed")), None)
     if places is None:
         return found
-    for size in _UMT_SIZES:
-        num_frames, rest = divmod(places, (size // 16) ** 2)
-        if rest == 0:
-            clip = replace(usual, num_frames=num_frames, image_size=size)
-            return found | {"preprocessing": clip}
-    raise CheckpointError(
-        f"no weights of UMT: {places} positions are no frames of {_UMT_SIZES[0]} or"
-        f" {_UMT_SIZES[1]} pixels in patches of 16"
-    )
+    clip = clip_of_places(places, usual, "UMT", patch_size=16, image_sizes=_UMT_SIZES)
+    return found | {"preprocessing": clip}
 
 
 def rename(weights: Weights) -> Weights:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from stvit_video.models.families.videoprism.weights import facts, fit, rename
+from stvit_video.models.families.videoprism.weights import facts, rename
 from stvit_video.models.families.vit.variant import (
     VitVariant,
     drop_path_rates,
@@ -14,7 +14,7 @@ from stvit_video.models.families.vit.variant import (
 from stvit_video.models.layers.blocks import Block
 from stvit_video.models.layers.embed import VitEmbed
 from stvit_video.models.layers.image_embed import ImageEmbed
-from stvit_video.models.layers.wide_reader import WideReader
+from stvit_video.models.layers.readers import WideReader
 from stvit_video.models.network.frame_transformer import check_frame_scope
 from stvit_video.models.network.place_encoder import PlaceEncoder, PlaceTransformer, check_places
 from stvit_video.models.network.stages import Run
@@ -50,15 +50,14 @@ class VideoPrismVariant(VitVariant):
             num_frames=options.preprocessing.num_frames,
             norm_eps=self.norm_eps,
         )
-        reader = None
-        if self.reader_width is not None and not options.attentive_blocks:
-            reader = WideReader(
-                self.dim,
-                width=self.reader_width,
-                num_heads=self.num_heads,
-                norm_eps=self.norm_eps,
-            )
-        return partial(PlaceTransformer, temporal=temporal, reader=reader)
+        return partial(PlaceTransformer, temporal=temporal)
+
+    def _reader(self) -> WideReader | None:
+        if self.reader_width is None:
+            return None
+        return WideReader(
+            self.dim, width=self.reader_width, num_heads=self.num_heads, norm_eps=self.norm_eps
+        )
 
     def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> VitEmbed:
         return ImageEmbed(
@@ -94,7 +93,6 @@ _videoprism = partial(
     license="Apache-2.0",
     rename=rename,
     facts=facts,
-    fit=fit,
 )
 
 VARIANTS: dict[str, Variant] = {

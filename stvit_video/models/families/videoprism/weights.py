@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import Weights, has_key, join_qkv, refuse, rename_keys
@@ -82,14 +81,3 @@ def _join_reader(weights: Weights) -> Weights:
         parts = [weights.pop(f"reader.{part}.{kind}") for part in "kv"]
         weights[f"reader.kv.{kind}"] = torch.cat(parts)
     return weights
-
-
-def fit(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dict[str, str]:
-    """Drop the attention pool, and the head behind it, where the model has another pooler."""
-    had = [key for key in weights if key.startswith("reader.")]
-    if not had or getattr(model, "reader", None) is not None:
-        return {}
-    dropped = [*had, *(key for key in ("head.weight", "head.bias") if key in weights)]
-    for key in dropped:
-        del weights[key]
-    return dict.fromkeys(dropped, "another pooler wanted")

@@ -6,6 +6,7 @@ What other ViTs change (embedding, blocks, network) are the methods of `VitVaria
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from stvit_video.errors import ConfigError
 from stvit_video.models.layers.blocks import Block
 from stvit_video.models.layers.embed import ClipEmbed, Positions, VitEmbed
+from stvit_video.models.layers.readers import Reader
 from stvit_video.models.layers.rotary import Turn
 from stvit_video.models.network.reduction import RunLengthTransformer, plan_reduction
 from stvit_video.models.network.stages import Run, crossing_blocks, plan_stages
@@ -25,6 +27,9 @@ from stvit_video.tokens.reducers.table import rlt_threshold
 @dataclass(frozen=True, kw_only=True)
 class VitVariant(Variant):
     """Sizes of a plain ViT."""
+
+    needs_class_token: ClassVar[bool] = False
+    """Whether semantic models keep a class token that the weights have, where nothing is asked."""
 
     dim: int
     depth: int
@@ -55,23 +60,32 @@ class VitVariant(Variant):
         """Build the network; semantic models do without class token, as in the paper."""
         has_class_token = options.class_token
         if has_class_token is None:
-            has_class_token = self.class_token and not options.semantic
+            has_class_token = self.class_token and (self.needs_class_token or not options.semantic)
         embed = self._embed(options.preprocessing, has_class_token)
         pool = self.pool or ("class" if has_class_token else "mean")
+        num_features = self.dim * (self.num_class_tokens if pool == "class" else 1)
+        reader = None if options.attentive_blocks else self._reader()
+        if reader is not None:
+            num_features = reader.num_features
         classes = options.num_classes
         return self._network(options, has_class_token)(
             embed=embed,
             blocks=self._blocks(options),
             runs=self._plan(options, embed),
-            norm=nn.LayerNorm(self.dim, eps=self.head_norm_eps or self.norm_eps),
-            head=nn.Linear(self._num_features(pool), classes) if classes else nn.Identity(),
+            norm=self._norm(),
+            head=nn.Linear(num_features, classes) if classes else nn.Identity(),
             pool=pool,
             preprocessing=options.preprocessing,
+            reader=reader,
         )
 
-    def _num_features(self, pool: Pool) -> int:
-        """Return the width of what the head reads."""
-        return self.dim * (self.num_class_tokens if pool == "class" else 1)
+    def _norm(self) -> nn.Module:
+        """Make the norm behind the blocks."""
+        return nn.LayerNorm(self.dim, eps=self.head_norm_eps or self.norm_eps)
+
+    def _reader(self) -> Reader | None:
+        """Make what pools the tokens where the row has a way of its own."""
+        return None
 
     def _network(self, options: BuildOptions, has_class_token: bool) -> Callable[..., VideoModel]:
         if options.reducer is not None and options.reducer.name == "rlt":
