@@ -169,6 +169,8 @@ def _hf_details(config: Json, source: str) -> dict[str, Any]:
         details |= dinov3_details(config)
     if config["model_type"] == "videoprism_vision_model":
         details |= videoprism_details(config)
+    if config["model_type"] == "vjepa2" and _ACTIVATION_NAMES[name] != "gelu":
+        raise CheckpointError(f"{source} has the activation {name!r}; V-JEPA 2's probe has gelu")
     if config["model_type"] == "vjepa2" and "layer_norm_eps" in config:
         details["pooler_norm_eps"] = float(config["layer_norm_eps"])
     if config["model_type"] == "videomae" and config.get("use_mean_pooling", True):

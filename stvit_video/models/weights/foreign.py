@@ -186,6 +186,12 @@ def _activation_of(act: nn.Module) -> Callable[..., nn.Module]:
 
 def _describe_timm_swin(model: Any) -> Description:
     blocks = [layer.blocks[0] for layer in model.layers]
+    _check_swin_norms(model, "timm SwinTransformer")
+    if model.global_pool != "avg":
+        raise CheckpointError(
+            f"timm SwinTransformer has global_pool={model.global_pool!r}, which our Swin has not"
+        )
+    _check_whole_windows(model)
     return Description(
         model_type="swin",
         structure={
@@ -193,7 +199,9 @@ def _describe_timm_swin(model: Any) -> Description:
             "depths": tuple(len(layer.blocks) for layer in model.layers),
             "num_heads": tuple(block.attn.num_heads for block in blocks),
             "window_size": (1, *blocks[0].attn.window_size),
+            "mlp_ratio": blocks[0].mlp.fc1.out_features / model.embed_dim,
         },
+        details={"activation": _activation_of(blocks[0].mlp.act)},
         preprocessing={"image_size": model.patch_embed.img_size[0]},
     )
 
@@ -203,6 +211,7 @@ def _describe_video_swin(model: Any) -> Description:
     tubelet = model.patch_embed.tuple_patch_size
     if tubelet[1:] != (4, 4):
         raise CheckpointError(f"torchvision SwinTransformer3d has patches of {tubelet}, not 2x4x4")
+    _check_swin_norms(model, "torchvision SwinTransformer3d")
     return Description(
         model_type="video_swin",
         structure={
@@ -211,5 +220,35 @@ def _describe_video_swin(model: Any) -> Description:
             "num_heads": tuple(stage[0].attn.num_heads for stage in stages),
             "window_size": tuple(stages[0][0].attn.window_size),
             "tubelet_frames": tubelet[0],
+            "mlp_ratio": stages[0][0].mlp[0].out_features / model.patch_embed.proj.out_channels,
         },
     )
+
+
+def _check_swin_norms(model: nn.Module, source: str) -> None:
+    """Refuse norms that are no LayerNorm, or of another epsilon than all published ones."""
+    for name, module in model.named_modules():
+        if "norm" in name.rpartition(".")[2] and not isinstance(module, nn.Identity):
+            if not isinstance(module, nn.LayerNorm):
+                raise CheckpointError(f"{source} has norms that are no LayerNorm: {name}")
+            if module.eps != 1e-5:
+                raise CheckpointError(
+                    f"{source} has an epsilon of {module.eps} in {name}, not 1e-05"
+                )
+
+
+def _check_whole_windows(model: Any) -> None:
+    """Refuse windows that timm shifts otherwise than Swin as published, which we follow.
+
+    It shifts a grid that windows do not divide before it is filled up, others do so after it, and
+    with `always_partition` also one that is a single window.
+    """
+    for block in (block for layer in model.layers for block in layer.blocks):
+        sides = zip(block.input_resolution, block.window_size, block.shift_size, strict=True)
+        for side, window, shift in sides:
+            if shift and (side % window or side <= window):
+                raise CheckpointError(
+                    f"timm SwinTransformer shifts windows of {window} on a side of {side} tokens"
+                    " otherwise than Swin as published; choose a size whose grids are multiples of"
+                    f" {window}, and no always_partition"
+                )

@@ -70,6 +70,7 @@ def _swin_sizes(config: Json) -> dict[str, Any]:
         "depths": tuple(config["depths"]),
         "num_heads": tuple(config["num_heads"]),
         "window_size": (1, window, window),
+        "mlp_ratio": config["mlp_ratio"],
     }
 
 

@@ -26,10 +26,11 @@ from transformers import (
 )
 
 from stvit_video import create_model, load_model, sparsify
-from stvit_video.errors import CheckpointError, ConfigError, StvitVideoError
+from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.registry import VARIANTS
 from stvit_video.models.weights.read import read_weights
+from tests.models.weights.peers import assert_same, check, clip_of, from_file, randomised
 
 HF = {
     "hidden_size": 24,
@@ -68,22 +69,6 @@ def small_rows(monkeypatch):
             num_classes=7,
         )
         monkeypatch.setitem(VARIANTS, name, small)
-
-
-def randomised(model):
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
-
-
-def clip_of(*size):
-    return torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
-
-
-def assert_same(ours, theirs):
-    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
 VIDEOMAE_OPTIONS = {
@@ -152,35 +137,6 @@ def test_timesformer_of_hf_without_bias(tmp_path, attention, way, monkeypatch):
     check(tmp_path, "timesformer_small", theirs, clip_of(4, 32, 32), None, way, is_video=True)
 
 
-def check(folder, name, theirs, clip, refusal, way, *, is_video=False):
-    """Read it, and compare, or expect the refusal."""
-    read = {"folder": _from_folder, "network": _from_network, "file": _from_file}[way]
-    if refusal is not None:
-        with pytest.raises(StvitVideoError, match=refusal) as caught:
-            read(folder, name, theirs)
-        assert "\n" not in str(caught.value)
-        return
-    pixels = clip.transpose(1, 2) if is_video else clip.squeeze(2)
-    with torch.no_grad():
-        ours = read(folder, name, theirs)
-        expected = theirs(pixels)
-        assert_same(ours(clip), getattr(expected, "logits", expected))
-
-
-def _from_folder(folder, name, theirs):
-    theirs.save_pretrained(folder)
-    return create_model(name, pretrained=folder).eval()
-
-
-def _from_network(folder, name, theirs):
-    return sparsify(theirs, None)
-
-
-def _from_file(folder, name, theirs):
-    torch.save(theirs.state_dict(), folder / "weights.pt")
-    return create_model(name, pretrained=folder / "weights.pt").eval()
-
-
 class QuickGelu(nn.Module):
     def forward(self, x):
         return x * torch.sigmoid(1.702 * x)
@@ -228,7 +184,7 @@ def test_a_file_of_timm_tells_its_pooling_by_its_keys(tmp_path, option, monkeypa
     )
     theirs = randomised(VisionTransformer(num_classes=7, **TIMM, **TIMM_OPTIONS[option][0]))
     check(tmp_path, "vit_small", theirs, clip_of(1, 32, 32), None, "file")
-    ours = _from_file(tmp_path, "vit_small", theirs)
+    ours = from_file(tmp_path, "vit_small", theirs)
     write_checkpoint(ours, tmp_path / "ours")
     torch.testing.assert_close(
         load_model(tmp_path / "ours")(clip_of(1, 32, 32)), ours(clip_of(1, 32, 32))

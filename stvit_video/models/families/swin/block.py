@@ -4,9 +4,11 @@ Legend: B clips, (t, h, w) grid, N = t*h*w tokens, M context tokens, E centres a
 windows, Q queries and K keys of a window, D width, h heads, d width of one head.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stvit_video.models.families.swin.attention import WindowAttention, WindowPlan
 from stvit_video.models.families.swin.cross import CrossWindows, expand_mask
@@ -29,6 +31,8 @@ class SwinBlock(Block):
         num_heads: int,
         plan: WindowPlan,
         mlp_ratio: float = 4.0,
+        norm_eps: float = 1e-5,
+        activation: Callable[..., nn.Module] = nn.GELU,
         drop_path: float = 0.0,
         layer_scale: float | None = None,
     ) -> None:
@@ -36,7 +40,8 @@ class SwinBlock(Block):
             dim,
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
-            norm_eps=1e-5,
+            norm_eps=norm_eps,
+            activation=activation,
             drop_path=drop_path,
             layer_scale=layer_scale,
         )

@@ -7,7 +7,7 @@ tokens with block 6. Without recovery stage 4 goes on with the merged semantic g
 inputs the grid grows with the number of windows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -40,6 +40,10 @@ class SwinVariant(Variant):
     num_heads: tuple[int, ...]
     window_size: Size
     tubelet_frames: int = 1
+    mlp_ratio: float = 4.0
+    norm_eps: float = 1e-5
+    """Of the norms in blocks and behind the last; those of patches and mergings have 1e-5."""
+    activation: Callable[..., nn.Module] = nn.GELU
     style: SemanticStyle = PLAIN
 
     def build(self, options: BuildOptions) -> SwinTransformer:
@@ -58,7 +62,7 @@ class SwinVariant(Variant):
             embed=embed,
             blocks=blocks,
             runs=runs,
-            norm=nn.LayerNorm(dim, eps=1e-5),
+            norm=nn.LayerNorm(dim, eps=self.norm_eps),
             head=nn.Linear(dim, classes) if classes else nn.Identity(),
             pool="mean_of_normed",
             preprocessing=options.preprocessing,
@@ -101,6 +105,9 @@ class SwinVariant(Variant):
                         self.dim * 2**stage,
                         num_heads=self.num_heads[stage],
                         plan=window_plan,
+                        mlp_ratio=self.mlp_ratio,
+                        norm_eps=self.norm_eps,
+                        activation=self.activation,
                         drop_path=rates.pop(0),
                         layer_scale=layer_scale,
                     )

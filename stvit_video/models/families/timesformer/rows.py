@@ -96,6 +96,7 @@ _timesformer = partial(
     source="TimeSformer, arXiv 2102.05095",
     license="CC-BY-NC-4.0",
     rename=timesformer_weights.rename,
+    facts=timesformer_weights.facts,
     export=export,
     image_rename=vit_weights.rename,
 )

@@ -1,11 +1,13 @@
 """Key names of TimeSformer: the official `.pyth` files and HF transformers."""
 
 import re
+from typing import Any
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
+    has_key,
     join_qkv,
     refuse,
     rename_keys,
@@ -27,6 +29,17 @@ _RULES = (
     (r"classifier\.", "head."),
 )
 _TRACE = re.compile(r"(?:module\.)*(?:model|timesformer)\.|.*temporal_|.*time_embed")
+
+
+def facts(weights: Weights) -> dict[str, Any]:
+    """Say what keys state: which attention there is, where they tell.
+
+    Places in time without attention along it are those of joint attention; without either the
+    weights may be space-only, or those of an image.
+    """
+    if has_key(weights, r"temporal_(?:attn|attention)\..*"):
+        return {"attention": "divided"}
+    return {"attention": "joint"} if has_key(weights, r"time_embed(?:dings)?") else {}
 
 
 def rename(weights: Weights) -> Weights:
