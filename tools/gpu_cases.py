@@ -8,6 +8,19 @@ TIMESFORMER = "timesformer_base_patch16_224"
 VIVIT = "vivit_base_patch16x2_224"
 VJEPA2 = "vjepa2_large_patch16_256"
 SWIN = "video_swin_tiny_patch2x4x4_224"
+ROWS = (
+    ("vjepa2_1_base_patch16_384", 2, ":8x6x6@4", ":288@4"),
+    ("vjepa2_1_large_patch16_384", 2, ":8x6x6@8"),
+    ("internvideo2_base_patch14_224", 32, ":4x4x4@4"),
+    ("internvideo2_large_patch14_224", 16, ":4x4x4@8", ":64@8"),
+    ("umt_large_patch16_224", 16, ":4x4x4@8"),
+    ("videomae_v2_giant_patch14_224", 8, ":4x4x4@13"),
+    ("videoprism_base_patch18_288", 16, ":16x4x4@4,scope=frame"),
+    ("dinov3_base_patch16_256", 16, ":16x4x4@4,scope=frame"),
+    ("siglip2_base_patch16_224", 16, ":16x4x4@4,scope=frame"),
+    ("pe_core_large_patch14_336", 4, ":16x4x4@8,scope=frame"),
+)
+"""Models of their own table: batch size, and settings to compare with the dense network."""
 LATENCY = (MAE, f"{MAE}:4x4x4@4", f"{MAE}:8x4x4@2", f"{MAE}:4x4x4@2")
 
 
@@ -116,6 +129,10 @@ COMPARISONS: dict[str, list[Comparison]] = {
                 Case("hf:vjepa2_large", "off", 16),
             ]
         )
+    ],
+    "rows": [
+        Comparison([Case(f"{name}{setting}:fused", batch_size=size) for setting in ("", *settings)])
+        for name, size, *settings in ROWS
     ],
     "latency": [
         Comparison([Case(f"{model}:fused", mode, 1) for model in LATENCY])

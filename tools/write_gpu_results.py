@@ -25,6 +25,7 @@ TITLES = {
     "vivit": "ViViT-B/16x2, 32 frames",
     "swin": "Video Swin-T, 32x224x224",
     "vjepa2": "V-JEPA 2-L with an attentive probe of 4 blocks, 16x256x256",
+    "rows": "Other models, dense and semantic",
     "latency": "Batch 1",
     "scaling": "Longer and larger clips",
     "sweep": "Batch sizes",

@@ -61,7 +61,7 @@ def outputs_of(blocks, run):
     return [*seen, logits]
 
 
-def assert_same(ours, theirs, expected_number, tolerance=1e-4):
+def assert_same(ours, theirs, expected_number, tolerance=1e-5):
     assert len(ours) == len(theirs) == expected_number
     for own, other in zip(ours, theirs, strict=True):
         assert own.shape == other.shape
@@ -355,7 +355,7 @@ def test_both_switches_of_the_release_do_what_the_written_out_unit_does(has_shor
             )
     seen = outputs_of(model.blocks[4:10], lambda: model(torch.randn(2, 3, 1, 224, 224)))
     expected = published_unit(weights, seen[0], centers, 4, has_shortcut)
-    assert_same(seen[1:6], expected, 5, tolerance=1e-5)
+    assert_same(seen[1:6], expected, 5)
 
 
 def test_global_centres_of_the_release_go_to_the_first_unit(golden):
