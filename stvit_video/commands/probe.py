@@ -30,7 +30,8 @@ def probe_(  # noqa: PLR0913 this is a command line
             probes attentive.
         data: Where the videos are.
         views: Views of each video that features are computed of; probes learn from each, and
-            validation averages their scores.
+            validation averages their scores; with `views.join_clips` attentive probes read all
+            clips of a crop at once.
         probe: How the probes learn.
         output_dir: Run folder, for the model with the best probe, the settings and the metrics.
         features: Keep the features in this folder, for other probes of the same network; by default

@@ -6,7 +6,7 @@ N x D.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,8 @@ class Features:
     """int64 (M,): position of the video in its list."""
     failed: tuple[str, ...]
     """Errors of the videos that do not decode."""
+    num_joined: int = 1
+    """Clips of a crop whose tokens are one view, behind each other."""
 
     def __len__(self) -> int:
         return len(self.video_index)
@@ -123,12 +125,13 @@ class Features:
     @property
     def num_views(self) -> int:
         """Of each video."""
-        return int(self.logs[0].dtype["logits"].shape[0])
+        return int(self.logs[0].dtype["logits"].shape[0]) // self.num_joined
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a view: (D,), or (N, D) of tokens."""
-        return tuple(self.logs[0].dtype["logits"].shape[1:])
+        first, *rest = self.logs[0].dtype["logits"].shape[1:]
+        return (first * self.num_joined, *rest)
 
     def in_order(self, num_views: int) -> Iterator[Tensor]:
         """Read all views (B, V, ...) of videos in order, about `num_views` at a time."""
@@ -139,6 +142,11 @@ class Features:
 
     def of(self, videos: Tensor, views: Tensor) -> Tensor:
         """Read views (B,) of videos (B,), numbers of rows here -> (B, ...)."""
+        if self.num_joined > 1:
+            clips = views[:, None] + self.num_views * torch.arange(self.num_joined)
+            apart = replace(self, num_joined=1)
+            tokens = apart.of(videos.repeat_interleave(self.num_joined), clips.flatten())
+            return tokens.unflatten(0, clips.shape).flatten(1, 2)  # (B, clips * N, D)
         logs, rows, views_ = self.log[videos], self.row[videos], views.numpy()
         layout = self.logs[0].dtype["logits"]
         found = np.empty((len(videos), *layout.shape[1:]), layout.base)
@@ -169,7 +177,8 @@ class FeatureCache:
             StvitVideoError: it is for something else, no video decodes, or a process has died.
         """
         model, shape = extractor.model, extractor.shape(self.devices[0])
-        folder = FeatureFolder(self.path / name, num_views=self.views.num_views, shape=shape)
+        views = replace(self.views, join_clips=False)  # clips are joined when they are read
+        folder = FeatureFolder(self.path / name, num_views=views.num_views, shape=shape)
         if team.is_first:
             size = folder.check_space(len(manifest.records))
             shape_text = " x ".join(map(str, shape))
@@ -180,7 +189,7 @@ class FeatureCache:
             preprocessing=model.preprocessing,
             records=manifest.records,
             data=self.data,
-            views=self.views,
+            views=views,
             batch_size=self.batch_size,
             multi_label=False,
             folder=folder,
@@ -188,17 +197,20 @@ class FeatureCache:
         )
 
         def identity() -> dict[str, Any]:
-            clips = self.views.num_clips
-            sampling = sampling_scheme(model.preprocessing, self.data, num_clips=clips)
-            said = identify(model, manifest, views=self.views, sampling=sampling)
+            sampling = sampling_scheme(model.preprocessing, self.data, num_clips=views.num_clips)
+            said = identify(model, manifest, views=views, sampling=sampling)
             return said | {"features": "tokens" if extractor.tokens else "pooled"}
 
         progress = (self.console, f"{name} features")
         with scored(scoring, identity, team, devices=self.devices, progress=progress) as result:
-            return open_features(folder, tuple(error for _, error in result.failures))
+            failed = tuple(error for _, error in result.failures)
+            num_joined = self.views.num_clips if self.views.join_clips else 1
+            return open_features(folder, failed, num_joined=num_joined)
 
 
-def open_features(folder: FeatureFolder, failed: tuple[str, ...]) -> Features:
+def open_features(
+    folder: FeatureFolder, failed: tuple[str, ...], *, num_joined: int = 1
+) -> Features:
     """Open what a folder has, in the order of its list."""
     logs = folder.logs()
     video = np.concatenate([log["video"] for log in logs])
@@ -209,6 +221,7 @@ def open_features(folder: FeatureFolder, failed: tuple[str, ...]) -> Features:
         row=np.concatenate([np.arange(len(log)) for log in logs])[order],
         video_index=torch.from_numpy(video[order].astype(np.int64)),
         failed=failed,
+        num_joined=num_joined,
     )
 
 

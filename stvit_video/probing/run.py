@@ -53,6 +53,11 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     model = build_model(run.model, num_classes=0)
     model.multi_label = train.is_multi_label
     num_blocks = model.attentive_blocks
+    if run.views.join_clips and not num_blocks:
+        raise ConfigError(
+            "views.join_clips (True) needs an attentive pooler, but these probes are linear; give"
+            " model.attentive_blocks"
+        )
     model.reset_classifier(0, attentive_blocks=0)
     extractor = FeatureExtractor(model, tokens=num_blocks > 0)
     start = time.perf_counter()

@@ -73,11 +73,6 @@ class ProbeRun:
                     f"model.{name} ({value:g}) does nothing to probes of a frozen network; leave it"
                     " out"
                 )
-        if self.views.join_clips:
-            raise ConfigError(
-                "views.join_clips (True) has no place here: probes learn from one clip at a time;"
-                " leave it out, and join clips where the probe is evaluated"
-            )
         for name in ("train", "val"):
             if getattr(self.data, name) is None:
                 raise ConfigError(

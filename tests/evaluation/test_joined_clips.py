@@ -12,14 +12,11 @@ from stvit_video import create_model, load_model
 from stvit_video.cli import main
 from stvit_video.datasets.from_settings import build_evaluation_loader
 from stvit_video.datasets.records import VideoRecord
-from stvit_video.errors import ConfigError
 from stvit_video.evaluation.evaluate import score_videos
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.registry import VARIANTS
 from stvit_video.settings.data import DataConfig
-from stvit_video.settings.model import ModelConfig
-from stvit_video.settings.probe import ProbeRun
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.numbered import write_pictures
 from stvit_video.video.pixels.crops import normalize_clip
@@ -134,15 +131,6 @@ def test_what_a_card_keeps(model, tmp_path):
     card = (tmp_path / "c" / "model.json").read_text()
     assert "short_side" not in card
     assert "attentive" not in card
-
-
-def test_probes_do_not_join_clips(tmp_path):
-    with pytest.raises(ConfigError, match=r"views\.join_clips \(True\) has no place here"):
-        ProbeRun(
-            model=ModelConfig(name="demo_tiny", pretrained="x.pt"),
-            data=DataConfig(train=tmp_path, val=tmp_path),
-            views=JOINED,
-        )
 
 
 def test_the_commands_join_clips_where_they_are_told_to(model, videos, tmp_path, capsys):

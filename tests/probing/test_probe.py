@@ -115,3 +115,18 @@ def test_probes_learn_as_a_loop_of_torch_does(tmp_path):
     scores = grid.score(open_features(folder, ()), "mean_probability")[0]
     expected = head(rows).softmax(-1).unflatten(0, (7, 2)).mean(1)
     torch.testing.assert_close(scores, expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_clips_of_a_crop_are_read_as_one_view(tmp_path):
+    given = torch.arange(2 * 6 * 5 * 3).view(2, 6, 5, 3).float()  # videos, views, tokens, numbers
+    folder = FeatureFolder(tmp_path, num_views=6, shape=(5, 3))
+    with folder.new_log() as log:
+        log.add([1, 0], [given[1], given[0]])
+    features = open_features(folder, (), num_joined=2)
+    assert (features.num_views, features.shape) == (3, (10, 3))
+    read = features.of(torch.tensor([0, 1]), torch.tensor([2, 0]))
+    expected = torch.stack([given[0, [2, 5]].flatten(0, 1), given[1, [0, 3]].flatten(0, 1)])
+    assert torch.equal(read.float(), expected)
+    (views,) = features.in_order(100)
+    assert views.shape == (2, 3, 10, 3)
+    assert torch.equal(views[0, 2].float(), expected[0])

@@ -39,6 +39,10 @@ KINDS = {
     "linear": (),
     "attentive": ("--model.attentive_blocks", "2"),
     "semantic": ("--model.attentive_blocks", "1", "--model.semantic", "3@2"),
+    "joined": (
+        *("--model.attentive_blocks", "1", "--model.semantic", "3@2"),
+        *("--views.join_clips", "true", "--views.num_crops", "3"),
+    ),
 }
 """Of the last, tokens stand for unequally many patches."""
 
@@ -49,8 +53,9 @@ def test_the_model_that_is_written_says_what_the_best_probe_said(
 ):
     assert probe(backbone, class_folder_root, tmp_path / "run", *KINDS[kind]) == 0
     report = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    shape = {"linear": [96], "attentive": [16, 96], "semantic": [3, 97]}[kind]
-    assert (report["feature_shape"], report["num_videos"], report["num_views"]) == (shape, 5, 2)
+    shape = {"linear": [96], "attentive": [16, 96], "semantic": [3, 97], "joined": [6, 97]}[kind]
+    assert (report["feature_shape"], report["num_videos"]) == (shape, 5)
+    assert report["num_views"] == (6 if kind == "joined" else 2)
     pairs = [(p["lr"], p["weight_decay"]) for p in report["probes"]]
     assert pairs == [(0.01, 0.0), (0.01, 0.3), (0.001, 0.0), (0.001, 0.3)]
     best = report["probes"][report["best"]]
@@ -271,3 +276,27 @@ def test_weights_of_a_pre_training_are_probed(class_folder_root, tmp_path, capsy
     model = load_model(tmp_path / "run")
     assert (model.name, model.num_classes) == (name, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_linear_probes_do_not_join_clips(backbone, class_folder_root, tmp_path, capsys):
+    assert probe(backbone, class_folder_root, tmp_path / "run", "--views.join_clips", "true") == 2
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .splitlines()[-1]
+        .endswith(
+            "views.join_clips (True) needs an attentive pooler, but these probes are linear; give"
+            " model.attentive_blocks"
+        )
+    )
+
+
+def test_features_serve_joined_clips_and_single_ones(backbone, class_folder_root, tmp_path):
+    attentive, kept = KINDS["attentive"], ("--features", tmp_path / "kept")
+    assert probe(backbone, class_folder_root, tmp_path / "a", *attentive, *kept) == 0
+    before = (tmp_path / "kept" / "train" / "features.json").read_text()
+    joined = ("--views.join_clips", "true")
+    assert probe(backbone, class_folder_root, tmp_path / "b", *attentive, *kept, *joined) == 0
+    assert (tmp_path / "kept" / "train" / "features.json").read_text() == before
+    report = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert report["feature_shape"] == [32, 96]
