@@ -43,7 +43,8 @@ def write_checkpoint(
     kept: a run's configuration, metrics. Each file appears whole or not at all, the card last.
 
     Raises:
-        CheckpointError: the model was not made by us, or the labels do not fit its classes.
+        CheckpointError: the model was not made by us, the labels do not fit its classes, or the
+            folder holds a model of another library.
         WriteError: the disk refuses a file; a model that was there before still is.
     """
     recipe = getattr(model, "recipe", None)
@@ -56,6 +57,10 @@ def write_checkpoint(
     kept = {MULTI_LABEL: True} if model.multi_label else {}
     card = _card(recipe, names, source, kept | (extra or {}), _keeps_class_token(model))
     folder = Path(folder)
+    if (folder / "config.json").exists() and not (folder / CARD_FILE).exists():
+        raise CheckpointError(
+            f"{folder} holds config.json of a model of another library; choose another folder"
+        )
     path = folder / WEIGHTS_FILE
     weights = model.state_dict() if weights is None else weights
     whole = {key: value.detach().cpu().contiguous() for key, value in weights.items()}

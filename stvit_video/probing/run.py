@@ -50,15 +50,8 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     train = read_training_videos(run.data.train)
     lists = {"train": train, "val": read_validation_videos(run.data, train)}
     torch.manual_seed(run.probe.seed)
-    model = build_model(run.model, num_classes=0)
+    model, num_blocks = _build_frozen(run)
     model.multi_label = train.is_multi_label
-    num_blocks = model.attentive_blocks
-    if run.views.join_clips and not num_blocks:
-        raise ConfigError(
-            "views.join_clips (True) needs an attentive pooler, but these probes are linear; give"
-            " model.attentive_blocks"
-        )
-    model.reset_classifier(0, attentive_blocks=0)
     extractor = FeatureExtractor(model, tokens=num_blocks > 0)
     start = time.perf_counter()
     with joined_team() as team, holding(run_dir) if team.is_first else nullcontext():
@@ -94,6 +87,23 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
         grid.probes[report.best].put_into(model)
         _write(run, run_dir, model, train.class_names, report)
     return report
+
+
+def _build_frozen(run: ProbeRun) -> tuple[VideoModel, int]:
+    """Build the network without head and pooler; return how many blocks the probes' poolers have.
+
+    Raises:
+        ConfigError: clips are to be joined, and the probes are linear.
+    """
+    model = build_model(run.model, num_classes=0)
+    num_blocks = model.attentive_blocks
+    if run.views.join_clips and not num_blocks:
+        raise ConfigError(
+            "views.join_clips (True) needs an attentive pooler, but these probes are linear; give"
+            " model.attentive_blocks"
+        )
+    model.reset_classifier(0, attentive_blocks=0)
+    return model, num_blocks
 
 
 def _fit(

@@ -378,6 +378,18 @@ def test_a_folder_of_another_model_is_refused_and_one_of_the_same_kind_replaced(
     assert (tmp_path / "again" / "README.md").read_text() == "mine"
 
 
+def test_our_checkpoint_does_not_mix_with_theirs(tiny, tmp_path):
+    model = tiny("videomae")
+    write_transformers(model, tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError) as caught:
+        write_checkpoint(model, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds config.json of a model of another library; choose another folder"
+    )
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_the_files_of_the_folder(tiny, tmp_path):
     write_transformers(tiny("videomae"), tmp_path)
     assert sorted(os.listdir(tmp_path)) == [

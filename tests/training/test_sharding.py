@@ -54,6 +54,10 @@ SIZES = {
 
 def small(monkeypatch, name, options):
     monkeypatch.setitem(VARIANTS, "small", dataclasses.replace(VARIANTS[name], **SIZES[name]))
+    return made(options)
+
+
+def made(options):
     torch.manual_seed(0)
     size = {"num_classes": 3, "num_frames": 4, "image_size": 32}
     return create_model("small", **size, **options).train()
@@ -80,6 +84,35 @@ def assert_same(model, plain):
     for name, gradient in found.items():
         whole = getattr(gradient, "full_tensor", lambda same=gradient: same)()
         torch.testing.assert_close(whole, wanted[name], rtol=1e-5, atol=1e-6)
+
+
+def train_half(rank, store):
+    """Train every setting on a clip of this process, its weights spread over two of them."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.FileStore(store, 2), rank=rank, world_size=2
+    )
+    mesh = torch.distributed.init_device_mesh("cpu", (2,))
+    for name, options in REDUCED + CLUSTERED:
+        VARIANTS["small"] = dataclasses.replace(VARIANTS[name], **SIZES[name])
+        model = made(options)
+        plain = copy.deepcopy(model)
+        shard(model, mesh, in_bfloat16=False)
+        _, found = gradients(model, seed=rank)
+        _, wanted = gradients(plain, seed=0)
+        wanted = {key: value.clone() for key, value in wanted.items()}
+        plain.zero_grad()
+        _, others = gradients(plain, seed=1)
+        for key, gradient in found.items():
+            mean = (wanted[key] + others[key]) / 2
+            assert gradient.to_local().numel() < gradient.numel() or gradient.shape[0] == 1, key
+            torch.testing.assert_close(
+                gradient.full_tensor(), mean, rtol=1e-5, atol=1e-5, msg=f"{options} {key}"
+            )
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_share_weights_and_average_gradients(tmp_path):
+    torch.multiprocessing.spawn(train_half, (str(tmp_path / "store"),), nprocs=2)
 
 
 def compute_again(model):

@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.norm1: nn.Module = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = Attention(dim, num_heads=num_heads, rotary=rotary)
         self.norm2: nn.Module = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), activation)
+        self.mlp: nn.Module = Mlp(dim, int(dim * mlp_ratio), activation)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.scale1 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
         self.scale2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)

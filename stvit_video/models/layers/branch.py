@@ -6,6 +6,7 @@ Legend: B clips, N tokens, D width, H hidden width.
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -21,6 +22,20 @@ class Mlp(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, N, D) -> (B, N, H) -> (B, N, D)."""
         return self.fc2(self.act(self.fc1(tokens)))
+
+
+class GatedMlp(nn.Module):
+    """Two linear layers side by side, one of which gates the other by SiLU, and one behind them."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(dim, hidden_dim)
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (B, N, D) -> (B, N, H) -> (B, N, D)."""
+        return self.fc2(F.silu(self.gate(tokens)) * self.fc1(tokens))
 
 
 class DropPath(nn.Module):

@@ -158,6 +158,11 @@ def _describe_hf(config: Json, processor: Json, source: str) -> Description:
 
 def _hf_details(config: Json, source: str) -> dict[str, Any]:
     name = str(config.get("hidden_act", "gelu"))
+    is_gated = config["model_type"] == "dinov3_vit" and config.get("use_gated_mlp", False)
+    if is_gated and name != "silu":
+        raise CheckpointError(f"{source} has MLPs gated by {name!r}; known: silu")
+    if is_gated:
+        name = "gelu"  # of blocks without a gate, which there are none of
     if name not in _ACTIVATION_NAMES:
         raise CheckpointError(
             f"{source} has the activation {name!r}; known: {', '.join(_ACTIVATION_NAMES)}"

@@ -154,7 +154,12 @@ def _describe_timm_vit(model: Any) -> Description:
 
 def _describe_timm_eva(model: Any) -> Description:
     kind, structure, details = describe_eva(model)
-    details["activation"] = _activation_of(model.blocks[0].mlp.act)
+    act = model.blocks[0].mlp.act
+    is_gated = hasattr(model.blocks[0].mlp, "fc1_g")
+    if is_gated and not isinstance(act, nn.SiLU):
+        raise CheckpointError(f"timm Eva has MLPs gated by {type(act).__name__}; known: SiLU")
+    if not is_gated:
+        details["activation"] = _activation_of(act)
     return Description(
         model_type=kind,
         structure=structure,

@@ -71,11 +71,13 @@ def describe_eva(model: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
         CheckpointError: it has parts that our image encoders have not.
     """
     block, rope = model.blocks[0], model.rope
-    kind = _kind_of(rope, is_normed=isinstance(model.norm_pre, nn.LayerNorm))
+    is_normed = isinstance(model.norm_pre, nn.LayerNorm)
+    kind = _kind_of(rope, is_normed=is_normed, has_class_token=model.num_prefix_tokens > 0)
+    mlp, known = type(block.mlp).__name__, ("Mlp", "SwiGLU") if kind == "dinov3" else ("Mlp",)
     for is_there, what in (
         (kind is not None, "other rotary positions than DINOv3 and PE"),
         (type(block).__name__ == "EvaBlock", f"blocks of the kind {type(block).__name__}"),
-        (type(block.mlp).__name__ == "Mlp", f"an MLP of the kind {type(block.mlp).__name__}"),
+        (mlp in known, f"an MLP of the kind {mlp}"),
         (isinstance(block.norm1, nn.LayerNorm), "norms that are no LayerNorm"),
         (isinstance(model.norm, nn.LayerNorm), "no norm behind its blocks"),
     ):
@@ -86,7 +88,7 @@ def describe_eva(model: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
         "dim": model.embed_dim,
         "depth": len(model.blocks),
         "num_heads": block.attn.num_heads,
-        "mlp_ratio": block.mlp.fc1.out_features / model.embed_dim,
+        "mlp_ratio": block.mlp.fc2.in_features / model.embed_dim,
         "tubelet_size": (1, *model.patch_embed.patch_size),
     }
     details = {
@@ -102,8 +104,11 @@ def describe_eva(model: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return kind, structure, details
 
 
-def _kind_of(rope: Any, *, is_normed: bool) -> str | None:
-    """Tell the two kinds of rotary positions apart by what they say of themselves."""
+def _kind_of(rope: Any, *, is_normed: bool, has_class_token: bool) -> str | None:
+    """Tell the two kinds of rotary positions apart by what they say of themselves.
+
+    Where PE begins to count matters only beside a class token, which sits at 0.
+    """
     said = {
         name: getattr(rope, name, None) for name in ("grid_offset", "grid_indexing", "rotate_half")
     }
@@ -111,6 +116,7 @@ def _kind_of(rope: Any, *, is_normed: bool) -> str | None:
         known = {"grid_offset": 0.0, "grid_indexing": "ij", "rotate_half": True}
         return "dinov3" if said == known and rope.normalize_coords == "separate" else None
     if type(rope).__name__ == "RotaryEmbeddingCat" and is_normed and not rope.in_pixels:
-        known = {"grid_offset": 1.0, "grid_indexing": "xy", "rotate_half": False}
+        offset = 1.0 if has_class_token else said["grid_offset"]
+        known = {"grid_offset": offset, "grid_indexing": "xy", "rotate_half": False}
         return "pe" if said == known else None
     return None

@@ -128,7 +128,9 @@ def test_patches_of_every_frame_equal_timm(kind):
         ("dinov3", {"num_reg_tokens": 0, "init_values": None}),
         ("dinov3", {"rope_temperature": 30.0}),
         ("dinov3", {"norm_layer": partial(nn.LayerNorm, eps=1e-2)}),
+        ("dinov3", {"swiglu_mlp": True, "swiglu_align_to": 8, "mlp_ratio": 3}),
         ("pe", {"init_values": 0.1}),
+        ("pe", {"class_token": False, "rope_grid_offset": 0.0}),
         ("pe", {"norm_layer": partial(nn.LayerNorm, eps=1e-2)}),
         ("pe", {"ref_feat_shape": (7, 7)}),
     ],
@@ -148,8 +150,12 @@ def test_one_block_of_full_width_equals_timm(name):
     row, kind = VARIANTS[name], name.split("_")[0]
     patch = row.tubelet_size[1]
     sizes = {"embed_dim": row.dim, "num_heads": row.num_heads, "patch_size": patch, "depth": 1}
+    sizes["mlp_ratio"] = row.mlp_ratio
     if kind == "pe":
         sizes["ref_feat_shape"] = (row.rotary_side, row.rotary_side)
+        sizes["class_token"] = row.class_token
+    if getattr(row, "is_gated", False):
+        sizes |= {"swiglu_mlp": True, "swiglu_align_to": 8}
     model = NETWORKS[kind](num_classes=0, img_size=4 * patch, **sizes)
     drawn(model, std=0.02)
     clip = clip_of(2, 4 * patch, 4 * patch, batch=1)
@@ -224,6 +230,41 @@ def test_networks_and_folders_of_transformers(tmp_path, model_class):
     model.save_pretrained(tmp_path)
     name = "dinov3_tiny" if model_class is DINOv3ViTModel else "siglip2_tiny"
     assert_patches(create_model(name, pretrained=tmp_path).eval(), expected, clip)
+
+
+@torch.no_grad()
+def test_gated_dinov3_of_transformers_and_of_the_original_code(tmp_path):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 8}
+    sizes |= {"image_size": 48, "intermediate_size": 192, "num_register_tokens": 4}
+    gated = DINOv3ViTConfig(use_gated_mlp=True, hidden_act="silu", **sizes)
+    model, clip = drawn(DINOv3ViTModel(gated)), clip_of(4, 48, 48)
+    expected = patches_of_hugging_face(model, clip)
+    assert_patches(sparsify(model, None), expected, clip)
+    model.save_pretrained(tmp_path / "hf")
+    ours = create_model("dinov3_tiny", pretrained=tmp_path / "hf").eval()
+    assert_patches(ours, expected, clip)
+    assert ours.recipe.variant.is_gated
+
+    parts = {"mlp.gate.": "mlp.w1.", "mlp.fc1.": "mlp.w2.", "mlp.fc2.": "mlp.w3."}
+    weights = {}
+    for key, value in ours.state_dict().items():
+        if not key.startswith(("pooler.", "head.")):
+            key = key.replace("embed.patch.", "patch_embed.").replace("scale", "ls")
+            for mine, original in parts.items():
+                key = key.replace(mine, original)
+            weights[key] = value
+    tokens = weights.pop("embed.cls_token")
+    weights |= {"cls_token": tokens[:, :1], "storage_tokens": tokens[:, 1:]}
+    patches = weights["patch_embed.proj.weight"]
+    weights["patch_embed.proj.weight"] = patches.unflatten(1, (3, 8, 8))
+    torch.save(weights, tmp_path / "x.pth")
+    other = create_model("dinov3_tiny", pretrained=tmp_path / "x.pth").eval()
+    assert_patches(other, expected, clip)
+
+    config = DINOv3ViTConfig(use_gated_mlp=True, hidden_act="gelu", **sizes)
+    drawn(DINOv3ViTModel(config)).save_pretrained(tmp_path / "gelu")
+    with pytest.raises(CheckpointError, match=r"has MLPs gated by 'gelu'; known: silu$"):
+        create_model("dinov3_tiny", pretrained=tmp_path / "gelu")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -304,7 +345,6 @@ def test_rotary_periods_of_another_base_are_refused(tmp_path):
         ("dinov3", {"scale_mlp": True}, r"they have blocks.0.mlp.norm"),
         ("pe", {"rope_grid_indexing": "ij"}, r"has other rotary positions than DINOv3 and PE"),
         ("pe", {"ref_feat_shape": (4, 5)}, r"ref_feat_shape \(4, 5\); both must be equal"),
-        ("pe", {"class_token": False}, r"no weights of PE-core: embed.cls_token is missing"),
     ],
     ids=str,
 )

@@ -27,10 +27,14 @@ _RULES = (
     (_LAYER + r"attention\.(q|k|v)_proj\.", r"blocks.\1.attn.\2."),
     (_LAYER + r"attention\.o_proj\.", r"blocks.\1.attn.proj."),
     (_LAYER + r"layer_scale([12])\.lambda1$", r"blocks.\1.scale\2.gamma"),
+    (_LAYER + r"mlp\.gate_proj\.", r"blocks.\1.mlp.gate."),
     (_LAYER + r"mlp\.up_proj\.", r"blocks.\1.mlp.fc1."),
     (_LAYER + r"mlp\.down_proj\.", r"blocks.\1.mlp.fc2."),
     (_LAYER, r"blocks.\1."),
     (r"blocks\.(\d+)\.attn\.(q|k|v)_proj\.", r"blocks.\1.attn.\2."),
+    (r"blocks\.(\d+)\.mlp\.(?:fc1_g|w1)\.", r"blocks.\1.mlp.gate."),
+    (r"blocks\.(\d+)\.mlp\.(?:fc1_x|w2)\.", r"blocks.\1.mlp.fc1."),
+    (r"blocks\.(\d+)\.mlp\.w3\.", r"blocks.\1.mlp.fc2."),
     *BLOCK_RULES,
 )
 _UNUSED = (
@@ -40,7 +44,7 @@ _BASE = 100.0
 
 
 def facts(weights: Weights) -> dict[str, Any]:
-    """Say what keys and shapes state: class tokens with registers, whether branches are scaled.
+    """Say what keys and shapes state: class tokens with registers, scaled branches, gated MLPs.
 
     Raises:
         CheckpointError: the file holds rotary periods of another base.
@@ -59,7 +63,10 @@ def facts(weights: Weights) -> dict[str, Any]:
         value.shape[1] for key, value in weights.items() if has_key({key: value}, names)
     )
     has_scale = layer_scale_of(weights) or has_key(weights, r"layer_scale1\.lambda1")
-    found: dict[str, Any] = {"num_class_tokens": num_class_tokens}
+    found: dict[str, Any] = {
+        "num_class_tokens": num_class_tokens,
+        "is_gated": has_key(weights, r"mlp\.(?:gate_proj|fc1_g|w1)\.weight"),
+    }
     return found if has_scale else found | {"layer_scale": None}
 
 
@@ -80,7 +87,7 @@ def rename(weights: Weights) -> Weights:
         ),
         foreign=(
             *(r"^embed\.pos_embed$", r"norm_pre\.", r"temporal", r"time_embed"),
-            *(r"\.[qk]_norm\.", r"\.attn\.norm\.", r"\.mlp\.(?:gate_proj|w\d+|fc1_[gx]|norm)\."),
+            *(r"\.[qk]_norm\.", r"\.attn\.norm\.", r"\.mlp\.(?:w\d+|norm)\."),
         ),
     )
     if renamed["embed.patch.proj.weight"].ndim != 4:

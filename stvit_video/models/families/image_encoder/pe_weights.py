@@ -3,11 +3,15 @@
 Legend: D width.
 """
 
+from typing import Any
+
 from stvit_video.errors import CheckpointError
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
+    has_key,
     join_qkv,
+    layer_scale_of,
     refuse,
     rename_keys,
     set_aside,
@@ -22,6 +26,11 @@ _RULES = (
 _UNUSED = r"head\.|attn_pool\.|text\.|logit_scale$"
 
 
+def facts(weights: Weights) -> dict[str, Any]:
+    """Say what keys state: whether branches are scaled, and whether there is a class token."""
+    return layer_scale_of(weights) | {"class_token": has_key(weights, "cls_token")}
+
+
 def rename(weights: Weights) -> Weights:
     """Give PE weights our names; the head of a picture is set aside, patches have no bias.
 
@@ -33,7 +42,7 @@ def rename(weights: Weights) -> Weights:
         renamed,
         "PE-core",
         needed=(
-            *("embed.patch.proj.weight", "embed.cls_token", "embed.pos_embed", "embed.norm.weight"),
+            *("embed.patch.proj.weight", "embed.pos_embed", "embed.norm.weight"),
             *("blocks.0.attn.qkv.weight", "norm.weight"),
         ),
         foreign=(

@@ -16,6 +16,8 @@ from stvit_video.models.families.image_encoder import (
     siglip2_weights,
 )
 from stvit_video.models.families.vit.variant import VitVariant, native_size, refuse_reducer
+from stvit_video.models.layers.blocks import Block
+from stvit_video.models.layers.branch import GatedMlp
 from stvit_video.models.layers.embed import VitEmbed
 from stvit_video.models.layers.frame_rotary import FrameRotary
 from stvit_video.models.layers.image_embed import (
@@ -74,6 +76,14 @@ class Dinov3Variant(ImageEncoderVariant):
     """Sizes of a DINOv3: rotary positions alone, a class token and registers."""
 
     rotary_base: float = 100.0
+    is_gated: bool = False
+    """Whether the MLPs are gated by SiLU."""
+
+    def _block(self, drop_path: float) -> Block:
+        block = super()._block(drop_path)
+        if self.is_gated:
+            block.mlp = GatedMlp(self.dim, int(self.dim * self.mlp_ratio))
+        return block
 
     def _embed(self, preprocessing: Preprocessing, has_class_token: bool) -> VitEmbed:
         embed = self._image_embed(preprocessing, has_class_token)
@@ -106,6 +116,8 @@ _CLIP = Preprocessing(num_frames=16, frame_stride=4, image_size=256)
 _HALVES = dataclasses.replace(_CLIP, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _HALVES_224 = dataclasses.replace(_HALVES, image_size=224)
 _HALVES_336 = dataclasses.replace(_HALVES, image_size=336)
+_HALVES_384 = dataclasses.replace(_HALVES, image_size=384)
+_HALVES_448 = dataclasses.replace(_HALVES, image_size=448)
 
 _siglip2 = partial(
     ImageEncoderVariant,
@@ -145,7 +157,7 @@ _pe_core = partial(
     source="Perception Encoder, arXiv 2504.13181",
     license="Apache-2.0",
     rename=pe_weights.rename,
-    facts=layer_scale_of,
+    facts=pe_weights.facts,
 )
 VARIANTS: dict[str, Variant] = {
     "siglip2_base_patch16_224": _siglip2(
@@ -153,9 +165,41 @@ VARIANTS: dict[str, Variant] = {
     ),
     "siglip2_base_patch16_256": _siglip2(dim=768, depth=12, num_heads=12),
     "siglip2_large_patch16_256": _siglip2(dim=1024, depth=24, num_heads=16),
+    "siglip2_so400m_patch16_256": _siglip2(dim=1152, depth=27, num_heads=16, mlp_ratio=4304 / 1152),
     "dinov3_small_patch16_256": _dinov3(dim=384, depth=12, num_heads=6),
     "dinov3_base_patch16_256": _dinov3(dim=768, depth=12, num_heads=12),
+    "dinov3_small_plus_patch16_256": _dinov3(dim=384, depth=12, num_heads=6, is_gated=True),
     "dinov3_large_patch16_256": _dinov3(dim=1024, depth=24, num_heads=16),
+    "dinov3_huge_plus_patch16_256": _dinov3(dim=1280, depth=32, num_heads=20, is_gated=True),
+    "dinov3_7b_patch16_256": _dinov3(
+        dim=4096, depth=40, num_heads=32, is_gated=True, mlp_ratio=2.0
+    ),
+    "pe_core_tiny_patch16_384": _pe_core(
+        dim=192,
+        depth=12,
+        num_heads=3,
+        tubelet_size=(1, 16, 16),
+        rotary_side=24,
+        preprocessing=_HALVES_384,
+    ),
+    "pe_core_small_patch16_384": _pe_core(
+        dim=384,
+        depth=12,
+        num_heads=6,
+        tubelet_size=(1, 16, 16),
+        rotary_side=24,
+        preprocessing=_HALVES_384,
+    ),
+    "pe_core_gigantic_patch14_448": _pe_core(
+        dim=1536,
+        depth=50,
+        num_heads=16,
+        mlp_ratio=8960 / 1536,
+        tubelet_size=(1, 14, 14),
+        class_token=False,
+        rotary_side=32,
+        preprocessing=_HALVES_448,
+    ),
     "pe_core_base_patch16_224": _pe_core(
         dim=768,
         depth=12,
