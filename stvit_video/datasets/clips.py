@@ -115,8 +115,18 @@ class ViewReader:
         clip_indices = sorted({view // self.num_crops for view in views})
         with open_video(record.path, backend=self.backend, index=index) as decoder:
             info = decoder.info
-            clips = self.sample(
-                info.num_frames,
+            stretch = record.stretch(info.num_frames)
+            if not stretch:
+                raise VideoDecodeError(
+                    record.path,
+                    backend=info.backend,
+                    stage="sample",
+                    reason="no frames",
+                    detail=f"frames {record.start_frame} to {record.end_frame} of"
+                    f" {info.num_frames} are asked for",
+                )
+            clips = stretch.start + self.sample(
+                len(stretch),
                 fps=info.fps,
                 generator=torch.default_generator,
                 start_step=record.start_step,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from stvit_video.datasets.label_words import label_number
 from stvit_video.datasets.records import UNKNOWN_LABEL
 from stvit_video.errors import DatasetError, did_you_mean
 
@@ -50,7 +51,7 @@ class LabelSets:
         return self._code_of.setdefault(tuple(sorted(classes)), len(self._code_of))
 
     def class_index(self, label: str) -> int:
-        """Return the index of a class, given by name or index; `UNKNOWN_LABEL` of nothing.
+        """Return the index of a class, given by name or index; `UNKNOWN_LABEL` of nothing or -1.
 
         Raises:
             DatasetError: there is no such class.
@@ -60,9 +61,12 @@ class LabelSets:
             return UNKNOWN_LABEL
         if label in index_of:
             return index_of[label]
-        if label.removeprefix("-").isdecimal():
-            if 0 <= int(label) < len(index_of):
-                return int(label)
+        number = label_number(label)
+        if number == UNKNOWN_LABEL:
+            return UNKNOWN_LABEL
+        if number is not None:
+            if 0 <= number < len(index_of):
+                return number
             raise DatasetError(f"label {label} outside 0..{len(index_of) - 1}")
         raise DatasetError(
             f"label {label!r} is none of the {len(index_of)} classes"

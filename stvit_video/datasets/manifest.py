@@ -21,15 +21,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stvit_video.datasets.column_names import column_of
 from stvit_video.datasets.columns import Column, Numbers, Texts, Words, narrow, repeat_value
 from stvit_video.datasets.csv_columns import line_of, read_columns, read_header
 from stvit_video.datasets.index_store import IndexStore, index_path
 from stvit_video.datasets.label_sets import SEPARATOR, LabelSets
+from stvit_video.datasets.label_words import MOST_CLASSES, label_number
 from stvit_video.datasets.records import UNKNOWN_LABEL as UNKNOWN_LABEL
 from stvit_video.datasets.records import Records, labels_of
 from stvit_video.datasets.records import VideoRecord as VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError
 from stvit_video.files import replacing, write_file
+
+_STRETCH = ("start_frame", "end_frame")
+"""The last columns."""
+_MEANINGFUL = ("label", *_STRETCH, "start_seconds", "end_seconds")
+"""Columns that must not be left out because they have another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,12 @@ def read_manifest(path: str | Path, *, class_names: Sequence[str] | None = None)
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
     """Write a manifest and, where needed, its class names; the old file stays until it is done.
 
-    Paths below the folder of the manifest are written relative to it.
+    Paths below the folder of the manifest are written relative to it; columns of stretches only
+    where there is one.
     """
     path = Path(path)
+    has_stretch = any(record.start_frame or record.end_frame >= 0 for record in manifest.records)
+    num_columns = len(VideoRecord._fields) - (0 if has_stretch else len(_STRETCH))
     _write_class_names(manifest, path)
     rows = _written_rows(manifest, Path(os.path.abspath(path.parent)))
     with (
@@ -128,8 +138,8 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
         partial_path.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(VideoRecord._fields)
-        writer.writerows(rows)
+        writer.writerow(VideoRecord._fields[:num_columns])
+        writer.writerows(row[:num_columns] for row in rows)
 
 
 def check_labels(
@@ -181,6 +191,13 @@ def _read_words(path: Path) -> tuple[Texts, dict[str, Words]]:
             f"manifest {path} has no column 'path' but {', '.join(header)!r};"
             " turn a list into a manifest with `stvit-video data manifest`"
         )
+    for word in header:
+        column = column_of(word)
+        if word not in VideoRecord._fields and column not in header and column in _MEANINGFUL:
+            raise DatasetError(
+                f"manifest {path} has the column {word!r}, which a manifest calls {column!r}; turn"
+                " the list into a manifest with `stvit-video data manifest list`"
+            )
     known = [name for name in VideoRecord._fields if name in header]
     paths, words = read_columns(path, texts="path", words=known[1:])
     if not len(paths):
@@ -192,10 +209,18 @@ def _read_class_names(path: Path, labels: Sequence[str]) -> list[str]:
     beside = labels_path(path)
     if beside.is_file():
         return beside.read_text(encoding="utf-8").splitlines()
-    names = {name.strip() for label in labels for name in label.split(SEPARATOR)} - {""}
-    if names and all(name.isdecimal() for name in names):
-        return [str(index) for index in range(max(map(int, names)) + 1)]
-    return sorted(names)
+    names = {name.strip() for label in labels for name in label.split(SEPARATOR)} - {"", "-1"}
+    numbers = [number for name in names if (number := label_number(name)) is not None]
+    if not numbers or len(numbers) < len(names):
+        return sorted(names)
+    if not 0 <= min(numbers) <= max(numbers) < MOST_CLASSES:
+        wrong = next(number for number in numbers if not 0 <= number < MOST_CLASSES)
+        raise DatasetError(
+            f"manifest {path} has the label {wrong}; it must be -1, where it is not known, or the"
+            f" index of a class, below {MOST_CLASSES} where {beside.name} does not say how many"
+            " there are"
+        )
+    return [str(index) for index in range(max(numbers) + 1)]
 
 
 def _write_class_names(manifest: Manifest, path: Path) -> None:

@@ -47,12 +47,22 @@ class VideoRecord(NamedTuple):
     made_for: str = ""
     """How `data prepare` wrote the file: `any`, `segments`, or `dense4` for clips of stride 4 that
     start at multiples of 4; empty for a file that it did not write."""
+    start_frame: int = 0
+    """First frame of the stretch of the file that counts."""
+    end_frame: int = -1
+    """Frame behind its last; -1 for that of the file."""
 
     @property
     def start_step(self) -> int:
         """Clips whose start and stride are multiples of it read only the pictures they need."""
         step = self.made_for.removeprefix("dense")
         return (step.isdecimal() and int(step)) or 1
+
+    def stretch(self, num_frames: int) -> range:
+        """Return the frames that count, of a file of `num_frames`; none where it begins later."""
+        return range(self.start_frame, num_frames)[
+            : None if self.end_frame < 0 else max(self.end_frame - self.start_frame, 0)
+        ]
 
 
 class Records(Sequence[VideoRecord]):

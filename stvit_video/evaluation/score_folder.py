@@ -144,7 +144,9 @@ def _list_digest(manifest: Manifest) -> str:
         path = record.path
         name = path.relative_to(folder) if path.is_relative_to(folder) else path
         classes = SEPARATOR.join(manifest.classes_of(record))
-        digest.update(f"{name}\n{classes}\n".encode(errors="surrogateescape"))
+        stretch = (record.start_frame, record.end_frame)
+        words = f"{name}\n{classes}\n" + (f"{stretch}\n" if stretch != (0, -1) else "")
+        digest.update(words.encode(errors="surrogateescape"))
     digest.update("\n".join(manifest.class_names).encode())
     return digest.hexdigest()
 

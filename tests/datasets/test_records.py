@@ -52,7 +52,10 @@ def test_records_differ_by_any_field_and_by_their_number():
     assert records == PLAIN
     assert records != PLAIN[:2]
     for field in VideoRecord._fields:
-        other = PLAIN[0]._replace(**{field: Path("x") if field == "path" else PLAIN[2][-1] + "x"})
+        value = {"path": Path("x"), "made_for": "x", "start_frame": 3, "end_frame": 3}.get(
+            field, "x"
+        )
+        other = PLAIN[0]._replace(**{field: value})
         assert records != (other, *PLAIN[1:])
 
 

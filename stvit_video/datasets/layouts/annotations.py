@@ -2,15 +2,34 @@
 
 import csv
 import json
+import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from stvit_video.datasets.layouts.class_folders import is_video_name
 from stvit_video.datasets.manifest import Manifest, VideoRecord
 from stvit_video.errors import DatasetError, MissingFileError, did_you_mean
+
+
+class Stretch(NamedTuple):
+    """A part of a file, from `start` to ahead of `end`."""
+
+    start: float
+    end: float
+    """-1 for the end of the file."""
+    in_seconds: bool = False
+    """Otherwise in frames."""
+
+    def in_frames(self, fps: float) -> tuple[int, int]:
+        """Return the first frame and that behind the last, to the nearest; -1 stays."""
+        factor = fps if self.in_seconds else 1
+        return round(self.start * factor), -1 if self.end < 0 else round(self.end * factor)
+
+
+WHOLE = Stretch(0, -1)
 
 
 class AnnotatedVideo(NamedTuple):
@@ -24,6 +43,8 @@ class AnnotatedVideo(NamedTuple):
     """None where there is no such file."""
     num_frames: int = -1
     """As the annotation claims; -1 where it does not."""
+    stretch: Stretch = WHOLE
+    """What of the file counts."""
 
 
 class AnnotatedVideos(NamedTuple):
@@ -35,6 +56,11 @@ class AnnotatedVideos(NamedTuple):
     """Lines on what was odd about the rows; each names the first such row."""
     label_sets: tuple[tuple[int, ...], ...] = ()
     """As of the `Manifest`: with several labels a video, the classes of each label."""
+
+    @property
+    def has_seconds(self) -> bool:
+        """Whether stretches are in seconds, so that frame rates must be known."""
+        return any(video.stretch.in_seconds for video in self.videos)
 
     @property
     def missing(self) -> list[str]:
@@ -58,6 +84,28 @@ class AnnotatedVideos(NamedTuple):
                 f" the first is {self.videos[0].name}"
             )
         return Manifest(records, self.class_names, self.label_sets)
+
+    def with_stretches(self, manifest: Manifest) -> Manifest:
+        """Fill in the stretches of `manifest`, whose records know their frame rates.
+
+        Raises:
+            DatasetError: one has no frame between its start and its end.
+        """
+        found = [video for video in self.videos if video.path is not None]
+        if all(video.stretch == WHOLE for video in found):
+            return manifest
+        records = []
+        for video, record in zip(found, manifest.records, strict=True):
+            start, end = video.stretch.in_frames(record.fps)
+            is_known = not video.stretch.in_seconds or record.fps > 0
+            if is_known and 0 <= end <= start:
+                raise DatasetError(
+                    f"{video.name}: no frame between start ({video.stretch.start:g}) and end"
+                    f" ({video.stretch.end:g})"
+                )
+            filled = record._replace(start_frame=start, end_frame=end) if is_known else record
+            records.append(filled)
+        return Manifest(records, manifest.class_names, manifest.label_sets)
 
 
 class VideoFiles:
@@ -83,6 +131,52 @@ def choose(paths: Iterable[Path], *, folders: Sequence[str] = ()) -> Path | None
     """Return the path below the most of `folders`, the first of equals, or None of none."""
     wanted = set(folders)
     return max(paths, key=lambda path: len(wanted & set(path.parts)), default=None)
+
+
+def parse_stretch(values: Mapping[str, str], where: str) -> Stretch:
+    """Read the stretch of a file by the names of columns: frames or seconds, or the whole of it.
+
+    Raises:
+        DatasetError: it is in frames and seconds, or is no stretch.
+    """
+    units = [
+        unit
+        for unit in ("frame", "seconds")
+        if values.get(f"start_{unit}") or values.get(f"end_{unit}")
+    ]
+    if not units:
+        return WHOLE
+    if len(units) > 1:
+        raise DatasetError(f"{where}: the stretch is in frames and in seconds; keep one of them")
+    unit = units[0]
+    numbers = []
+    for side, missing in (("start", 0.0), ("end", -1.0)):
+        text = values.get(f"{side}_{unit}", "")
+        try:
+            number = _seconds(text) if text else missing
+        except ValueError:
+            number = math.nan
+        is_wrong = not math.isfinite(number) or (number < 0 and number != missing)
+        if is_wrong or (unit == "frame" and number % 1):
+            raise DatasetError(f"{where}: {side}_{unit} ({text}) must be a number of at least 0")
+        numbers.append(number)
+    start, end = numbers
+    if 0 <= end <= start:
+        raise DatasetError(f"{where}: the stretch ends ({end:g}) where it begins ({start:g})")
+    if (start, end) == WHOLE[:2]:
+        return WHOLE
+    return Stretch(start, end, in_seconds=unit == "seconds")
+
+
+def _seconds(text: str) -> float:
+    """Read a number, or a time such as 01:02:03.5."""
+    parts = text.split(":")
+    if len(parts) > 3:
+        raise ValueError(text)
+    seconds = 0.0
+    for part in parts:
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 class ClassIndex:

@@ -14,10 +14,10 @@ from stvit_video.datasets.layouts.annotations import (
     AnnotatedVideo,
     AnnotatedVideos,
     ClassIndex,
-    read_class_names,
     read_text,
 )
-from stvit_video.datasets.layouts.video_list import split_line
+from stvit_video.datasets.layouts.list_labels import describe_rows, list_classes
+from stvit_video.datasets.layouts.list_rows import split_line
 from stvit_video.errors import DatasetError, MissingFileError
 
 _INDICES = re.compile(r"\d+(?:[\s,;|]+\d+)*")
@@ -71,7 +71,8 @@ def find_multi_label_list(
     if not root.is_dir():
         raise MissingFileError(f"video folder {root} does not exist")
     rows = read_multi_label_list(list_path)
-    class_names = _class_names(rows, labels_path)
+    labels = ((row.where, label) for row in rows for label in row.labels)
+    class_names = list_classes(labels, labels_path)
     classes, sets, videos = ClassIndex(class_names), LabelSets(class_names), []
     for row in rows:
         try:
@@ -82,7 +83,8 @@ def find_multi_label_list(
             raise DatasetError(f"{where}{error}") from error
         path = root / row.path
         videos.append(AnnotatedVideo(row.path, label, path if path.is_file() else None))
-    return AnnotatedVideos(tuple(videos), class_names, label_sets=sets.found)
+    notes = (describe_rows("path, labels", len(rows), class_names),)
+    return AnnotatedVideos(tuple(videos), class_names, notes, sets.found)
 
 
 def _rows(path: Path) -> Iterator[MultiLabelRow]:
@@ -94,15 +96,6 @@ def _rows(path: Path) -> Iterator[MultiLabelRow]:
         separator = r"[\s,;|]+" if _INDICES.fullmatch(text) else r"[;|]"
         labels = [label.strip() for label in re.split(separator, text)] if text else []
         yield MultiLabelRow(f"{path} line {number}", video, labels)
-
-
-def _class_names(rows: list[MultiLabelRow], labels_path: Path | None) -> tuple[str, ...]:
-    if labels_path is not None:
-        return read_class_names(labels_path)
-    labels = {label for row in rows for label in row.labels if label}
-    if all(label.isdecimal() for label in labels):
-        return tuple(str(index) for index in range(max(map(int, labels)) + 1))
-    return tuple(sorted(labels))
 
 
 def _name(label: str, classes: ClassIndex, where: str) -> str:

@@ -87,9 +87,15 @@ def run_manifest(
     found = LAYOUTS[layout](
         Source(layout=layout, root=root, annotations=annotations, labels=labels, split=split)
     )
+    if found.has_seconds and num_workers == 0:
+        raise ConfigError(
+            "num_workers (0) opens no file, but the stretches of this list are in seconds and need"
+            " the frame rates; leave it out"
+        )
     manifest = found.manifest()
     if num_workers > 0:
         manifest = _opened(manifest, num_workers)
+    manifest = found.with_stretches(manifest)
     write_manifest(manifest, output)
     missing_path(output).unlink(missing_ok=True)
     if found.missing:

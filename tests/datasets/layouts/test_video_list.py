@@ -2,14 +2,15 @@
 
 import pytest
 
-from stvit_video.datasets.layouts.video_list import ListRow, find_video_list, read_video_list
+from stvit_video.datasets.layouts.list_rows import ListRow
+from stvit_video.datasets.layouts.video_list import find_video_list, read_video_list
 from stvit_video.errors import DatasetError, MissingFileError
 
 
 def _read(tmp_path, text):
     path = tmp_path / "list.txt"
     path.write_text(text, encoding="utf-8", newline="")
-    return read_video_list(path)
+    return [row._replace(where="") for row in read_video_list(path).rows]
 
 
 def _error(tmp_path, text, **settings):
@@ -95,7 +96,8 @@ def test_quoted_fields_are_unquoted(tmp_path, line, row):
 def test_several_labels_of_a_video_are_refused(tmp_path, line, label):
     rule = "must be one number or one name; keep one label a video, and one separator between all"
     assert _error(tmp_path, f"{line}\n") == (
-        f"LIST line 1: label ({label}) {rule} fields, or read it as multi-label-list"
+        f"LIST line 1: label ({label}) {rule} fields, read it as multi-label-list, or name the"
+        " columns in a header such as path,start_frame,end_frame,label"
     )
     if line.startswith("v"):
         assert _error(tmp_path, f"\npath,label\n{line}\n").startswith("LIST line 3: label (")
@@ -162,7 +164,7 @@ def test_a_header_names_the_columns(tmp_path, text, expected):
 def test_a_header_without_a_path_is_refused(tmp_path):
     assert _error(tmp_path, "url label\nx 3\n") == (
         "LIST has the header 'url label'; one column must be one of path, video, video_path, file,"
-        " filename, file_name, filepath, name"
+        " filename, file_name, filepath, name, vid_name, video_name"
     )
     assert _error(tmp_path, "path,label\n") == "LIST names no videos, only its columns"
 
@@ -199,9 +201,12 @@ def test_without_names_indices_stay_and_names_are_sorted(tmp_path):
 def test_labels_outside_the_classes_name_the_video(tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("sit\nrun\n")
-    assert _error(tmp_path, "a.mp4 2\n", labels_path=names) == "LIST, a.mp4: label 2 outside 0..1"
+    assert (
+        _error(tmp_path, "a.mp4 2\n", labels_path=names)
+        == "LIST line 1, a.mp4: label 2 outside 0..1"
+    )
     assert _error(tmp_path, "a.mp4 runn\n", labels_path=names) == (
-        "LIST, a.mp4: label 'runn' is none of the 2 classes; did you mean 'run'?"
+        "LIST line 1, a.mp4: label 'runn' is none of the 2 classes; did you mean 'run'?"
     )
 
 
