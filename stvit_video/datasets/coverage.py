@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from stvit_video.datasets.records import VideoRecord
@@ -85,10 +86,11 @@ def check_failed(errors: Collection[str], *, num_videos: int, most: float) -> No
     """Refuse a data set of which more than a share `most` does not decode.
 
     Raises:
-        DatasetError: saying how many, and one of their `errors`.
+        DatasetError: saying how many, and the first five of their `errors`.
     """
     if len(errors) / num_videos > most:
         raise DatasetError(
             f"{len(errors)} of {num_videos} training videos do not decode, more than"
-            f" data.max_failed_share ({most}) allows; one of them: {next(iter(errors))}"
+            f" data.max_failed_share ({most}) allows; `stvit-video data scan` finds them all, the"
+            f" first: {'; '.join(islice(errors, 5))}"
         )

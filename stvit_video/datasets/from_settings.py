@@ -1,5 +1,6 @@
 """From the settings of a run to its videos, sampling scheme and loaders."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,7 +8,11 @@ from pathlib import Path
 import torch
 
 from stvit_video.datasets.clips import NamedFiles, VideoDataset
-from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.class_folders import (
+    count_left_out,
+    describe_left_out,
+    find_class_folders,
+)
 from stvit_video.datasets.loader import (
     VideoLoader,
     build_file_loader,
@@ -25,12 +30,20 @@ from stvit_video.video.pixels.crops import build_transform
 from stvit_video.video.pixels.transform import ClipTransform
 from stvit_video.video.sampling.scheme import SamplingScheme
 
+_log = logging.getLogger(__name__)
+
 
 def read_videos(path: str | Path, *, class_names: Sequence[str] | None = None) -> Manifest:
-    """Read a data set: a folder of class folders, or a manifest."""
+    """Read a data set: a folder of class folders, or a manifest.
+
+    What the folders hold besides videos is counted in a line of the log.
+    """
     if Path(path).suffix == ".csv":
         return read_manifest(path, class_names=class_names)
-    return find_class_folders(path, class_names=class_names)
+    videos = find_class_folders(path, class_names=class_names)
+    if left_out := describe_left_out(count_left_out(Path(path))):
+        _log.warning("%s: %s left out", Path(path).name, left_out)
+    return videos
 
 
 def read_training_videos(path: str | Path) -> Manifest:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stvit_video.datasets.column_names import column_of
+from stvit_video.datasets.column_names import UNCLEAR, column_of
 from stvit_video.datasets.columns import Column, Numbers, Texts, Words, narrow, repeat_value
 from stvit_video.datasets.csv_columns import line_of, read_columns, read_header
 from stvit_video.datasets.index_store import IndexStore, index_path
@@ -193,6 +193,7 @@ def _read_words(path: Path) -> tuple[Texts, dict[str, Words]]:
         )
     for word in header:
         column = column_of(word)
+        column = f"{UNCLEAR[column]}_frame" if column in UNCLEAR else column
         if word not in VideoRecord._fields and column not in header and column in _MEANINGFUL:
             raise DatasetError(
                 f"manifest {path} has the column {word!r}, which a manifest calls {column!r}; turn"

@@ -252,3 +252,36 @@ def test_random_clips_of_a_file_made_for_their_stride_start_at_its_references(nu
         starts[made_for] = [read_number(clip[:, 0].permute(1, 2, 0).numpy()) for clip in clips]
     assert [start % 4 for start in starts["dense4"]] == [0] * 12
     assert any(start % 4 for start in starts["any"])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (0, -1, [2, 8, 14, 21]),
+        (6, -1, [7, 12, 17, 22]),
+        (6, 10, [6, 7, 8, 9]),
+        (20, 99, [20, 21, 22, 23]),
+        (3, 5, [3, 4, 4, 4]),
+    ],
+)
+def test_a_stretch_of_a_file_is_read_as_a_file_of_its_own(
+    write_numbered, tmp_path, start, end, expected
+):
+    path = write_numbered(tmp_path / "x.mp4", 25)
+    records = [VideoRecord(path, 0, start_frame=start, end_frame=end)]
+    scheme = SamplingScheme(kind="uniform", num_frames=4)
+    dataset = VideoDataset(records, sample=scheme, transform=frames_as_clip)
+    assert numbers(dataset[0].clip) == expected
+    assert dataset[0].facts.num_frames == 25
+
+
+def test_a_stretch_behind_the_end_of_its_file_is_told(write_numbered, tmp_path):
+    path = write_numbered(tmp_path / "x.mp4", 25)
+    dataset = VideoDataset(
+        [VideoRecord(path, 0, start_frame=30, end_frame=40)],
+        sample=SamplingScheme(num_frames=4),
+        transform=frames_as_clip,
+    )
+    with pytest.raises(VideoDecodeError) as error:
+        dataset[0]
+    assert "no frames: frames 30 to 40 of 25 are asked for" in str(error.value)

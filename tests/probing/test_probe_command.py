@@ -140,7 +140,7 @@ def test_videos_that_do_not_decode_are_named_and_left_out(
     assert probe(backbone, videos, tmp_path / "run") == 2
     assert capsys.readouterr().err.startswith(
         "stvit-video probe: 1 of 6 training videos do not decode, more than data.max_failed_share"
-        " (0.01) allows; one of them: "
+        " (0.01) allows; `stvit-video data scan` finds them all, the first: "
     )
     assert probe(backbone, videos, tmp_path / "run", "--data.max_failed_share", "0.2") == 0
     report = json.loads((tmp_path / "run" / "metrics.json").read_text())

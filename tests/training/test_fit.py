@@ -227,7 +227,7 @@ def test_too_many_videos_that_do_not_decode_stop_the_run(tmp_path):
         train(classifier(num_videos=150), tmp_path, train_batches=bad)
     assert str(caught.value) == (
         "2 of 150 training videos do not decode, more than data.max_failed_share (0.01) allows;"
-        " one of them: b.mp4: corrupt"
+        " `stvit-video data scan` finds them all, the first: b.mp4: corrupt; c.mp4: empty"
     )
 
 

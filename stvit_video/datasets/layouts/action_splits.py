@@ -31,11 +31,12 @@ def find_ucf101(root: Path, list_path: Path, *, labels_path: Path | None = None)
     Raises:
         MissingFileError, DatasetError: a file is missing, or a row is not of this data set.
     """
+    rows = read_text(list_path).splitlines()
     class_names = read_class_names(labels_path or list_path.with_name("classInd.txt"))
     classes = ClassIndex(class_names)
     files = VideoFiles(root)
     videos = []
-    for line, row in enumerate(read_text(list_path).splitlines(), start=1):
+    for line, row in enumerate(rows, start=1):
         if not row.strip():
             continue
         where = f"{list_path} line {line}"

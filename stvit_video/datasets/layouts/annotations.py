@@ -242,6 +242,9 @@ def read_text(path: Path, *, what: str = "annotation file") -> str:
     Raises:
         MissingFileError, DatasetError: no such file, empty, or no text.
     """
+    if path.is_dir():
+        inside = ", ".join(sorted(file.name for file in path.iterdir())[:5])
+        raise DatasetError(f"{what} {path} is a folder; give one of its files: {inside}")
     if not path.is_file():
         raise MissingFileError(f"{what} {path} does not exist")
     try:

@@ -1,7 +1,7 @@
 """Videos sorted into one folder per class."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stvit_video.datasets.manifest import Manifest
@@ -61,16 +61,26 @@ def find_videos_below(folder: Path) -> list[Path]:
 
 
 def count_left_out(root: Path) -> dict[str, int]:
-    """Count the files in class folders that are not taken for videos, by suffix."""
+    """Count what class folders hold and is not taken for a video: by suffix, `hidden`, `folder`."""
     folders = (path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
-    others = (path for folder in folders for path in folder.iterdir() if path.name[0] != ".")
-    return dict(
-        Counter(
-            path.suffix.lower() or "no suffix"
-            for path in others
-            if not is_video_name(path.name) and path.is_file()
-        ).most_common()
-    )
+    others = (path for folder in folders for path in folder.iterdir())
+    return dict(Counter(kind for path in others if (kind := _kind_left_out(path))).most_common())
+
+
+def describe_left_out(counts: Mapping[str, int]) -> str:
+    """Say in words what `count_left_out` counted: `3 files and 1 folder`; nothing of nothing."""
+    num_folders = counts.get("folder", 0)
+    numbers = {"file": sum(counts.values()) - num_folders, "folder": num_folders}
+    return " and ".join(f"{n} {word}{'s' * (n > 1)}" for word, n in numbers.items() if n)
+
+
+def _kind_left_out(path: Path) -> str:
+    """Return what a path is that is no video; nothing of a video."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.is_dir():
+        return "folder"
+    return "" if is_video_name(path.name) else path.suffix.lower() or "no suffix"
 
 
 def is_video_name(name: str) -> bool:

@@ -13,7 +13,10 @@ from stvit_video.datasets.layouts.annotations import (
     AnnotatedVideos,
     read_class_names,
 )
+from stvit_video.datasets.layouts.charades import find_charades
 from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.diving48 import find_diving48
+from stvit_video.datasets.layouts.epic import find_epic
 from stvit_video.datasets.layouts.kinetics import (
     find_kinetics,
     find_kinetics_folders,
@@ -21,7 +24,10 @@ from stvit_video.datasets.layouts.kinetics import (
     names_of_rows,
     read_kinetics_csv,
 )
+from stvit_video.datasets.layouts.moments import find_moments
 from stvit_video.datasets.layouts.multi_label_list import find_multi_label_list
+from stvit_video.datasets.layouts.numbered_csv import find_numbered_csv
+from stvit_video.datasets.layouts.official import count_note
 from stvit_video.datasets.layouts.something_something import find_something_something
 from stvit_video.datasets.layouts.video_list import find_video_list
 from stvit_video.datasets.manifest import Manifest, write_manifest
@@ -87,6 +93,7 @@ def run_manifest(
     found = LAYOUTS[layout](
         Source(layout=layout, root=root, annotations=annotations, labels=labels, split=split)
     )
+    notes = [*found.notes, *count_note(layout, found.class_names)]
     if found.has_seconds and num_workers == 0:
         raise ConfigError(
             "num_workers (0) opens no file, but the stretches of this list are in seconds and need"
@@ -110,7 +117,7 @@ def run_manifest(
             found=len(manifest.records),
             decodable=len(manifest.records) - len(broken) if num_workers > 0 else None,
         ),
-        notes=list(found.notes),
+        notes=notes,
         missing=found.missing,
         broken=broken,
     )
@@ -165,6 +172,13 @@ LAYOUTS: dict[Layout, Callable[[Source], AnnotatedVideos]] = {
     "kinetics700": _find_kinetics,
     "ssv2": lambda it: find_something_something(it.root, it.listing, labels_path=it.labels),
     "ucf101": lambda it: find_ucf101(it.root, it.listing, labels_path=it.labels),
+    "ssv1": lambda it: find_numbered_csv(it.root, it.listing, labels_path=it.labels),
+    "jester": lambda it: find_numbered_csv(it.root, it.listing, labels_path=it.labels),
+    "diving48": lambda it: find_diving48(it.root, it.listing, labels_path=it.labels),
+    "moments": lambda it: find_moments(it.root, it.listing, labels_path=it.labels),
+    "charades": lambda it: find_charades(it.root, it.listing, labels_path=it.labels),
+    "epic-verbs": lambda it: find_epic(it.root, it.listing, part="verb", labels_path=it.labels),
+    "epic-nouns": lambda it: find_epic(it.root, it.listing, part="noun", labels_path=it.labels),
     "hmdb51": lambda it: find_hmdb51(it.root, it.listing, split=it.split, labels_path=it.labels),
     "class-folders": _find_class_folders,
     "list": lambda it: find_video_list(it.root, it.listing, labels_path=it.labels),

@@ -35,7 +35,7 @@ class ScanSummary:
     codecs: dict[str, int]
     bad_videos: list[BadVideo]
     left_out: dict[str, int]
-    """Files in class folders whose suffix is that of no video, by suffix."""
+    """What class folders hold besides videos: files by suffix, `hidden`, `folder`."""
     error: str
     """Traceback of the first error of Python that a file met; empty for none."""
 

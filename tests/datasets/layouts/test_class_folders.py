@@ -2,8 +2,10 @@
 
 import pytest
 
+from stvit_video.datasets.from_settings import read_videos
 from stvit_video.datasets.layouts.class_folders import (
     count_left_out,
+    describe_left_out,
     find_class_folders,
     find_videos_below,
 )
@@ -128,4 +130,22 @@ def test_what_is_left_out_is_counted_by_its_suffix(tmp_path):
             (tmp_path / folder / name).touch()
     (tmp_path / "pushing" / "d.txt").touch()
     (tmp_path / "pushing" / "more.d").mkdir()
-    assert count_left_out(tmp_path) == {".txt": 3, "no suffix": 2}
+    counts = count_left_out(tmp_path)
+    assert counts == {".txt": 3, "no suffix": 2, "hidden": 2, "folder": 1}
+    assert describe_left_out(counts) == "7 files and 1 folder"
+    assert describe_left_out({"folder": 2}) == "2 folders"
+    assert describe_left_out({}) == ""
+
+
+def test_what_a_mac_and_a_camera_leave_is_skipped_and_counted_in_one_line(tmp_path, caplog):
+    for folder in ("waving", "pushing"):
+        (tmp_path / "plain" / folder).mkdir(parents=True)
+        for name in ("a.mp4", "._a.mp4", ".DS_Store", "a.jpg"):
+            (tmp_path / "plain" / folder / name).touch()
+    (tmp_path / "plain" / "waving" / "takes").mkdir()
+    (tmp_path / "plain" / ".DS_Store").touch()
+    videos = read_videos(tmp_path / "plain")
+    assert [record.path.name for record in videos.records] == ["a.mp4", "a.mp4"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "plain: 6 files and 1 folder left out"
+    ]
