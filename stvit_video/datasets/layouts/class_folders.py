@@ -78,9 +78,9 @@ def _kind_left_out(path: Path) -> str:
     """Return what a path is that is no video; nothing of a video."""
     if path.name.startswith("."):
         return "hidden"
-    if path.is_dir():
-        return "folder"
-    return "" if is_video_name(path.name) else path.suffix.lower() or "no suffix"
+    if is_video_name(path.name):
+        return ""
+    return "folder" if path.is_dir() else path.suffix.lower() or "no suffix"
 
 
 def is_video_name(name: str) -> bool:
