@@ -49,8 +49,8 @@ make_part() {
     echo "$SET: $part"
     mkdir -p "$source"
     ln -sfn "$(cd "$VIDEOS" && pwd)" "$source/videos"
-    "$PROGRAM" data manifest "$layout" "$source/videos" "$@" --output "$source/$part.csv" \
-        --num_workers 0
+    "$PROGRAM" data manifest "$layout" "$source/videos" --num_workers 0 "$@" \
+        --output "$source/$part.csv"
     "$PROGRAM" data scan "$source/$part.csv"
     "$PROGRAM" data prepare "$source/$part.csv" "$DATA/$SET/prepared" \
         --output "$DATA/$SET/$part.csv" ${RECIPE:+--recipe "$RECIPE"}

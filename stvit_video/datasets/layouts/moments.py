@@ -17,7 +17,9 @@ _NAMES = "moments_categories.txt"
 
 
 def find_moments(root: Path, csv_path: Path, *, labels_path: Path | None = None) -> AnnotatedVideos:
-    """Find the videos of `trainingSet.csv` or `validationSet.csv` below `root`, their folder.
+    """Find the videos of `trainingSet.csv` or `validationSet.csv` in `root/training` and the like.
+
+    Where there is no such folder, in `root` itself.
 
     The names of the classes are in `moments_categories.txt` beside it, `name,index` lines.
 
@@ -28,7 +30,9 @@ def find_moments(root: Path, csv_path: Path, *, labels_path: Path | None = None)
     if labels_path is None and not beside.is_file():
         raise MissingFileError(f"no {_NAMES} beside {csv_path}; give it with --labels")
     class_names = read_class_names(labels_path) if labels_path else _read_names(beside)
-    classes, files, videos = ClassIndex(class_names), ListedFiles(root), []
+    own = root / csv_path.stem.removesuffix("Set")
+    files = ListedFiles(own if own.is_dir() else root)
+    classes, videos = ClassIndex(class_names), []
     for line, row in enumerate(csv.reader(read_text(csv_path).splitlines()), start=1):
         where = f"{csv_path} line {line}"
         if len(row) < 2 or "/" not in row[0]:

@@ -113,6 +113,8 @@ def test_moments_in_time(tmp_path):
         ("clapping/a-b_1.mp4", 1, "clapping/a-b_1.mp4"),
         ("praying/c.mp4", 0, None),
     ]
+    annotated = find(tmp_path, "moments", "trainingSet.csv", ["training/praying/c.mp4"])
+    assert told(annotated)[1] == ("praying/c.mp4", 0, "training/praying/c.mp4")
     (tmp_path / "trainingSet.csv").write_text("a.mp4,clapping\n")
     assert refusal(tmp_path, "moments", "trainingSet.csv") == (
         "trainingSet.csv line 1: not a row of Moments in Time; expected class/file,class"
