@@ -141,7 +141,7 @@ def accuracy_table(
                 macs / 1e6,
                 100 * (macs / dense.lines[0]["macs"] - 1),
                 speed and speed["clips_per_second"],
-                speed and speed["ratio"],
+                speed and speed["ratio"] / speeds[dense.name]["ratio"],
                 *[statistics.mean(row.test(index)) for index in range(3)],
                 spread(row.test(2)),
                 difference(row, dense),
@@ -161,7 +161,7 @@ def accuracy_table(
     ]
     note = (
         f"`to dense` is the mean difference to `{dense.name}` of the same seeds, in points;"
-        " `speed` is measured, relative to the dense row, alone on the GPU."
+        f" `speed` is measured, relative to `{dense.name}`, alone on the GPU."
     )
     return make_table(title, columns, cells, note=note)
 
