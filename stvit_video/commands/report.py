@@ -55,6 +55,7 @@ def report(  # noqa: PLR0913 its parameters are its command line
     from stvit_video.measure.compare.sections import report_sections
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.page import write_page
+    from stvit_video.report.terminal import say
 
     check_accuracy(accuracy or {}, models)
     findings = measure_findings(
@@ -67,4 +68,4 @@ def report(  # noqa: PLR0913 its parameters are its command line
     )
     write_json(findings.record(), output / "report.json")
     page = write_page(output, title, report_sections(findings))
-    result_console().print(f"wrote {page}", soft_wrap=True)
+    say(result_console(), f"wrote {page}")

@@ -19,10 +19,11 @@ def write_json(result: Any, destination: str | Path | None) -> None:
     if destination is None:
         return
     text = json.dumps(as_plain(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = text.encode(errors="backslashreplace")  # JSON's own words for bytes of no text
     if str(destination) == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(content.decode())
     else:
-        write_file(destination, text)
+        write_file(destination, content)
 
 
 def result_console(destination: str | Path | None = None) -> Console:
