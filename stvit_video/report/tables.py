@@ -193,7 +193,8 @@ def _is_numeric(table: Table, index: int) -> bool:
 def markdown_words(text: str) -> str:
     """Write words so that Markdown and the HTML in it show them as they are."""
     special = r"[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)"
-    return re.sub(special, r"\\\g<0>", visible(text)).replace("&", "&amp;")
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text))
+    return re.sub(special, r"\\\g<0>", text)
 
 
 def html_words(text: str) -> str:

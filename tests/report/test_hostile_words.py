@@ -60,9 +60,9 @@ def test_a_bar_shows_its_label_as_text():
 def test_markdown_escapes_what_would_end_a_cell_or_start_html():
     row = table_text(TABLE, "markdown").splitlines()[2]
     assert row == r"| \[/a\]\\x1b\[2J\\u202e\|\`x\`\\n\<b\>\$\_{^}\\ | 1 |"
-    assert table_text(make_table("", ["a"], [["fc_norm & _x"]]), "markdown").splitlines()[2] == (
-        r"| fc_norm &amp; \_x |"
-    )
+    assert table_text(make_table("", ["a"], [["fc_norm & &lt; _x"]]), "markdown").splitlines()[
+        2
+    ] == (r"| fc_norm & &amp;lt; \_x |")
     page = markdown_page("<script>", [Section(title="[a](b)", text="<img>\nnext")])
     assert page == "# \\<script\\>\n\n## \\[a\\](b)\n\n\\<img\\>\nnext\n"
 
