@@ -191,11 +191,14 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
     from stvit_video.settings.bounds import fit_value
     from stvit_video.settings.command_line import explain, tidy_arguments
+    from stvit_video.settings.config_files import check_config_files
 
     assert isinstance(parser, ArgumentParser)
     kinds = _kinds(parser)
+    words = tidy_arguments(arguments, kinds)
+    check_config_files(words, kinds)
     try:
-        values = parser.instantiate(parser.parse_args(tidy_arguments(arguments, kinds)))
+        values = parser.instantiate(parser.parse_args(words))
     except ArgumentError as error:
         raise ConfigError(explain(str(error), kinds)) from error
     return {

@@ -62,45 +62,73 @@ def read_json(path: Path, refuse: Refusal, *, most: int = MOST_BYTES) -> Any:
         raise refuse(f"{path} is not JSON ({error})") from error
 
 
-def load_yaml(text: str, loader: type[Any]) -> Any:
-    """Read the text of a YAML file of settings by a `loader` of PyYAML that makes plain values.
+def read_settings(path: Path, refuse: Refusal) -> dict[str, Any]:
+    """Read a YAML file of settings by name: small, and nothing but plain values written out.
 
-    Raises:
-        yaml.YAMLError: it is no YAML, or more than settings need: anchors, depth, size, values.
+    Raises as `read_text`.
     """
     import yaml
 
-    if len(text) > MOST_BYTES:
-        raise yaml.YAMLError(f"settings must be at most {MOST_BYTES} bytes")
+    text = read_text(path, refuse)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        _check_yaml(text, loader)
+        settings = yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
+        raise refuse(f"{path} is no YAML of settings ({_tell_yaml(error)})") from error
+    except (ValueError, TypeError, OverflowError) as error:  # a number or a date that is none
+        raise refuse(f"{path} is no YAML of settings ({shorten(str(error))})") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+        raise refuse(f"{path} must hold settings by name; it holds {shorten(settings)!r}")
+    return settings
+
+
+def _check_yaml(text: str, loader: type[Any], *, is_quoted: bool = False) -> None:
+    """Refuse more than settings need, also in the text of a value, which is parsed in its turn."""
+    import yaml
+
     depth = values = 0
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         values += isinstance(event, yaml.NodeEvent)
+        scalar, is_plain = "", False
+        if isinstance(event, yaml.ScalarEvent):
+            scalar, is_plain = event.value, event.implicit[0]
         refused = ""
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            refused = "settings take no anchor (&) and no alias (*): write the values out"
-        elif isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]:
-            refused = "settings take no merge key (<<): write the values out"
+        if getattr(event, "anchor", None) is not None:
+            refused = "settings take no anchor (&) and no alias (*); write the values out"
+        elif scalar == "<<" and is_plain:
+            refused = "settings take no merge key (<<); write the values out"
         elif depth > MOST_YAML_DEPTH:
             refused = f"settings must nest at most {MOST_YAML_DEPTH} deep"
         elif values > MOST_YAML_VALUES:
             refused = f"settings must be at most {MOST_YAML_VALUES} values"
         if refused:
-            line = 0 if event.start_mark is None else event.start_mark.line + 1
-            raise yaml.YAMLError(f"line {line}: {refused}")
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=refused, problem_mark=mark)
+        if scalar and not is_quoted and any(mark in scalar for mark in "[{&"):
+            _check_quoted(scalar, loader)
+
+
+def _check_quoted(text: str, loader: type[Any]) -> None:
+    import yaml
+
     try:
-        return yaml.load(text, Loader=loader)
-    except ValueError as error:  # a number or a date that is none
-        raise yaml.YAMLError(shorten(str(error))) from error
+        _check_yaml(text, loader, is_quoted=True)
+    except yaml.MarkedYAMLError as error:
+        if str(error.problem).startswith("settings "):
+            raise
 
 
-def tell_yaml(error: Exception) -> str:
+def _tell_yaml(error: Exception) -> str:
     """Say what is wrong with YAML and in which line, without a piece of the file."""
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     if problem is None or mark is None:
-        return " ".join(str(error).split())
-    return f"line {mark.line + 1}: {problem}"
+        return shorten(str(error))
+    return f"line {mark.line + 1}: {shorten(problem)}"
 
 
 def _check_depth(text: str, path: Path, refuse: Refusal) -> None:

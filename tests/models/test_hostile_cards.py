@@ -48,7 +48,7 @@ def refusal(folder):
     start = time.perf_counter()
     with pytest.raises(CheckpointError) as caught:
         load_model(folder)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10
     text = str(caught.value)
     assert "\n" not in text
     return text.replace(str(folder), "F")
@@ -129,7 +129,7 @@ def test_brackets_and_quotes_in_text_are_no_depth(tmp_path):
     (tmp_path / "a.json").write_text('"' + '\\"' * 400_000)  # a quote that is never closed
     with pytest.raises(CheckpointError, match="is not JSON"):
         read_json(tmp_path / "a.json", CheckpointError)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10
 
 
 def test_a_large_card_is_one_line(folder):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
-from stvit_video.models.exported import OWN_KEY
+from stvit_video.models.exported import MOST_CONFIG_BYTES, OWN_KEY
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.hf_sizes import HF_SIZES, one_side
 from stvit_video.models.weights.image_encoders import (
@@ -121,8 +121,6 @@ def _stated_license(readme: Path) -> str:
 
 
 _README_BYTES = 16 * 1024
-_CONFIG_BYTES = 4 * 2**20
-"""Names of 21,843 classes take 1.2 MB, both ways."""
 
 
 def describe_config(config: Json, source: str, processor: Json | None = None) -> Description:
@@ -274,5 +272,5 @@ def _own_fields(config: Json) -> dict[str, Any]:
 def _read_json(path: Path) -> Json:
     if not path.exists():
         return {}
-    content = read_json(path, CheckpointError, most=_CONFIG_BYTES)
+    content = read_json(path, CheckpointError, most=MOST_CONFIG_BYTES)
     return content if isinstance(content, dict) else {}

@@ -26,7 +26,7 @@ def refusal(path, read=read_weights):
     start = time.perf_counter()
     with pytest.raises(CheckpointError) as caught:
         read(path)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10
     text = str(caught.value)
     assert "\n" not in text
     assert "weights_only" not in text
