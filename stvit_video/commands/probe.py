@@ -52,7 +52,6 @@ def probe_(  # noqa: PLR0913 this is a command line
 
     run = ProbeRun(model=model, data=data, views=views, probe=probe)
     console = result_console(json) if is_first_process() else Console(quiet=True)
-    say(console, f"output_dir {output_dir}")
     cache = FeatureCache(
         path=features or output_dir / "features",
         data=data,

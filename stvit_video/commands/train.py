@@ -65,8 +65,6 @@ def train_(  # noqa: PLR0913 this is a command line
         distill=distill,
     )
     console = result_console(json)
-    if is_first_process() and not dry_run:
-        say(console, f"output_dir {output_dir}")
     train_as_said = run_dry if dry_run else run_training
     report = train_as_said(run, output_dir, console=console, label=model.name)
     if not is_first_process():

@@ -26,6 +26,7 @@ from stvit_video.probing.heads import ProbeGrid
 from stvit_video.probing.report import ProbeReport, ProbeResult
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.report.progress import count_videos
+from stvit_video.report.terminal import say
 from stvit_video.settings.probe import ProbeRun
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.folder import METRICS_FILE, check_free, write_settings
@@ -53,6 +54,7 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     start = time.perf_counter()
     with joined_team() as team, holding(run_dir) if team.is_first else nullcontext():
         if team.is_first:
+            say(cache.console, f"output_dir {run_dir}")
             write_settings(run_dir, as_plain(run))
         features = {
             name: cache.features_of(videos, extractor, name=name, team=team)

@@ -49,7 +49,8 @@ def run_training(
 ) -> FitReport:
     """Train as `run` says; `label` names the progress bar on `console`.
 
-    A training that waits for data is told once what helps, unless it is not to `advise`.
+    The folder is told first, and once what helps a training that waits for data, unless it is not
+    to `advise`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
     `metrics.json` and `checkpoints/` (to go on from). Nothing is written before all is checked.
@@ -78,6 +79,8 @@ def run_training(
         run.distill, model, class_names=videos.class_names, multi_label=videos.is_multi_label
     )
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
+    if start is None and advise:
+        display.tell(f"output_dir {run_dir}")
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
     with holding(run_dir) if is_first_process() else nullcontext():
