@@ -86,6 +86,8 @@ def holding(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
+        if os.fstat(file.fileno()).st_size:
+            raise ConfigError(f"{path} is a lock of another program; choose another folder")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):

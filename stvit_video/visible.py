@@ -22,7 +22,10 @@ def visible(text: object) -> str:
 
     Of a text that is visible already nothing changes.
     """
-    return "".join(_shown(character) for character in str(text))
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
 
 
 def cut(text: str, most: int = MOST_OF_A_LINE) -> str:

@@ -78,8 +78,8 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
         is_new += 0 if key in held else value.numel()
         if (key in held and torch.Size(held[key]).numel() != value.numel()) or is_new > _NEW:
             raise CheckpointError(
-                f"{weights.parent} does not fit {config.name}: model.json makes {key} {shape}, but {weights.name} has it as"
-                f" {held.get(key, 'none')}; get both files from one place"
+                f"{weights.parent} does not fit {config.name}: model.json makes {key} {shape}, but"
+                f" {weights.name} has it as {held.get(key, 'none')}; get both files from one place"
             )
 
 

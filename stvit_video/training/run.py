@@ -79,10 +79,10 @@ def run_training(
         run.distill, model, class_names=videos.class_names, multi_label=videos.is_multi_label
     )
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
-    if start is None and advise:
-        display.tell(f"output_dir {run_dir}")
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
+    elif advise:
+        display.tell(f"output_dir {run_dir}")
     with holding(run_dir) if is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
         write_settings(run_dir, settings)

@@ -95,8 +95,10 @@ def refusal(folder):
         ("overrides.table_grid", [1000, 1000, 1], re.compile(
          r"a card with 1000000 tokens of \d+ numbers must have at most 67108864 .*")),
         ("overrides.dim", 192, re.compile(
-         r"F does not fit demo_tiny: model\.json makes \S+ \(.*\), but model\.safetensors has it as \(.*\); get both .*")),
-        ("overrides.depth", 1000, re.compile(r"F does not fit demo_tiny: model\.json makes \S+ \(.*, but .* as none; .*")),
+         r"F does not fit demo_tiny: model\.json makes \S+ \(.*\), but model\.safetensors has it as"
+         r" \(.*\); get both files from one place")),
+        ("overrides.depth", 1000, re.compile(
+         r"F does not fit demo_tiny: model\.json makes \S+ \(.*, but .* as none; .*")),
         ("num_classes", 99_999, re.compile(".*labels.*|.*head.weight.*")),
     ],
 )  # fmt: skip
@@ -110,8 +112,8 @@ def test_a_head_larger_than_the_file_is_refused_before_it_is_built(folder):
     change(folder, "num_classes", 99_999)
     change(folder, "labels", [])
     assert refusal(folder) == (
-        "F does not fit demo_tiny: model.json makes head.weight (99999, 96), but model.safetensors has it as (3, 96);"
-        " get both files from one place"
+        "F does not fit demo_tiny: model.json makes head.weight (99999, 96), but model.safetensors"
+        " has it as (3, 96); get both files from one place"
     )
 
 

@@ -103,8 +103,10 @@ def test_a_plot_shows_dollars_and_begins_no_formula():
 
 
 def test_json_keeps_a_name_that_is_no_text(tmp_path, capsys):
-    record = {"video": "\udcff\u202e.mp4"}
+    record = {"video": "\udcff\u202e\x9b\x7f\U000e0041日.mp4"}
     write_json(record, tmp_path / "a.json")
     write_json(record, "-")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == record
-    assert json.loads(capsys.readouterr().out) == record
+    out = capsys.readouterr().out
+    assert json.loads(out) == record
+    assert out == '{\n  "video": "\\udcff\\u202e\\u009b\\u007f\\udb40\\udc41日.mp4"\n}\n'
