@@ -57,7 +57,7 @@ def show_cell(cell: Cell, column: Column) -> str:
     """Write one cell as a reader sees it."""
     if cell is None:
         return "-"
-    return visible(cell if isinstance(cell, str) else format(cell, column.format))
+    return cell if isinstance(cell, str) else format(cell, column.format)
 
 
 def rich_table(table: Table) -> rich.table.Table:
