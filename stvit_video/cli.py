@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stvit_video.errors import ConfigError, StvitVideoError, did_you_mean
+from stvit_video.visible import cut, visible
 
 PROGRAM = "stvit-video"
 
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     143 where a command answers SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = ""
+    _show_warnings()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
@@ -61,17 +64,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name, rest = _find_command(arguments)
         return _run(name, rest)
     except StvitVideoError as error:
-        print(f"{f'{PROGRAM} {name}'.strip()}: {error}", file=sys.stderr)
+        _tell(name, str(error))
         return 2
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        print(f"{PROGRAM} {name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        _tell(name, f"{error.filename}: {error.strerror}")
         return 2
     except BrokenPipeError:  # the reader of our output went away, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt as stop:
-        print(f"{f'{PROGRAM} {name}'.strip()}: {str(stop) or 'stopped'}", file=sys.stderr)
+        _tell(name, str(stop) or "stopped")
         return getattr(stop, "exit_status", 130)
+
+
+def _tell(name: str, line: str) -> None:
+    """Print the one line that ends a command; names in it are text, what it quotes is short."""
+    print(cut(f"{f'{PROGRAM} {name}'.strip()}: {visible(line)}"), file=sys.stderr)
+
+
+def _show_warnings() -> None:
+    """Let what the package remarks on the way reach the terminal as text, a line each."""
+
+    class OneLine(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return cut(visible(record.getMessage()))
+
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(OneLine())
 
 
 def load_command(name: str) -> Callable[..., Any]:
@@ -172,11 +191,14 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
     from stvit_video.settings.bounds import fit_value
     from stvit_video.settings.command_line import explain, tidy_arguments
+    from stvit_video.settings.config_files import check_config_files
 
     assert isinstance(parser, ArgumentParser)
     kinds = _kinds(parser)
+    words = tidy_arguments(arguments, kinds)
+    check_config_files(words, kinds)
     try:
-        values = parser.instantiate(parser.parse_args(tidy_arguments(arguments, kinds)))
+        values = parser.instantiate(parser.parse_args(words))
     except ArgumentError as error:
         raise ConfigError(explain(str(error), kinds)) from error
     return {

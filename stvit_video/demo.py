@@ -22,6 +22,7 @@ from stvit_video.report.clusters import draw_clusters
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
 from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.terminal import say
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import OptimizerConfig, RunConfig, TrainConfig
@@ -68,9 +69,10 @@ def run_demo(
     with console.status("writing videos"):
         write_demo_dataset(data_dir, sizes=sizes, seed=seed)
     test_videos = read_videos(data_dir / "test")
-    console.print(
+    say(
+        console,
         f"{test_videos.num_classes} classes in {data_dir}, each with {sizes.train} training,"
-        f" {sizes.val} validation and {sizes.test} test videos"
+        f" {sizes.val} validation and {sizes.test} test videos",
     )
     runs = {
         "dense": demo_settings(data_dir, semantic=None, epochs=epochs, seed=seed),
@@ -91,9 +93,9 @@ def run_demo(
     _write_results(run_dir, rows, prediction, picture, table)
     print_table(console, table)
     best = prediction.topk[0]
-    console.print(f"{example.name} shows: {best['label']} (score {best['score']:.2f})")
-    console.print(f"clusters: {run_dir / picture.name}, report: {run_dir / 'report.html'}")
-    console.print(f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
+    say(console, f"{example.name} shows: {best['label']} (score {best['score']:.2f})")
+    say(console, f"clusters: {run_dir / picture.name}, report: {run_dir / 'report.html'}")
+    say(console, f"{(time.perf_counter() - start) / 60:.1f} minutes in all")
     return rows
 
 

@@ -86,6 +86,8 @@ def holding(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
+        if os.fstat(file.fileno()).st_size:
+            raise ConfigError(f"{path} is a lock of another program; choose another folder")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -134,6 +136,27 @@ def check_output(name: str, path: Path) -> None:
     if path.is_dir():
         raise WriteError(f"{name} ({path}) is a folder; name a file")
     _try_to_write(name, path, path.parent)
+
+
+def check_own(name: str, folder: Path, *, is_own: bool) -> None:
+    """Refuse a folder that is there and not ours, for what a command would overwrite or mix with.
+
+    Hidden files, and logs that a shell or a scheduler began there, are let be.
+
+    Raises:
+        ConfigError: naming the setting, the folder and a file in it.
+    """
+    if is_own or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and path.suffix not in _LOGS:
+            raise ConfigError(
+                f"{name} ({folder}) holds {path.name}, which this command did not write there;"
+                " choose a new folder"
+            )
+
+
+_LOGS = (".log", ".out", ".err")
 
 
 def check_output_folder(name: str, path: Path) -> None:

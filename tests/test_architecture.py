@@ -14,6 +14,8 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 MAY_IMPORT = {
     "settings": set(),
     "files": set(),
+    "untrusted": set(),
+    "visible": set(),
     "report": set(),
     "video": set(),
     "tokens": set(),
@@ -32,7 +34,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "__init__": {"video", "models", "evaluation"},
 }
-"""Rooms, besides errors, files and settings, which all may import."""
+"""Rooms, besides errors, files, settings, untrusted and visible, which all may import."""
 INSIDE = {
     "video": {"decoding": set(), "sampling": set(), "pixels": set()},
     "tokens": {"semantic": set(), "reducers": {"semantic"}},
@@ -46,6 +48,7 @@ INSIDE = {
     "measure": {"compare": set()},
 }
 """Rooms inside rooms: which of their neighbours they may import."""
+EVERYWHERE = ("errors", "files", "settings", "untrusted", "visible")
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "common", "misc", "core", "base", "manager"}
 
 
@@ -90,7 +93,7 @@ def test_every_part_of_the_package_has_a_rule():
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_part_imports_only_what_lies_before_it(path):
     own = part_of(path)
-    parts = {module[0] for module in own_imports(path)} - {own, "errors", "files", "settings"}
+    parts = {module[0] for module in own_imports(path)} - {own, *EVERYWHERE}
     assert parts <= MAY_IMPORT.get(own, set())
 
 
@@ -180,3 +183,20 @@ def test_decoders_and_counters_are_each_known_in_one_place_only():
         for module in imported_modules(path):
             home = homes.get(module.split(".")[0])
             assert home in (None, part_of(path)), f"{name_of(path)} imports {module}"
+
+
+def test_words_reach_the_terminal_by_one_function_only():
+    homes = {"report/terminal.py", "report/tables.py"}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                is_print = (
+                    node.func.attr in ("print", "out", "log")
+                    and "console" in ast.unparse(node.func.value).lower()
+                )
+                assert (
+                    not is_print
+                    or name_of(path) in homes
+                    or not node.args
+                    or (ast.unparse(node.args[0]) == "table")
+                ), f"{name_of(path)}:{node.lineno} prints past report/terminal.py"

@@ -162,3 +162,13 @@ def test_a_folder_without_the_right_to_write_is_told(tmp_path, monkeypatch):
     assert (
         str(caught.value) == f"output_dir ({tmp_path / 'run'}) cannot be written: Permission denied"
     )
+
+
+def test_a_lock_of_another_program_is_let_be(tmp_path):
+    (tmp_path / ".lock").write_text("pid 17")
+    with pytest.raises(ConfigError) as caught, holding(tmp_path):
+        pass
+    assert str(caught.value) == (
+        f"{tmp_path / '.lock'} is a lock of another program; choose another folder"
+    )
+    assert (tmp_path / ".lock").read_text() == "pid 17"

@@ -1,8 +1,9 @@
 """`stvit-video convert`: turn weights into a checkpoint folder, ours or one of HF transformers."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stvit_video.files import OutputFolder, ResultFile
+from stvit_video.files import OutputFolder, ResultFile, check_own
 from stvit_video.settings.output import FolderKind
 from stvit_video.settings.paths import LabelsPath, WeightsSource
 
@@ -43,7 +44,9 @@ def convert(  # noqa: PLR0913 this is a command line
     from stvit_video.models.registry import create_model
     from stvit_video.models.transformers_folder import write_transformers
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.terminal import say
 
+    check_own("output", output, is_own=_is_own(output, to))
     name = find_name(source) if model is None else model
     names = None if labels is None else read_class_names(labels)
     network = create_model(
@@ -56,19 +59,33 @@ def convert(  # noqa: PLR0913 this is a command line
     exported = None if to == "stvit-video" else write_transformers(network, output, labels=names)
     if exported is None:
         write_checkpoint(network, output, labels=names, source=source)
-    notes, console = exported.notes if exported else (), result_console(json)
-    for line in (*network.key_report.lines(), *notes):
-        console.print(line, soft_wrap=True)
+    notes = exported.notes if exported else ()
     architecture = exported.architecture if exported else None
     path, facts = output / WEIGHTS_FILE, _facts(network)
-    console.print(
-        f"{path}: {architecture or name}, {facts['parameters'] / 1e6:.1f} M parameters,"
-        f" licence {facts['license']}",
-        soft_wrap=True,
-    )
     made = {"weights": path, "model": name, "to": to, "architecture": architecture}
     kept = {"semantic": semantic, "source": source, "labels": names or network.labels}
     write_json(made | kept | facts | {"notes": notes}, json)
+    say(
+        result_console(json),
+        *network.key_report.lines(),
+        *notes,
+        f"{path}: {architecture or name}, {facts['parameters'] / 1e6:.1f} M parameters,"
+        f" licence {facts['license']}",
+    )
+
+
+def _is_own(folder: Path, to: FolderKind) -> bool:
+    """Say whether a folder holds a model that an earlier conversion wrote, and no run."""
+    from stvit_video.models.card import CARD_FILE, WEIGHTS_FILE
+    from stvit_video.models.exported import is_exported
+
+    names = {path.name for path in folder.glob("*")}
+    if to == "transformers":
+        return names <= {_PAGE} or is_exported(folder)
+    return CARD_FILE in names and names <= {CARD_FILE, WEIGHTS_FILE, _PAGE}
+
+
+_PAGE = "README.md"
 
 
 def _facts(network: "VideoModel") -> dict[str, Any]:

@@ -42,5 +42,5 @@ def data_manifest(
         split=split,
         num_workers=num_workers,
     )
-    print_manifest(summary, result_console(json))
     write_json(summary, json)
+    print_manifest(summary, result_console(json))

@@ -64,8 +64,8 @@ def data_prepare(  # noqa: PLR0913 its options are the command line
         timeout_seconds=timeout_seconds,
         fresh=fresh,
     )
-    print_preparation(summary, result_console(json))
     write_json(summary, json)
+    print_preparation(summary, result_console(json))
     check_preparation(summary)
 
 

@@ -38,6 +38,7 @@ def data_rate(
     from stvit_video.measure.feeding import feeding_table, measure_feeding
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import print_table
+    from stvit_video.report.terminal import say
 
     report = measure_feeding(
         videos,
@@ -48,7 +49,7 @@ def data_rate(
         device=device,
         seconds=seconds,
     )
+    write_json(report, json)
     console = result_console(json)
     print_table(console, feeding_table(report))
-    console.print(report.next_step, soft_wrap=True, markup=False)
-    write_json(report, json)
+    say(console, report.next_step)

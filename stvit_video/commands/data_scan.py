@@ -37,6 +37,6 @@ def data_scan(
         timeout_seconds=timeout_seconds,
         fresh=fresh,
     )
-    print_scan(summary, target, result_console(json))
     write_json(summary, json)
+    print_scan(summary, target, result_console(json))
     check_faults(summary)

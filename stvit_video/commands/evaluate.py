@@ -70,6 +70,6 @@ def evaluate(  # noqa: PLR0913 this is a command line
         results=Results(folder=output_dir, predictions=predictions),
         progress=(console, "evaluating"),
     )
-    print_report(report, console)
     if is_first_process():
         write_json(report, json)
+    print_report(report, console)

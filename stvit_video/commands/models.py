@@ -43,5 +43,5 @@ def models(
         note="clip: frames x stride, height and width; --json tells source and licence of weights"
         + ("" if semantic is None else ", and why a setting does not fit"),
     )
-    print_table(result_console(json), table)
     write_json(rows, json)
+    print_table(result_console(json), table)

@@ -48,6 +48,7 @@ def predict(  # noqa: PLR0913 this is a command line
     from stvit_video.evaluation.predictor import Predictor
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import print_table
+    from stvit_video.report.terminal import say
 
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
     predictor = Predictor.load(
@@ -55,8 +56,8 @@ def predict(  # noqa: PLR0913 this is a command line
     )
     if not video.is_dir():
         prediction = predictor.predict(video, top_k=top_k)
-        print_table(result_console(json), prediction_table(prediction))
         write_json(prediction.as_json(), json)
+        print_table(result_console(json), prediction_table(prediction))
         return
     errors = Console(stderr=True, highlight=False)
     found = predict_folder(
@@ -67,7 +68,6 @@ def predict(  # noqa: PLR0913 this is a command line
         num_workers=num_workers,
         progress=(errors, "classifying"),
     )
-    for error in found.failed:
-        errors.print(f"does not decode: {error}", markup=False, soft_wrap=True)
-    print_table(result_console(json), folder_table(str(video), found))
     write_json(found.as_json(), json)
+    say(errors, *(f"does not decode: {error}" for error in found.failed))
+    print_table(result_console(json), folder_table(str(video), found))

@@ -48,6 +48,7 @@ def probe_(  # noqa: PLR0913 this is a command line
     from stvit_video.probing.report import print_report
     from stvit_video.probing.run import run_probing
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.terminal import say
 
     run = ProbeRun(model=model, data=data, views=views, probe=probe)
     console = result_console(json) if is_first_process() else Console(quiet=True)
@@ -61,7 +62,6 @@ def probe_(  # noqa: PLR0913 this is a command line
     )
     report = run_probing(run, output_dir, cache)
     if report is not None:
-        print_report(report, console)
-        line = f"{output_dir}: the model with the best probe; evaluate and predict take it"
-        console.print(line, markup=False, soft_wrap=True)
         write_json(report, json)
+        print_report(report, console)
+        say(console, f"{output_dir}: the model with the best probe; evaluate and predict take it")

@@ -19,6 +19,7 @@ def recipes(
     """
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import make_table, print_table
+    from stvit_video.report.terminal import say
     from stvit_video.settings.recipes import copy_recipe, find_name, find_recipes, recipe_folder
 
     console = result_console(json)
@@ -26,12 +27,10 @@ def recipes(
     if name:
         recipe = found[find_name(name, list(found))]
         path = copy_recipe(recipe, output)
-        console.print(
-            f"recipe copied; stvit-video train --config {path}", markup=False, soft_wrap=True
-        )
         write_json({"name": recipe.name, "about": recipe.about, "path": path}, json)
+        say(console, f"recipe copied; stvit-video train --config {path}")
         return
     rows = [(recipe.name, recipe.about) for recipe in found.values()]
     note = "stvit-video recipes NAME copies one; its first lines say command, cost and accuracy"
-    print_table(console, make_table("recipes", ["name", "what it trains"], rows, note=note))
     write_json([recipe._asdict() for recipe in found.values()], json)
+    print_table(console, make_table("recipes", ["name", "what it trains"], rows, note=note))

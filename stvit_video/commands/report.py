@@ -1,11 +1,16 @@
 """`stvit-video report`: write a page of tables and plots that compares models."""
 
-from stvit_video.files import OutputFolder
+from pathlib import Path
+
+from stvit_video.files import OutputFolder, check_own
 from stvit_video.settings.bounds import Count, Percent, Whole
 from stvit_video.settings.paths import WeightsPath
 from stvit_video.settings.timing import CompileMode, DtypeName, Modes, plan_timing
 
 _BATCH_SIZES = [1, 4]
+_RECORD = "report.json"
+_BEGIN = b'{\n  "conditions"'
+"""Of every record that this command writes."""
 
 
 def report(  # noqa: PLR0913 its parameters are its command line
@@ -55,7 +60,9 @@ def report(  # noqa: PLR0913 its parameters are its command line
     from stvit_video.measure.compare.sections import report_sections
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.page import write_page
+    from stvit_video.report.terminal import say
 
+    check_own("output", output, is_own=_is_own(output / _RECORD))
     check_accuracy(accuracy or {}, models)
     findings = measure_findings(
         models,
@@ -65,6 +72,13 @@ def report(  # noqa: PLR0913 its parameters are its command line
         pretrained=pretrained,
         agreement_clips=agreement_clips,
     )
-    write_json(findings.record(), output / "report.json")
+    write_json(findings.record(), output / _RECORD)
     page = write_page(output, title, report_sections(findings))
-    result_console().print(f"wrote {page}", soft_wrap=True)
+    say(result_console(), f"wrote {page}")
+
+
+def _is_own(record: Path) -> bool:
+    if not record.is_file():
+        return False
+    with record.open("rb") as file:
+        return file.read(len(_BEGIN)) == _BEGIN

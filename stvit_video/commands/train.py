@@ -1,10 +1,17 @@
 """`stvit-video train`: train a model on videos, leave a run folder."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import DistillConfig, OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
+
+if TYPE_CHECKING:
+    from stvit_video.training.fit import FitReport
 
 _AUGMENTATION = AugmentationConfig()
 _VIEWS = ViewConfig()
@@ -43,6 +50,7 @@ def train_(  # noqa: PLR0913 this is a command line
         json: Write the metrics here as well; `-` is standard output.
     """
     from stvit_video.report.json_file import result_console, write_json
+    from stvit_video.report.terminal import say
     from stvit_video.training.dry_run import run_dry
     from stvit_video.training.processes import is_first_process
     from stvit_video.training.run import run_training
@@ -62,16 +70,20 @@ def train_(  # noqa: PLR0913 this is a command line
     if not is_first_process():
         return
     write_json(report, json)
-    if dry_run:
-        return
+    if not dry_run:
+        say(console, *_lines(report, output_dir))
+
+
+def _lines(report: "FitReport", output_dir: Path) -> Iterator[str]:
+    """Say what a training came to."""
     last = report.epochs[-1]
     accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"
-    console.print(
+    yield (
         f"{output_dir}: {len(report.epochs)} epochs in {last.elapsed_seconds:.0f} s{accuracy},"
         f" {100 * report.data_wait_share:.0f} % of the training time spent waiting for data"
     )
     if report.failed:
-        console.print(f"{len(report.failed)} videos were skipped; metrics.json lists them")
+        yield f"{len(report.failed)} videos were skipped; metrics.json lists them"
     if report.val_failed:
         count = len(report.val_failed)
-        console.print(f"{count} validation videos do not decode; val top-1 is over the others")
+        yield f"{count} validation videos do not decode; val top-1 is over the others"

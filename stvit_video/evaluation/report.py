@@ -16,6 +16,7 @@ from stvit_video.evaluation.metrics import (
     measure_classes,
 )
 from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.terminal import say
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.sampling.scheme import SamplingScheme
 
@@ -108,15 +109,15 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         if report.mean_class is not None
         else f"mAP {100 * (report.mean_average_precision or 0):.2f} %"
     )
-    console.print(
+    say(
+        console,
         f"top-1 {100 * report.top1:.2f} %, top-5 {100 * report.top5:.2f} %, {mean} on"
         f" {report.coverage}, {report.num_clips} clips x {report.num_crops} crops,"
         f" {report.combine}",
-        soft_wrap=True,
     )
     print_table(console, class_table(report))
     for error in report.failed:
-        console.print(f"does not decode: {error}", markup=False, soft_wrap=True)
+        say(console, f"does not decode: {error}")
 
 
 def class_table(report: EvaluationReport) -> Table:

@@ -25,6 +25,7 @@ from stvit_video.files import holding
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.json_file import write_json
 from stvit_video.report.progress import count_videos
+from stvit_video.report.terminal import say
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.views import ViewConfig
 
@@ -148,7 +149,7 @@ def _score_rest(
     left = is_left.nonzero().flatten()
     console, label = progress
     if len(before.video_index):
-        console.print(f"{len(before.video_index)} of {len(is_left)} videos were scored before")
+        say(console, f"{len(before.video_index)} of {len(is_left)} videos were scored before")
     if not len(left):
         return VideoScores.merge([before])
     total = -(-len(left) // team.size)

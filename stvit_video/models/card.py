@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,9 @@ from torch import nn
 from stvit_video.errors import CheckpointError, ConfigError, did_you_mean
 from stvit_video.files import write_file
 from stvit_video.models.variant import Variant
+from stvit_video.settings.bounds import Classes, Range, fit_value, shorten
 from stvit_video.settings.model import ModelConfig, Preprocessing
+from stvit_video.untrusted import read_json
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -98,13 +101,11 @@ def read_card(folder: str | Path) -> ModelCard:
     """
     path = Path(folder) / CARD_FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, CheckpointError)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder} holds no {CARD_FILE}; write one with stvit-video convert"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error})") from error
     if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path} must have the format {FORMAT!r}; was it written by us?")
     return _card_of(record, path)
@@ -117,19 +118,39 @@ def _card_of(record: dict[str, Any], path: Path) -> ModelCard:
         if key not in known:
             raise CheckpointError(f"{path} has an unknown key {key!r}{did_you_mean(key, known)}")
     try:
-        values = dict(record["preprocessing"])
-        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
-        preprocessing = Preprocessing(**values)
-        labels = tuple(map(str, record.get("labels", ())))
-        setting = {name: record.pop(name, None) for name in _SETTING}
-        config = ModelConfig(name=record.pop("model"), **setting)
+        fields = {
+            name: fit_value(name, record[name], kind) for name, kind in _PLAIN if name in record
+        }
+        preprocessing = Preprocessing(**_object(record, "preprocessing"))
+        setting: dict[str, Any] = {name: record.get(name) for name in _SETTING}
         return ModelCard(
-            **{**record, "config": config, "preprocessing": preprocessing, "labels": labels}
+            **fields,
+            config=ModelConfig(name=record["model"], **setting),
+            preprocessing=preprocessing,
+            labels=tuple(_texts(record.get("labels", []))),
+            overrides=_object(record, "overrides"),
+            extra=_object(record, "extra"),
         )
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is incomplete ({error})") from error
+
+
+_PLAIN: tuple[tuple[str, Any], ...] = (("num_classes", Classes), ("source", str), ("license", str))
+
+
+def _object(record: dict[str, Any], name: str) -> dict[str, Any]:
+    value = record.get(name, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} ({shorten(value)}) must be names with values in braces")
+    return value
+
+
+def _texts(labels: Any) -> list[str]:
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(f"labels ({shorten(labels)}) must be a list of text, one a class")
+    return labels
 
 
 def find_overrides(variant: Variant, row: Variant) -> dict[str, Any]:
@@ -146,21 +167,38 @@ def find_overrides(variant: Variant, row: Variant) -> dict[str, Any]:
     return found
 
 
-def apply_overrides(row: Variant, overrides: dict[str, Any]) -> Variant:
-    """Return the row with the sizes of a card.
+def apply_overrides(row: Variant, overrides: dict[str, Any], path: Path) -> Variant:
+    """Return the row with the sizes of the card in `path`.
 
     Raises:
-        CheckpointError: the row has no such size.
+        CheckpointError: the row has no such size, or no network has one like that.
     """
-    known = [entry.name for entry in dataclasses.fields(row) if entry.name not in _ROW_FIELDS]
+    kinds = {e.name: e.type for e in dataclasses.fields(row) if e.name not in _ROW_FIELDS}
     values: dict[str, Any] = {}
     for name, value in overrides.items():
-        if name not in known:
-            raise CheckpointError(f"unknown size {name!r} in a card{did_you_mean(name, known)}")
-        values[name] = tuple(value) if isinstance(value, list) else value
+        if name not in kinds:
+            raise CheckpointError(f"{path}: unknown size {name!r}{did_you_mean(name, [*kinds])}")
         if callable(getattr(row, name)):
+            if not isinstance(value, str) or value not in ACTIVATIONS:
+                rule = f"must be one of {', '.join(ACTIVATIONS)}"
+                raise CheckpointError(f"{path}: size {name} ({shorten(value)}) {rule}")
             values[name] = ACTIVATIONS[value]
+            continue
+        try:
+            values[name] = fit_value(name, value, kinds[name])
+            _check_size(name, values[name])
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: size {error}") from error
     return dataclasses.replace(row, **values)
+
+
+def _check_size(name: str, value: Any) -> None:
+    """Refuse numbers that no network has, before one of that size is built."""
+    values = value if isinstance(value, tuple) else (value,)
+    numbers = [number for number in values if isinstance(number, int | float)]
+    rule = Range(least=0, most=1000 if "depth" in name else 2**17)
+    if not all(number in rule for number in numbers) or math.prod(numbers) > 2**20:
+        raise ConfigError(f"{name} ({shorten(value)}) must be {rule}, and at most 2**20 in all")
 
 
 def activation_name(activation: Callable[..., nn.Module]) -> str:

@@ -110,7 +110,7 @@ def find_card(source: str | Path) -> ModelCard | None:
 
 
 def _card_in(files: CheckpointFiles) -> ModelCard | None:
-    return read_card(files.folder) if (files.folder / CARD_FILE).is_file() else None
+    return read_card(files.folder) if (files.folder / CARD_FILE).exists() else None
 
 
 def _find(source: str | Path) -> CheckpointFiles:

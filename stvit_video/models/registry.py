@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from stvit_video.errors import ConfigError, did_you_mean
+from stvit_video.models.build import build, options_of
 from stvit_video.models.families.image_encoder import rows as image_encoder
 from stvit_video.models.families.internvideo2 import rows as internvideo2
 from stvit_video.models.families.swin import rows as swin
@@ -18,7 +19,7 @@ from stvit_video.models.families.vit import rows as vit
 from stvit_video.models.families.vivit import rows as vivit
 from stvit_video.models.families.vjepa2 import rows as vjepa2
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.models.variant import BuildOptions, Recipe, Variant
+from stvit_video.models.variant import Recipe, Variant
 from stvit_video.models.weights.load import load_pretrained, read_pretrained
 from stvit_video.settings.grammar import ReducerConfig, SemanticConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
@@ -125,15 +126,11 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
         )
         variant = checkpoint.variant
         config = checkpoint.complete(config)
-    options = BuildOptions(
-        num_classes=_default(num_classes, variant.num_classes),
+    options = options_of(
+        config,
+        variant,
+        num_classes=variant.num_classes if num_classes is None else num_classes,
         preprocessing=_preprocessing(variant, config),
-        semantic=config.units,
-        drop_path=config.drop_path,
-        class_token=config.class_token,
-        reducer=config.reducer,
-        attentive_layers=config.attentive_layers or (),
-        attentive_blocks=_default(config.attentive_blocks, variant.attentive_blocks),
     )
     model = build(Recipe(name=config.name, variant=variant, options=options))
     model.head_dropout.p = config.head_dropout
@@ -141,22 +138,6 @@ def build_model(config: ModelConfig, *, num_classes: int | None = None) -> Video
         for parameter in model.head.parameters():
             parameter.mul_(config.head_init_scale)
     return model if checkpoint is None else load_pretrained(model, checkpoint)
-
-
-def build(recipe: Recipe) -> VideoModel:
-    """Build the network of a recipe with random weights; it remembers the recipe."""
-    model = recipe.variant.build(recipe.options)
-    assert isinstance(model, VideoModel)
-    model.recipe = recipe
-    if recipe.options.attentive_blocks:
-        model.reset_classifier(recipe.options.num_classes, recipe.options.attentive_blocks)
-    if recipe.options.attentive_layers:
-        model.read_layers(recipe.options.attentive_layers)
-    return model
-
-
-def _default(value: int | None, usual: int) -> int:
-    return usual if value is None else value
 
 
 def _preprocessing(variant: Variant, config: ModelConfig) -> Preprocessing:

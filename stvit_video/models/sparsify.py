@@ -5,8 +5,9 @@ import dataclasses
 import torch
 from torch import nn
 
+from stvit_video.models.build import build
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.models.registry import VARIANTS, build
+from stvit_video.models.registry import VARIANTS
 from stvit_video.models.variant import BuildOptions, Recipe, Variant
 from stvit_video.models.weights.foreign import read_network
 from stvit_video.models.weights.load import Pretrained, load_pretrained

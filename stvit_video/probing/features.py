@@ -26,6 +26,7 @@ from stvit_video.evaluation.score_log import record_layout
 from stvit_video.evaluation.team import Team
 from stvit_video.models.network.reduction import RunLengthTransformer
 from stvit_video.models.network.video_model import VideoModel
+from stvit_video.report.terminal import say
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.views import ViewConfig
 
@@ -183,7 +184,7 @@ class FeatureCache:
             size = folder.check_space(len(manifest.records))
             shape_text = " x ".join(map(str, shape))
             line = f"{folder.path}: {shape_text} numbers a view, {size} in all"
-            self.console.print(line, markup=False, soft_wrap=True)
+            say(self.console, line)
         scoring = Scoring(
             model=extractor,
             preprocessing=model.preprocessing,

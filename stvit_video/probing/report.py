@@ -6,6 +6,7 @@ from rich.console import Console
 
 from stvit_video.evaluation.metrics import Accuracy
 from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +64,14 @@ def print_report(report: ProbeReport, console: Console) -> None:
         mean = f"mAP {100 * precision:.2f} %" if precision is not None else ""
         if best.val.mean_class is not None:
             mean = f"mean over classes {100 * best.val.mean_class:.2f} %"
-        console.print(
+        say(
+            console,
             f"best: lr {best.lr:g}, weight decay {best.weight_decay:g}: top-1"
             f" {100 * best.val.top1:.2f} %, top-5 {100 * best.val.top5:.2f} %, {mean} on"
             f" {best.val.num_videos} validation videos, which chose it",
-            soft_wrap=True,
         )
     for error in (*report.failed, *report.val_failed):
-        console.print(f"does not decode: {error}", markup=False, soft_wrap=True)
+        say(console, f"does not decode: {error}")
 
 
 def probe_table(report: ProbeReport) -> Table:

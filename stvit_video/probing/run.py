@@ -7,7 +7,6 @@ from math import isfinite
 from pathlib import Path
 
 import torch
-import yaml
 from rich.console import Console
 from torch import Tensor
 
@@ -18,8 +17,7 @@ from stvit_video.datasets.records import labels_of
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.metrics import measure_accuracy
 from stvit_video.evaluation.team import joined_team
-from stvit_video.files import check_output_folder, holding, write_file
-from stvit_video.models.card import WEIGHTS_FILE
+from stvit_video.files import check_output_folder, holding
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import build_model
@@ -28,9 +26,10 @@ from stvit_video.probing.heads import ProbeGrid
 from stvit_video.probing.report import ProbeReport, ProbeResult
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.report.progress import count_videos
+from stvit_video.report.terminal import say
 from stvit_video.settings.probe import ProbeRun
 from stvit_video.settings.views import ViewConfig
-from stvit_video.training.run import CONFIG_FILE, METRICS_FILE
+from stvit_video.training.folder import METRICS_FILE, check_free, write_settings
 
 
 def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeReport | None:
@@ -44,8 +43,7 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     """
     check_output_folder("output_dir", run_dir)
     check_output_folder("features", cache.path)
-    if (run_dir / WEIGHTS_FILE).exists():
-        raise ConfigError(f"output_dir ({run_dir}) already holds a model; choose another")
+    check_free(run_dir)
     assert run.data.train is not None
     train = read_training_videos(run.data.train)
     lists = {"train": train, "val": read_validation_videos(run.data, train)}
@@ -55,6 +53,9 @@ def run_probing(run: ProbeRun, run_dir: Path, cache: FeatureCache) -> ProbeRepor
     extractor = FeatureExtractor(model, tokens=num_blocks > 0)
     start = time.perf_counter()
     with joined_team() as team, holding(run_dir) if team.is_first else nullcontext():
+        if team.is_first:
+            say(cache.console, f"output_dir {run_dir}")
+            write_settings(run_dir, as_plain(run))
         features = {
             name: cache.features_of(videos, extractor, name=name, team=team)
             for name, videos in lists.items()
@@ -151,7 +152,5 @@ def _measure(
 def _write(
     run: ProbeRun, run_dir: Path, model: VideoModel, labels: tuple[str, ...], report: ProbeReport
 ) -> None:
-    settings = as_plain(run)
-    write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
     write_json(report, run_dir / METRICS_FILE)
-    write_checkpoint(model, run_dir, labels=labels, extra={"config": settings})
+    write_checkpoint(model, run_dir, labels=labels, extra={"config": as_plain(run)})

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from stvit_video.report.plots import plot_words
+
 
 def draw_clusters(
     frames: NDArray[np.uint8], assignments: NDArray[np.float32], *, title: str
@@ -38,12 +40,12 @@ def compare_clusters(
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], frame_on=False)
     for row, (name, pictures) in zip(axes, rows, strict=True):
-        row[0].set_ylabel(name, fontsize=9)
+        row[0].set_ylabel(plot_words(name), fontsize=9)
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture, interpolation="nearest")
     for step, axis in enumerate(axes[0]):
         axis.set_title(f"frame {step * every + 1}", fontsize=9)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(plot_words(title), fontsize=10)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from stvit_video.files import write_file
+from stvit_video.visible import visible
 
 
 def write_json(result: Any, destination: str | Path | None) -> None:
@@ -20,9 +21,16 @@ def write_json(result: Any, destination: str | Path | None) -> None:
         return
     text = json.dumps(as_plain(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if str(destination) == "-":
-        sys.stdout.write(text)
-    else:
-        write_file(destination, text)
+        sys.stdout.write("\n".join(map(_visible_json, text.split("\n"))))
+    else:  # a name that is no text, as JSON writes it
+        write_file(destination, text.encode(errors="backslashreplace"))
+
+
+def _visible_json(line: str) -> str:
+    """Write what `visible` would change as JSON does: the value stays what it was."""
+    if visible(line) == line:
+        return line
+    return "".join(c if visible(c) == c else json.dumps(c)[1:-1] for c in line)
 
 
 def result_console(destination: str | Path | None = None) -> Console:

@@ -4,13 +4,12 @@ No script, no network: styles and pictures are inside the file.
 """
 
 import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stvit_video.files import write_file
-from stvit_video.report.tables import Table, html_text, markdown_text
+from stvit_video.report.tables import Table, html_text, html_words, markdown_text, markdown_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,23 +40,27 @@ def html_page(title: str, sections: Sequence[Section]) -> str:
     body = "\n".join(_html_section(section) for section in sections)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style></head>\n"
-        f"<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
+        f"<title>{html_words(title)}</title>\n<style>{_STYLE}</style></head>\n"
+        f"<body>\n<h1>{html_words(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
 def markdown_page(title: str, sections: Sequence[Section]) -> str:
     """Write the page as Markdown; pictures are files beside it, by their names."""
-    parts = [f"# {title}\n"]
+    parts = [f"# {markdown_words(title)}\n"]
     for section in sections:
-        parts.append(f"## {section.title}\n")
+        parts.append(f"## {markdown_words(section.title)}\n")
         if section.text:
-            parts.append(section.text.strip() + "\n")
+            lines = section.text.strip().split("\n")
+            parts.append("\n".join(map(markdown_words, lines)) + "\n")
         for table in section.tables:
-            parts.append(f"**{table.title}**\n\n{markdown_text(table)}")
-        parts += [f"![{p.caption}]({p.name})\n\n*{p.caption}*\n" for p in section.pictures]
+            parts.append(f"**{markdown_words(table.title)}**\n\n{markdown_text(table)}")
+        for picture in section.pictures:
+            caption = markdown_words(picture.caption)
+            parts.append(f"![{caption}]({picture.name})\n\n*{caption}*\n")
     return "\n".join(parts)
 
 
@@ -74,22 +77,29 @@ def write_page(folder: str | Path, title: str, sections: Sequence[Section]) -> P
 
 def _html_section(section: Section) -> str:
     paragraphs = [p for p in section.text.strip().split("\n\n") if p]
-    parts = [f"<section><h2>{html.escape(section.title)}</h2>"]
-    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs]
+    parts = [f"<section><h2>{html_words(section.title)}</h2>"]
+    parts += [f"<p>{_html_lines(paragraph)}</p>" for paragraph in paragraphs]
     parts += [f'<div class="wide">{html_text(table)}</div>' for table in section.tables]
     parts += [_html_picture(picture) for picture in section.pictures]
     return "\n".join([*parts, "</section>"])
 
 
+def _html_lines(paragraph: str) -> str:
+    return "\n".join(map(html_words, paragraph.split("\n")))
+
+
 def _html_picture(picture: Picture) -> str:
     kind = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif"}
     data = base64.b64encode(picture.content).decode("ascii")
-    caption = html.escape(picture.caption)
+    caption = html_words(picture.caption)
     return (
         f'<figure><img src="data:{kind[Path(picture.name).suffix]};base64,{data}" alt="{caption}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""What a browser may load: no script, whatever a name says, and nothing from elsewhere."""
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from stvit_video.report.page import Picture
+from stvit_video.visible import visible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +30,9 @@ def point_plot(
     """Draw one labelled point (x, y) for each name."""
     figure, drawn = _begin(axes, height=0.32 * len(points) + 3)
     for number, (label, (x, y)) in enumerate(points.items()):
-        drawn.plot([x], [y], _MARKERS[number % len(_MARKERS)], markersize=8, label=label)
+        drawn.plot(
+            [x], [y], _MARKERS[number % len(_MARKERS)], markersize=8, label=plot_words(label)
+        )
     return _finish(name, caption, figure)
 
 
@@ -40,7 +43,9 @@ def line_plot(
     figure, drawn = _begin(axes, height=0.2 * len(series) + 3.5)
     for number, (label, points) in enumerate(series.items()):
         xs, ys = [x for x, _ in points], [y for _, y in points]
-        drawn.plot(xs, ys, _MARKERS[number % len(_MARKERS)] + "-", markersize=5, label=label)
+        drawn.plot(
+            xs, ys, _MARKERS[number % len(_MARKERS)] + "-", markersize=5, label=plot_words(label)
+        )
     return _finish(name, caption, figure)
 
 
@@ -52,10 +57,11 @@ def stacked_bars(
     parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
     colours = [mpl.colormaps["tab20"](number) for number in range(20)]
     labels = list(bars)[::-1]
+    names = [plot_words(label) for label in labels]
     left = [0.0] * len(labels)
     for part, colour in zip(parts, itertools.cycle(colours), strict=False):
         widths = [bars[label].get(part, 0.0) for label in labels]
-        drawn.barh(labels, widths, left=left, label=part, height=0.6, color=colour)
+        drawn.barh(names, widths, left=left, label=plot_words(part), height=0.6, color=colour)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     return _finish(name, caption, figure)
 
@@ -67,8 +73,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 def _begin(axes: Axes, *, height: float) -> tuple[Figure, Any]:
     figure = Figure(figsize=(8, min(height, 9)), layout="constrained")
     drawn = figure.add_subplot()
-    drawn.set_xlabel(axes.x)
-    drawn.set_ylabel(axes.y)
+    drawn.set_xlabel(plot_words(axes.x))
+    drawn.set_ylabel(plot_words(axes.y))
     if axes.log_x:
         drawn.set_xscale("log")
     if axes.log_y:
@@ -76,6 +82,12 @@ def _begin(axes: Axes, *, height: float) -> tuple[Figure, Any]:
     drawn.grid(visible=True, alpha=0.3)
     drawn.spines[["top", "right"]].set_visible(False)
     return figure, drawn
+
+
+def plot_words(text: str) -> str:
+    """Write words so that a plot shows them as they are: `$` begins no formula, `_` hides none."""
+    shown = visible(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _finish(name: str, caption: str, figure: Figure) -> Picture:

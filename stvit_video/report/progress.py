@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stvit_video.visible import visible
+
 Outcome = TypeVar("Outcome")
 
 
@@ -31,7 +33,7 @@ def track_files(
     It is on standard error.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[num_bad]} bad"),
@@ -39,7 +41,7 @@ def track_files(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=total, completed=num_done, num_bad=num_bad)
+        task = progress.add_task(visible(title), total=total, completed=num_done, num_bad=num_bad)
         for outcome in outcomes:
             num_bad += is_bad(outcome)
             progress.update(task, advance=1, num_bad=num_bad)
@@ -57,8 +59,8 @@ def count_videos(
     if transient and not console.is_terminal:
         yield lambda num_videos: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     time_left = TimeRemainingColumn(compact=True)
     with Progress(*columns, time_left, console=console, transient=transient) as bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(visible(label), total=total)
         yield lambda num_videos: bar.advance(task, num_videos)

@@ -3,16 +3,18 @@
 import csv
 import html
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import rich.table
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 
 from stvit_video.errors import ConfigError
+from stvit_video.report.terminal import as_text, say
 from stvit_video.settings.output import TableFormat
+from stvit_video.visible import visible
 
 Cell = str | int | float | None
 
@@ -63,9 +65,9 @@ def rich_table(table: Table) -> rich.table.Table:
     drawn = rich.table.Table()
     for index, column in enumerate(table.columns):
         justify = "right" if _is_numeric(table, index) else "left"
-        drawn.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        drawn.add_column(as_text(column.title), justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in _shown(table):
-        drawn.add_row(*[escape(cell) for cell in row])
+        drawn.add_row(*map(as_text, row))
     return drawn
 
 
@@ -76,30 +78,32 @@ def print_table(console: Console, table: Table) -> None:
     if not console.is_terminal:
         options = console.options.update(max_width=9999)
         console.width = Measurement.get(console, options, drawn).maximum
-    console.print(table.title, soft_wrap=True, markup=False, highlight=False)
+    say(console, table.title)
     console.print(drawn)
     console.width = folded_width
     if table.note:
-        console.print(table.note, soft_wrap=True, markup=False, highlight=False)
+        say(console, table.note)
 
 
 def csv_text(table: Table) -> str:
     """Write as CSV with a header, numbers in full."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.title for column in table.columns])
-    writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
+    writer.writerow([visible(column.title) for column in table.columns])
+    writer.writerows(
+        ["" if c is None else visible(c) if isinstance(c, str) else c for c in row]
+        for row in table.rows
+    )
     return stream.getvalue()
 
 
 def markdown_text(table: Table) -> str:
     """Write as a Markdown table, the note below it."""
     rule = ["--:" if _is_numeric(table, i) else "---" for i in range(len(table.columns))]
-    lines = [[column.title for column in table.columns], rule, *_shown(table)]
-    text = "\n".join(
-        "| " + " | ".join(c.replace("|", r"\|") for c in line) + " |" for line in lines
-    )
-    return text + (f"\n\n{table.note}" if table.note else "") + "\n"
+    words = [[column.title for column in table.columns], *_shown(table)]
+    head, *body = ([markdown_words(cell) for cell in line] for line in words)
+    text = "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
+    return text + (f"\n\n{markdown_words(table.note)}" if table.note else "") + "\n"
 
 
 def latex_text(table: Table) -> str:
@@ -107,7 +111,7 @@ def latex_text(table: Table) -> str:
     align = "".join("r" if _is_numeric(table, i) else "l" for i in range(len(table.columns)))
     head = " & ".join(_latex(column.title) for column in table.columns)
     body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in _shown(table)]
-    note = [f"% {table.note}"] if table.note else []
+    note = [f"% {visible(table.note)}"] if table.note else []
     return "\n".join(
         [
             *note,
@@ -128,20 +132,20 @@ def html_text(table: Table) -> str:
     numeric = [_is_numeric(table, i) for i in range(len(table.columns))]
     classes = [' class="number"' if is_number else "" for is_number in numeric]
     head = "".join(
-        f"<th{cls}>{html.escape(column.title)}</th>"
+        f"<th{cls}>{html_words(column.title)}</th>"
         for cls, column in zip(classes, table.columns, strict=True)
     )
     body = "\n".join(
         "<tr>"
         + "".join(
-            f"<td{cls}>{html.escape(cell)}</td>" for cls, cell in zip(classes, row, strict=True)
+            f"<td{cls}>{html_words(cell)}</td>" for cls, cell in zip(classes, row, strict=True)
         )
         + "</tr>"
         for row in _shown(table)
     )
-    note = f'\n<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    note = f'\n<p class="note">{html_words(table.note)}</p>' if table.note else ""
     return (
-        f"<table><caption>{html.escape(table.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<table><caption>{html_words(table.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table>{note}\n"
     )
 
@@ -186,6 +190,20 @@ def _is_numeric(table: Table, index: int) -> bool:
     return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 
 
+def markdown_words(text: str) -> str:
+    """Write words so that Markdown and the HTML in it show them as they are."""
+    special = r"[\\`*\[\]<>|$~]|(?<!\w)_|_(?!\w)"
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text))
+    return re.sub(special, r"\\\g<0>", text)
+
+
+def html_words(text: str) -> str:
+    """Write words so that a page shows them as they are."""
+    return html.escape(visible(text))
+
+
 def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+    special |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+    shown = visible(text)
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in shown)

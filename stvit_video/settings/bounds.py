@@ -52,6 +52,10 @@ class Range(NamedTuple):
 
 Count = Annotated[int, Range(least=1)]
 Whole = Annotated[int, Range(least=0)]
+Clips = Annotated[int, Range(least=1, most=1000)]
+Stride = Annotated[int, Range(least=1, most=100_000)]
+Classes = Annotated[int, Range(least=0, most=100_000)]
+Blocks = Annotated[int, Range(least=0, most=100)]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(least=0)]
@@ -114,7 +118,7 @@ def fit_value(name: str, value: Any, annotation: Any) -> Any:
 def wrong_kind(name: str, value: object, annotation: Any) -> WrongKindError:
     """Make the error that says what the setting takes instead."""
     near = did_you_mean(str(value), _choices(annotation))
-    return WrongKindError(f"{name} ({_shown(value)}) must be {describe(annotation)}{near}")
+    return WrongKindError(f"{name} ({shorten(value)}) must be {describe(annotation)}{near}")
 
 
 def describe(annotation: Any) -> str:
@@ -134,6 +138,13 @@ def describe(annotation: Any) -> str:
     if origin is tuple:
         return f"{len(args)} values, each {describe(args[0])}"
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
+
+
+def shorten(value: object) -> str:
+    """Write a value as a user would, in one line that is not too long."""
+    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) and value else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def check_files(name: str, value: Any, annotation: Any) -> None:
@@ -166,7 +177,7 @@ def _fit_range(name: str, value: Any, annotation: Any) -> Any:
         raise wrong_kind(name, value, annotation) from None
     for rule in rules:
         if isinstance(rule, Range) and value not in rule:
-            raise ConfigError(f"{name} ({value}) must be {rule}")
+            raise ConfigError(f"{name} ({shorten(value)}) must be {rule}")
     return value
 
 
@@ -210,9 +221,13 @@ def _fit_scalar(name: str, value: Any, kind: Any) -> Any:
     if kind is int and isinstance(value, SupportsIndex) and not isinstance(value, bool):
         return value.__index__()
     if kind is float and isinstance(value, SupportsFloat) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise ConfigError(f"{name} ({value}) must be finite")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ConfigError(f"{name} ({shorten(value)}) must be finite")
+        return number
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
     if kind not in (int, float) and isinstance(value, kind):
@@ -225,13 +240,6 @@ def _choices(annotation: Any) -> list[str]:
         return [str(choice) for choice in get_args(annotation)]
     inner = get_args(annotation) if get_origin(annotation) in (*_UNIONS, Annotated) else ()
     return [choice for member in inner for choice in _choices(member)]
-
-
-def _shown(value: object) -> str:
-    """Write a value as a user would, in one line that is not too long."""
-    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) and value else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 _FITS: dict[Any, Callable[[str, Any, Any], Any]] = {

@@ -5,11 +5,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from stvit_video.errors import did_you_mean
-from stvit_video.settings.bounds import describe, wrong_kind
+from stvit_video.settings.bounds import describe, shorten, wrong_kind
+from stvit_video.settings.config_files import is_there
+from stvit_video.visible import cut
 
 Kinds = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def tidy_arguments(arguments: Sequence[str], kinds: Kinds) -> list[str]:
             values = [_in_brackets(values or _take_values(waiting))]
         elif name not in kinds and f"{name}.name" in kinds:
             first = value if equals else (waiting[0] if waiting else "")
-            if not first.startswith(("{", "-")) and not Path(first).is_file():
+            if not first.startswith(("{", "-")) and not is_there(first):
                 name = f"{name}.name"
         tidy += [f"--{name}={values[0]}"] if values and values[0] else [f"--{name}"]
         if equals and not value:
@@ -47,8 +48,9 @@ def explain(message: str, kinds: Kinds) -> str:
     text = " ".join(message.split())
     for pattern, answer in _ANSWERS.items():
         if match := re.match(pattern, text):
-            return answer(*match.groups(), kinds)
-    return text
+            text = answer(*match.groups(), kinds)
+            break
+    return cut(text, 500)
 
 
 def _is_sequence(kind: Any) -> bool:
@@ -79,12 +81,13 @@ def _wrong_value(name: str, rest: str, kinds: Kinds) -> str:
     value = re.sub("[\"']", "", match[1]) if match else ""
     if name in kinds:
         return str(wrong_kind(name, value, kinds[name]))
-    return f"{name} ({value}) cannot be used: {rest}"
+    return f"{name} ({shorten(value)}) cannot be used: {shorten(rest)}"
 
 
 def _wrong_group(name: str, value: str, kinds: Kinds) -> str:
     inner = next((k for k in kinds if k.startswith(f"{name}.")), f"{name}.name")
-    return f"{name} ({value}) must be a group of settings such as {inner}, or a YAML file of them"
+    rule = f"must be a group of settings such as {inner}, or a YAML file of them"
+    return f"{name} ({shorten(value)}) {rule}"
 
 
 def _needs_value(names: str, kinds: Kinds) -> str:
@@ -118,10 +121,13 @@ _ANSWERS: dict[str, Callable[..., str]] = {
     r'Parser key "config": File does not exist: \'(.+)\'': lambda path, kinds: (
         f"config file {path} does not exist"
     ),
-    r'Parser key "config": (.+)': lambda rest, kinds: f"config file: {rest}",
-    r"Problems parsing config: (.+)": lambda rest, kinds: f"config file is no YAML: {rest}",
+    r'Parser key "config": (.+)': lambda rest, kinds: f"config file: {shorten(rest)}",
+    r"Problems parsing config: (.+)": lambda rest, kinds: (
+        f"config file is no YAML: {shorten(rest)}"
+    ),
     r"Unexpected config: ?(.*)": lambda rest, kinds: (
-        f"config file must hold settings such as {next(iter(kinds))}: ...; it holds {rest!r}"
+        f"config file must hold settings such as {next(iter(kinds))}: ...;"
+        f" it holds {shorten(rest)!r}"
     ),
     r'Parser key "(\S+)": Unable to load config [\'"](.*?)[\'"] - ': _wrong_group,
     r'Parser key "(\S+?)_?": (.+)': _wrong_value,

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.bounds import (
+    Blocks,
     Count,
     NotNegative,
     PartShare,
     Positive,
-    Whole,
+    Stride,
     Zoom,
     check_settings,
 )
@@ -27,6 +28,9 @@ from stvit_video.settings.grammar import (
 )
 from stvit_video.settings.paths import WeightsSource
 
+MOST_PIXELS = 2**26
+"""Of a clip: 256 frames of 512 x 512, many times what a network reads."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
@@ -34,7 +38,7 @@ class Preprocessing:
 
     num_frames: Count
     """Frames of a clip."""
-    frame_stride: Count
+    frame_stride: Stride
     """Step between the frames of a clip, in frames of the video."""
     image_size: Count
     """Height and width of a crop, in pixels."""
@@ -51,6 +55,11 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_settings("preprocessing", self)
+        if self.num_frames * self.image_size**2 > MOST_PIXELS:
+            raise ConfigError(
+                f"a clip of num_frames ({self.num_frames}) x image_size ({self.image_size}) squared"
+                f" must be at most {MOST_PIXELS} pixels"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +76,7 @@ class ModelConfig:
     class_token: bool | None = None
     """Keep a class token; None keeps it in dense models that have one, and with `pretrained` as the
     weights have it: semantic models average their tokens, as in the paper."""
-    attentive_blocks: Whole | None = None
+    attentive_blocks: Blocks | None = None
     """Blocks of an attentive pooler, which reads all tokens for the head: in the last a learned
     query reads them, in those before they read each other. 1 is V-JEPA's, 4 V-JEPA 2's, 0 pools as
     the model does; None does that, too, and with `pretrained` as the weights have it."""
@@ -77,7 +86,7 @@ class ModelConfig:
     as the card says."""
     num_frames: Count | None = None
     """Frames of a clip; None keeps those of the model."""
-    frame_stride: Count | None = None
+    frame_stride: Stride | None = None
     """Step between the frames of a clip, in frames of the video; None keeps that of the model."""
     image_size: Count | None = None
     """Height and width of a crop, in pixels; None keeps that of the model."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stvit_video.settings.bounds import Count, Zoom, check_settings
+from stvit_video.settings.bounds import Clips, Zoom, check_settings
 
 NumCrops = Literal[1, 3]
 Combine = Literal["mean_probability", "mean_logit"]
@@ -13,7 +13,7 @@ Combine = Literal["mean_probability", "mean_logit"]
 class ViewConfig:
     """How many views of a video are classified, and how they become one answer."""
 
-    num_clips: Count = 1
+    num_clips: Clips = 1
     """Clips, spread evenly over the video."""
     num_crops: NumCrops = 1
     """Squares along the long side: the centre, or both ends and the centre."""

@@ -11,8 +11,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stvit_video.report.terminal import say
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import is_first_process
+from stvit_video.visible import visible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,7 @@ class ProgressDisplay(NamedTuple):
     def tell(self, line: str) -> None:
         """Print a line, in the first process."""
         if is_first_process():
-            self.console.print(line, soft_wrap=True, markup=False)
+            say(self.console, line)
 
 
 MUCH_WAITING = 0.2
@@ -219,15 +221,15 @@ class TrainingProgress(Callback):
         if not (trainer.is_global_zero and self.console.is_terminal):
             return
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=self.console,
         )
         self.task = self.bar.add_task(
-            self.label,
+            visible(self.label),
             total=int(trainer.estimated_stepping_batches),
             completed=trainer.global_step,
             state="",
@@ -261,10 +263,10 @@ class TrainingProgress(Callback):
             self.bar.update(self.task, state=state)
         elif trainer.is_global_zero:
             place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.console.print(f"{self.label}: {place}  {state}")
+            say(self.console, f"{self.label}: {place}  {state}")
         if trainer.is_global_zero and self.if_waiting and share > MUCH_WAITING:
             text = f"training waited for data {100 * share:.0f} % of the time; {self.if_waiting}"
-            self.console.print(text, soft_wrap=True, markup=False)
+            say(self.console, text)
             self.if_waiting = ""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

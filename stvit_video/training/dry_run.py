@@ -11,6 +11,7 @@ from rich.console import Console
 
 from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
+from stvit_video.report.terminal import say
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.training.fit import FitReport
 from stvit_video.training.processes import is_first_process
@@ -39,14 +40,14 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
         data = write_tiny_dataset(Path(folder) / "data", _data_set(run), num_videos=num_videos)
         dry = shorten(run, train=data["train"], val=data["val"])
         if run.distill.teacher is not None and is_first_process():
-            console.print("without the teacher, which knows other classes than the tiny videos")
+            say(console, "without the teacher, which knows other classes than the tiny videos")
         report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
     memory = ""
     if is_on_gpu(run.train):
         memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of a GPU at most"
     seconds = time.perf_counter() - start
     if is_first_process():
-        console.print(f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
+        say(console, f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
     return report
 
 

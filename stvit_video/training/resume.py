@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -12,6 +11,8 @@ from torch import nn
 
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.files import replacing
+from stvit_video.models.weights.pickles import LOAD_ERRORS, check_stored, find_code
+from stvit_video.settings.bounds import shorten
 from stvit_video.training.checkpoints import list_checkpoints
 
 
@@ -124,16 +125,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is damaged.
     """
+    check_stored(path)
     try:
         with ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
                 raise BadZipFile(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         num_epochs(checkpoint), checkpoint["state_dict"].items()
-    except (
-        *(OSError, RuntimeError, EOFError, BadZipFile, UnpicklingError, LookupError, TypeError),
-    ) as error:
-        reason = " ".join(str(error).split())[:100]
+    except (*LOAD_ERRORS, BadZipFile) as error:
+        wanted = find_code(path)
+        reason = "it is none of a training of ours"
+        if wanted is not None:
+            reason = f"it asks to run {shorten(wanted)} while it is read"
+        elif isinstance(error, BadZipFile | OSError):
+            reason = shorten(str(error))
         raise CheckpointError(f"{path} cannot be read ({reason})") from error
     assert isinstance(checkpoint, dict)
     return checkpoint

@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-import yaml
 from rich.console import Console
 
 from stvit_video.datasets.from_settings import (
@@ -20,8 +19,7 @@ from stvit_video.datasets.loader import VideoLoader
 from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.upkeep.faster_files import faster_files
 from stvit_video.errors import ConfigError
-from stvit_video.files import check_output_folder, holding, write_file
-from stvit_video.models.card import WEIGHTS_FILE
+from stvit_video.files import check_output_folder, holding
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import build_model
@@ -29,17 +27,21 @@ from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.callbacks import ProgressDisplay
-from stvit_video.training.checkpoints import CHECKPOINT_FOLDER, list_checkpoints
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.distillation import load_teacher
 from stvit_video.training.fit import FitReport, RunFolder, check_start, fit
+from stvit_video.training.folder import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    check_free,
+    has_checkpoints,
+    write_settings,
+)
 from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import changed_settings, tell_changes
 from stvit_video.training.strategy import is_on_gpu, whole_weights
+from stvit_video.untrusted import read_settings
 from stvit_video.video.pixels.batch import BatchTransform
-
-CONFIG_FILE = "config.yaml"
-METRICS_FILE = "metrics.json"
 
 
 def run_training(
@@ -47,7 +49,8 @@ def run_training(
 ) -> FitReport:
     """Train as `run` says; `label` names the progress bar on `console`.
 
-    A training that waits for data is told once what helps, unless it is not to `advise`.
+    The folder is told first, and once what helps a training that waits for data, unless it is not
+    to `advise`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
     `metrics.json` and `checkpoints/` (to go on from). Nothing is written before all is checked.
@@ -78,9 +81,11 @@ def run_training(
     start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
+    elif advise:
+        display.tell(f"output_dir {run_dir}")
     with holding(run_dir) if is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
-        write_file(run_dir / CONFIG_FILE, yaml.safe_dump(settings, sort_keys=False))
+        write_settings(run_dir, settings)
         return fit(
             classifier,
             train_loader,
@@ -107,33 +112,23 @@ def _export(
 
 
 def _goes_on(run_dir: Path, run: RunConfig) -> bool:
-    return run.train.resume is not False and _has_checkpoints(run_dir)
-
-
-def _has_checkpoints(run_dir: Path) -> bool:
-    return bool(list_checkpoints(run_dir / CHECKPOINT_FOLDER))
+    return run.train.resume is not False and has_checkpoints(run_dir)
 
 
 def _check_free(run_dir: Path, run: RunConfig) -> None:
-    """Refuse a folder with a model or checkpoints, but for a run that goes on."""
-    if _goes_on(run_dir, run):
-        return
-    for is_there, what in (
-        ((run_dir / WEIGHTS_FILE).exists(), "a model"),
-        (_has_checkpoints(run_dir), "checkpoints"),
-    ):
-        if is_there:
-            raise ConfigError(f"output_dir ({run_dir}) already holds {what}; choose another")
+    """Refuse a folder that is not free, but for a run that goes on in it."""
+    if not _goes_on(run_dir, run):
+        check_free(run_dir)
 
 
 def _changes(run_dir: Path, settings: dict[str, Any]) -> str:
     """Say which settings differ from those that the run began with; some must not."""
     path = run_dir / CONFIG_FILE
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return tell_changes(changed_settings(before, settings), run_dir=run_dir)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        before = read_settings(path, ConfigError)
+    except (OSError, ConfigError) as error:
         raise ConfigError(f"{path} cannot be read; choose another output_dir") from error
+    return tell_changes(changed_settings(before, settings), run_dir=run_dir)
 
 
 def _classifier(run: RunConfig, videos: Manifest, model: VideoModel) -> VideoClassifier:

@@ -237,10 +237,7 @@ def test_a_recipe_says_what_its_training_needs(tmp_path, monkeypatch, data, mode
     ("text", "line"),
     [
         ("model: [", "recipe {} is no YAML"),
-        (
-            "just words",
-            "recipe {} must hold the settings of a training, such as model.name\n",
-        ),
+        ("just words", "recipe {} must hold settings by name; it holds 'just words'\n"),
         ("data: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
         ("model: {}", "recipe {} must hold the settings of a training, such as model.name\n"),
         (

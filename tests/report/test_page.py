@@ -26,7 +26,7 @@ def test_the_page_holds_every_part_and_fetches_nothing(tmp_path):
 def test_the_markdown_says_the_same_with_pictures_beside_it(tmp_path):
     write_page(tmp_path, "A & B", SECTIONS)
     assert (tmp_path / "report.md").read_text() == (
-        "# A & B\n\n## Speed <fast>\n\nOne.\n\nTwo.\n\n**T**\n\n| n |\n| --: |\n| 7 |\n\n"
+        "# A & B\n\n## Speed \\<fast\\>\n\nOne.\n\nTwo.\n\n**T**\n\n| n |\n| --: |\n| 7 |\n\n"
         '## Plots\n\n![speed & "cost"](plot.svg)\n\n*speed & "cost"*\n'
     )
     assert (tmp_path / "plot.svg").read_bytes() == b"<svg/>"

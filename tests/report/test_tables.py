@@ -34,7 +34,7 @@ def test_markdown_aligns_numbers_and_escapes_bars():
     assert table_text(TABLE, "markdown") == (
         "| model | GMACs | clips | why |\n"
         "| --- | --: | --: | --- |\n"
-        "| a_b <x> | 180.3 | 1,568 | 50 % \\| less |\n"
+        "| a_b \\<x\\> | 180.3 | 1,568 | 50 % \\| less |\n"
         "| c | - | 7 | - |\n"
         "\n"
         "per view & video\n"
@@ -48,7 +48,7 @@ def test_latex_escapes_what_it_must():
         "\\toprule\n"
         "model & GMACs & clips & why \\\\\n"
         "\\midrule\n"
-        "a\\_b <x> & 180.3 & 1,568 & 50 \\% | less \\\\\n"
+        "a\\_b \\textless{}x\\textgreater{} & 180.3 & 1,568 & 50 \\% \\textbar{} less \\\\\n"
         "c & - & 7 & - \\\\\n"
         "\\bottomrule\n"
         "\\end{tabular}\n"

@@ -13,7 +13,7 @@ from stvit_video.settings.views import ViewConfig
         (lambda: TrainConfig(epochs=0), "train.epochs (0) must be at least 1"),
         (lambda: TrainConfig(batch_size=-3), "train.batch_size (-3) must be at least 1"),
         (lambda: DataConfig(num_workers=-1), "data.num_workers (-1) must be at least 0"),
-        (lambda: ViewConfig(num_clips=0), "views.num_clips (0) must be at least 1"),
+        (lambda: ViewConfig(num_clips=0), "views.num_clips (0) must be in 1..1000"),
         (lambda: OptimizerConfig(lr=-0.1), "optimizer.lr (-0.1) must be at least 0"),
         (lambda: OptimizerConfig(lr=float("nan")), "optimizer.lr (nan) must be finite"),
         (

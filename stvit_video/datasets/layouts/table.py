@@ -34,6 +34,7 @@ from stvit_video.datasets.manifest import Manifest, write_manifest
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.files import write_file
 from stvit_video.report.progress import track_files
+from stvit_video.report.terminal import say
 from stvit_video.settings.data import Layout
 
 
@@ -133,7 +134,7 @@ def print_manifest(summary: ManifestSummary, console: Console) -> None:
     if summary.missing:
         lines.append(f"{len(summary.missing)} without a file: {missing_path(summary.manifest)}")
     lines.append(f"manifest: {summary.manifest}")
-    console.print("\n".join(lines), markup=False, soft_wrap=True)
+    say(console, *lines)
 
 
 def _find_kinetics(source: Source) -> AnnotatedVideos:

@@ -32,6 +32,7 @@ from stvit_video.datasets.upkeep.scanned import ScanSummary, summarise_scan
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import ConfigError, WriteError
 from stvit_video.files import holding, write_file
+from stvit_video.report.terminal import say
 from stvit_video.settings.encode import EncodeSettings
 
 
@@ -189,7 +190,7 @@ def print_preparation(summary: PrepareSummary, console: Console) -> None:
             f" {reading.prepared_clips_per_second:.1f} clips/s of {clips},"
             f" tried on {reading.num_videos} videos"
         )
-    console.print("\n".join(lines), markup=False, soft_wrap=True)
+    say(console, *lines)
 
 
 def check_preparation(summary: PrepareSummary) -> None:

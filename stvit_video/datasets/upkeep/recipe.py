@@ -4,12 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from stvit_video.errors import ConfigError, did_you_mean
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.recipes import find_name, find_recipes, recipe_folder
+from stvit_video.untrusted import read_settings
 
 Section = TypeVar("Section", DataConfig, ModelConfig)
 
@@ -24,11 +23,8 @@ def read_recipe(word: str) -> tuple[DataConfig, ModelConfig]:
     if not path.is_file():
         found = find_recipes(recipe_folder())
         path = found[find_name(word, list(found))].path
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {path} is no YAML") from error
-    model = settings.get("model") if isinstance(settings, dict) else None
+    settings = read_settings(path, lambda why: ConfigError(f"recipe {why}"))
+    model = settings.get("model")
     if not isinstance(model, dict) or "name" not in model:
         raise ConfigError(f"recipe {path} must hold the settings of a training, such as model.name")
     data = _section(path, "data", DataConfig, settings.get("data") or {})
@@ -36,6 +32,8 @@ def read_recipe(word: str) -> tuple[DataConfig, ModelConfig]:
 
 
 def _section(path: Path, name: str, kind: type[Section], values: dict[str, Any]) -> Section:
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe {path} must hold settings by name in {name}, not {values!r}")
     known = [field.name for field in dataclasses.fields(kind)]
     for key in values:
         if key not in known:

@@ -18,6 +18,7 @@ from stvit_video.datasets.upkeep.scanned import ScanSummary, scanned_manifest, s
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import DatasetError
 from stvit_video.files import write_file
+from stvit_video.report.terminal import say
 
 _NUM_BAD_SHOWN = 20
 
@@ -95,11 +96,10 @@ def print_scan(summary: ScanSummary, target: Path, console: Console) -> None:
         table.add_row(verdict, str(count), detail)
     console.print(table)
     print_faults(summary, console)
-    console.print(
+    say(
+        console,
         f"{summary.num_ok} of {summary.num_videos} videos are ok: {summary.num_frames} frames,"
         f" {summary.duration_seconds / 3600:.2f} hours; written to {target}",
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -107,12 +107,12 @@ def print_faults(summary: ScanSummary, console: Console) -> None:
     """Print the first bad videos, a line each, how many more there are, and what was left out."""
     for bad in summary.bad_videos[:_NUM_BAD_SHOWN]:
         detail = f": {bad.detail}" if bad.detail else ""
-        console.print(f"{bad.path}: {bad.verdict}{detail}", markup=False, soft_wrap=True)
+        say(console, f"{bad.path}: {bad.verdict}{detail}")
     if len(summary.bad_videos) > _NUM_BAD_SHOWN:
-        console.print(f"... {len(summary.bad_videos) - _NUM_BAD_SHOWN} more bad videos")
+        say(console, f"... {len(summary.bad_videos) - _NUM_BAD_SHOWN} more bad videos")
     if summary.left_out:
         counts = ", ".join(f"{suffix} {count}" for suffix, count in summary.left_out.items())
-        console.print(f"files left out by their suffix: {counts}", markup=False, soft_wrap=True)
+        say(console, f"files left out by their suffix: {counts}")
 
 
 def check_faults(summary: ScanSummary) -> None:

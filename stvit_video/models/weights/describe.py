@@ -1,7 +1,6 @@
 """What a published checkpoint says of itself: HF and timm `config.json` and their neighbours."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, cast
 
 from stvit_video.errors import CheckpointError
 from stvit_video.models.card import ACTIVATIONS
-from stvit_video.models.exported import OWN_KEY
+from stvit_video.models.exported import MOST_CONFIG_BYTES, OWN_KEY
 from stvit_video.models.variant import Variant
 from stvit_video.models.weights.hf_sizes import HF_SIZES, one_side
 from stvit_video.models.weights.image_encoders import (
@@ -18,7 +17,9 @@ from stvit_video.models.weights.image_encoders import (
     image_half,
     videoprism_details,
 )
+from stvit_video.settings.bounds import Classes, NotNegative, fit_value, shorten
 from stvit_video.settings.model import Preprocessing
+from stvit_video.untrusted import read_json
 
 Json = Mapping[str, Any]
 
@@ -86,17 +87,40 @@ def describe_folder(folder: Path, source: str) -> Description:
     Raises:
         CheckpointError: a file is no JSON, or asks for something that our blocks do not do.
     """
-    config = _read_json(folder / "config.json", source)
+    config = _read_json(folder / "config.json")
     processor: Json = {}
     for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
-        processor = processor or _read_json(folder / name, source)
-    description = describe_config(config, source, processor)
-    readme = folder / "README.md"
-    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
-    stated = re.search(r"\A---\s.*?^license:\s*(\S+)", text, re.DOTALL | re.MULTILINE)
-    if stated is None:
-        return description
-    return dataclasses.replace(description, license=stated[1])
+        processor = processor or _read_json(folder / name)
+    try:
+        description = describe_config(config, source, processor)
+        fit_value("num_classes", description.num_classes, Classes | None)
+        for name, value in description.details.items():
+            if isinstance(value, float):
+                fit_value(name, value, NotNegative)
+    except CheckpointError:
+        raise
+    except _MISFITS as error:
+        reason = shorten(f"{type(error).__name__}: {error}")
+        raise CheckpointError(f"{source}: config.json cannot be used ({reason})") from error
+    license = _stated_license(folder / "README.md")
+    return dataclasses.replace(description, license=license) if license else description
+
+
+_MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What comes of values of another kind than a library writes."""
+
+
+def _stated_license(readme: Path) -> str:
+    """Read the licence in the head of a page of the hub; empty where there is none."""
+    if not readme.is_file():
+        return ""
+    with readme.open("rb") as file:
+        head = file.read(_README_BYTES).decode(errors="replace")
+    stated = re.search(r"\A---\s.*?^license:\s*(\S{1,100})", head, re.DOTALL | re.MULTILINE)
+    return stated[1] if stated else ""
+
+
+_README_BYTES = 16 * 1024
 
 
 def describe_config(config: Json, source: str, processor: Json | None = None) -> Description:
@@ -201,7 +225,9 @@ def _describe_timm(config: Json) -> Description:
     fields = _colours({f"image_{name}": pretrained.get(name) for name in ("mean", "std")})
     if "input_size" in pretrained:
         fields["image_size"] = int(pretrained["input_size"][-1])
-    labels = config.get("label_names") or pretrained.get("label_names") or ()
+    labels = config.get("label_names") or pretrained.get("label_names") or []
+    if not isinstance(labels, list):
+        raise TypeError("label_names are no list")
     return Description(
         model_type=str(config["architecture"]),
         details=_timm_pool(config),
@@ -243,11 +269,8 @@ def _own_fields(config: Json) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path, source: str) -> Json:
-    if not path.is_file():
+def _read_json(path: Path) -> Json:
+    if not path.exists():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{source} has a {path.name} that is no JSON ({error})") from error
+    content = read_json(path, CheckpointError, most=MOST_CONFIG_BYTES)
     return content if isinstance(content, dict) else {}

@@ -1,11 +1,11 @@
 """Find the files of a checkpoint: a local file, a folder, or a hub id; all network is here."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from stvit_video.errors import CheckpointError
 from stvit_video.settings.paths import PICKLES, SAFETENSORS, is_hub_id, missing_weights
+from stvit_video.untrusted import check_regular, read_json
 
 _FOLDER_FILES = (
     "model.safetensors",
@@ -13,6 +13,10 @@ _FOLDER_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+
+
+_INDEX_BYTES = 16 * 2**20
+"""Of a list of shards, which names every tensor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +44,8 @@ def find_files(source: str | Path) -> CheckpointFiles:
         return CheckpointFiles(source=str(source), weights=(path,), folder=path.parent)
     if path.is_dir():
         return _files_of_folder(path, str(source))
+    if path.exists():
+        check_regular(path, CheckpointError)
     if is_hub_id(source):
         return _files_of_folder(_fetch(str(source)), str(source))
     raise CheckpointError(missing_weights(source))
@@ -51,7 +57,9 @@ def _files_of_folder(folder: Path, source: str) -> CheckpointFiles:
         if path.is_file():
             weights = _shards(path) if name.endswith(".json") else (path,)
             return CheckpointFiles(source=source, weights=weights, folder=folder)
-    found = sorted(p for p in folder.iterdir() if p.suffix in (SAFETENSORS, *PICKLES))
+    found = sorted(
+        p for p in folder.iterdir() if p.suffix in (SAFETENSORS, *PICKLES) and p.is_file()
+    )
     if len(found) == 1:
         return CheckpointFiles(source=source, weights=(found[0],), folder=folder)
     if found:
@@ -63,10 +71,11 @@ def _files_of_folder(folder: Path, source: str) -> CheckpointFiles:
 def _shards(index: Path) -> tuple[Path, ...]:
     """Read the shard list: `weight_map` says which file holds which tensor."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
+        content = read_json(index, CheckpointError, most=_INDEX_BYTES)
+        names = sorted(set(content["weight_map"].values()))
+        shards = tuple(index.parent / Path(name).name for name in names)
+    except (KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{index} is no list of shards; download it again") from error
-    shards = tuple(index.parent / Path(name).name for name in names)
     for shard in shards:
         if not shard.is_file():
             raise CheckpointError(f"{index} names {shard.name}, which is not there; download it")

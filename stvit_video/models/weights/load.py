@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stvit_video.errors import CheckpointError
+from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.models.build import check_sizes
 from stvit_video.models.card import (
     CARD_FILE,
     MULTI_LABEL,
@@ -76,7 +77,7 @@ def read_pretrained(
         CheckpointError: they cannot be read, or are of another model.
     """
     files = find_files(source)
-    if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).is_file():
+    if files.weights[0].name == WEIGHTS_FILE and (files.folder / CARD_FILE).exists():
         if probe is not None:
             raise CheckpointError(f"{source} was written by us with its head; leave {probe} out")
         if entry is not None:
@@ -136,12 +137,13 @@ def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretra
     if card.config.name != name:
         raise CheckpointError(f"{source} holds weights of {card.config.name}, not of {name}")
     row = dataclasses.replace(
-        apply_overrides(variant, card.overrides),
+        apply_overrides(variant, card.overrides, folder / CARD_FILE),
         preprocessing=card.preprocessing,
         num_classes=card.num_classes,
         source=card.source,
         license=card.license,
     )
+    check_sizes(card.config, row, folder / WEIGHTS_FILE)
     return Pretrained(
         source=source,
         weights=read_shards((folder / WEIGHTS_FILE,)),
@@ -184,10 +186,14 @@ def _describe(
             " classes; mend the labels in its config.json"
         )
     details = {} if is_image else description.details_for(variant)
+    try:
+        sizes = description.preprocessing_for(variant.preprocessing, is_image=is_image)
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: {error}") from error
     row = dataclasses.replace(
         variant,
         **details,
-        preprocessing=description.preprocessing_for(variant.preprocessing, is_image=is_image),
+        preprocessing=sizes,
         num_classes=variant.num_classes if num_classes is None else num_classes,
         source=source,
         license=description.license or variant.license,

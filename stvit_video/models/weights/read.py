@@ -1,23 +1,18 @@
 """Read tensors from a file without running any code that the file may hold."""
 
-import argparse
 import logging
-import pickle
-import pickletools
-import warnings
-import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from stvit_video.errors import CheckpointError
+from stvit_video.models.weights.pickles import load_pickle, unreadable
 from stvit_video.settings.paths import SAFETENSORS
 
 Weights = dict[str, Tensor]
@@ -28,6 +23,12 @@ WEIGHT_ENTRIES = (
     *("ema_encoder", "target_encoder", "encoder", "classifiers"),
 )
 """Where published files keep their weights, beside optimiser and settings; the first one counts."""
+
+MOST_NESTED = 8
+"""Entries inside each other; published files have two."""
+
+_VIEWS = 4
+"""Bytes that the tensors of a file may name for each that it has."""
 
 
 OTHER_FORMATS = {
@@ -40,41 +41,6 @@ OTHER_FORMATS = {
 """What weights come in besides, by the ending of the file."""
 
 _log = logging.getLogger(__name__)
-_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
-
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    np.dtype,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
-    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
-    (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
-    (OrderedDict, "yacs.config.CfgNode"),
-    (OrderedDict, "fvcore.common.config.CfgNode"),
-    *(
-        (kind, f"{module}.{name}")
-        for module in ("pathlib", "pathlib._local")  # where Python 3.13 keeps them
-        for kind, name in ((PurePosixPath, "PosixPath"), (PureWindowsPath, "WindowsPath"))
-    ),
-]
-"""Plain values that training scripts save beside the weights: they hold data, run nothing.
-
-Settings of other projects become dictionaries, so that none of their code is needed.
-"""
-
-_LOAD_ERRORS = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    OSError,
-)
-"""What torch.load raises for files that are cut off, of another kind, or not allowed."""
 
 
 def read_weights(path: Path, entry: str | None = None) -> Weights:
@@ -98,10 +64,11 @@ def read_weights(path: Path, entry: str | None = None) -> Weights:
             raise _no_entry(path, entry, [])
         try:
             weights = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise _unreadable(path) from error
+        except (SafetensorError, OSError, LookupError, ValueError, RuntimeError) as error:
+            raise unreadable(path) from error
     else:
-        weights = _find_weights(_read_pickle(path), path, entry)
+        weights = _find_weights(load_pickle(path), path, entry)
+        _check_numbers(weights, path)
     if not weights:
         raise CheckpointError(f"{path} holds no tensors; is it a checkpoint?")
     return weights
@@ -113,61 +80,6 @@ def read_shards(paths: tuple[Path, ...], entry: str | None = None) -> Weights:
     for path in paths:
         weights.update(read_weights(path, entry))
     return weights
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of pickle protocols, then reads or raises
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except _LOAD_ERRORS as error:
-        wanted = _find_code(path)
-        if wanted is None:
-            raise _unreadable(path) from error
-        raise CheckpointError(
-            f"{path} asks to run {wanted} while it is read; only tensors and plain values are"
-            " accepted: get the weights as safetensors, or a file of the state dict alone"
-        ) from error
-
-
-def _find_code(path: Path) -> str | None:
-    """Name the first function or class that a pickle wants and may not have; runs nothing."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-                content = archive.read(names[0]) if names else b""
-        else:
-            content = path.read_bytes()
-        return next((name for name in _globals_of(content) if not _is_plain(name)), None)
-    except (ValueError, OSError, zipfile.BadZipFile):
-        return None
-
-
-def _globals_of(content: bytes) -> Iterator[str]:
-    """List `module.name` of everything that a pickle looks up, in order."""
-    strings: list[str] = []
-    for opcode, value, _ in pickletools.genops(content):
-        if opcode.name == "GLOBAL":
-            yield str(value).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(strings[-2:])
-        elif isinstance(value, str):
-            strings.append(value)
-
-
-def _is_plain(name: str) -> bool:
-    known = {entry[1] for entry in _HARMLESS if isinstance(entry, tuple)}
-    modules = ("torch._utils.", "torch.storage.", "collections.", "numpy.dtype", "argparse.")
-    is_tensor_type = name.startswith("torch.") and name.count(".") == 1
-    return name in known or is_tensor_type or name.startswith(modules)
-
-
-def _unreadable(path: Path) -> CheckpointError:
-    size = path.stat().st_size
-    return CheckpointError(
-        f"{path} ({size} bytes) is truncated or no checkpoint; download it again"
-    )
 
 
 def _first_of(entry: Any) -> Any:
@@ -182,10 +94,13 @@ def _find_weights(content: Any, path: Path, entry: str | None = None) -> Weights
         if not isinstance(inner, Mapping):
             raise _no_entry(path, entry, _entries(content))
         content = inner
-    while isinstance(content, Mapping):
-        found = _entries(content)
-        if not found:
-            break
+    depth = 0
+    while isinstance(content, Mapping) and (found := _entries(content)):
+        if (depth := depth + 1) > MOST_NESTED:
+            raise CheckpointError(
+                f"{path} nests entries such as {found[0]} over {MOST_NESTED} deep or in a circle;"
+                " get the weights as safetensors"
+            )
         if len(found) > 1:
             _log.warning(
                 "%s holds weights in %s: %s is read; pretrained_entry chooses another",
@@ -194,7 +109,34 @@ def _find_weights(content: Any, path: Path, entry: str | None = None) -> Weights
         content = _first_of(content[found[0]])
     if not isinstance(content, (dict, OrderedDict)):
         raise CheckpointError(f"{path} holds {type(content).__name__}, not weights by name")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return {
+        str(name): value
+        for name, value in content.items()
+        if isinstance(name, str | int) and isinstance(value, Tensor)
+    }
+
+
+def _check_numbers(weights: Weights, path: Path) -> None:
+    """Refuse tensors that claim more numbers than their file holds, before one is copied.
+
+    Views of one row, as those of tied layers, may count several times, but not by the thousand.
+
+    Raises:
+        CheckpointError: naming the first that makes it too many, or is no plain tensor.
+    """
+    claimed, most = 0, _VIEWS * path.stat().st_size + 2**20
+    for name, value in weights.items():
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.is_nested:
+            raise CheckpointError(
+                f"{path}: {name} is no plain tensor but {value.layout} on {value.device}; get the"
+                " weights as safetensors"
+            )
+        claimed += value.numel() * value.element_size()
+        if claimed > most:
+            raise CheckpointError(
+                f"{path}: {name} {tuple(value.shape)} claims more numbers than the file holds"
+                f" ({path.stat().st_size} bytes); get the weights as safetensors"
+            )
 
 
 def _entries(content: Any) -> list[str]:

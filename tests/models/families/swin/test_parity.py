@@ -19,13 +19,14 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from transformers import SwinConfig, SwinForImageClassification
 
 from stvit_video.errors import CheckpointError
+from stvit_video.models.build import build
 from stvit_video.models.checkpoint import load_model, write_checkpoint
 from stvit_video.models.families.swin import stvit_r_weights as stvit_r
 from stvit_video.models.families.swin import weights as swin
 from stvit_video.models.families.swin.block import SwinBlock
 from stvit_video.models.families.swin.inflate import inflate_table
 from stvit_video.models.families.swin.variant import StvitRVariant
-from stvit_video.models.registry import VARIANTS, build, create_model
+from stvit_video.models.registry import VARIANTS, create_model
 from stvit_video.models.sparsify import sparsify
 from stvit_video.models.variant import BuildOptions, Recipe
 from stvit_video.models.weights.load import fill

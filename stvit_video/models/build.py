@@ -1,0 +1,99 @@
+"""Build a network from what is asked of its row; or only find out how large it would be."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from stvit_video.errors import CheckpointError
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.models.variant import BuildOptions, Recipe, Variant
+from stvit_video.settings.bounds import shorten
+from stvit_video.settings.model import ModelConfig, Preprocessing
+
+MOST_POSITIONS = 2**26
+"""Numbers of a table of positions, tokens x width."""
+
+_NEW = 2**26
+"""Numbers that a network may have beside those in its file: a part that an older file lacks."""
+
+_BUILD_ERRORS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+"""What building raises for sizes that do not go together."""
+
+
+def build(recipe: Recipe) -> VideoModel:
+    """Build the network of a recipe with random weights; it remembers the recipe."""
+    model = recipe.variant.build(recipe.options)
+    assert isinstance(model, VideoModel)
+    model.recipe = recipe
+    if recipe.options.attentive_blocks:
+        model.reset_classifier(recipe.options.num_classes, recipe.options.attentive_blocks)
+    if recipe.options.attentive_layers:
+        model.read_layers(recipe.options.attentive_layers)
+    return model
+
+
+def options_of(
+    config: ModelConfig, variant: Variant, *, num_classes: int, preprocessing: Preprocessing
+) -> BuildOptions:
+    """Fill in what a row decides where the settings of a model do not."""
+    blocks = config.attentive_blocks
+    return BuildOptions(
+        num_classes=num_classes,
+        preprocessing=preprocessing,
+        semantic=config.units,
+        drop_path=config.drop_path,
+        class_token=config.class_token,
+        reducer=config.reducer,
+        attentive_layers=config.attentive_layers or (),
+        attentive_blocks=variant.attentive_blocks if blocks is None else blocks,
+    )
+
+
+def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
+    """Compare what a card says of a model with the header of its `weights`; allocates nothing.
+
+    Raises:
+        CheckpointError: the network would be another, or none can be built.
+    """
+    sizes = variant.preprocessing
+    try:
+        _check_positions(variant)
+        with safe_open(weights, "pt") as file:
+            held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} is truncated or no checkpoint ({error})") from error
+    options = options_of(config, variant, num_classes=variant.num_classes, preprocessing=sizes)
+    try:
+        with torch.device("meta"):
+            model = build(Recipe(name=config.name, variant=variant, options=options))
+    except _BUILD_ERRORS as error:
+        reason = shorten(str(error))
+        raise CheckpointError(
+            f"{weights.parent} has sizes that do not go together: {reason}"
+        ) from error
+    is_new = 0
+    for key, value in model.state_dict().items():
+        shape = tuple(value.shape)
+        is_new += 0 if key in held else value.numel()
+        if (key in held and torch.Size(held[key]).numel() != value.numel()) or is_new > _NEW:
+            raise CheckpointError(
+                f"{weights.parent} does not fit {config.name}: model.json makes {key} {shape}, but"
+                f" {weights.name} has it as {held.get(key, 'none')}; get both files from one place"
+            )
+
+
+def _check_positions(variant: Variant) -> None:
+    """Refuse tables of positions, which no file holds, of more tokens than any network reads."""
+    sizes, row = variant.preprocessing, vars(variant)
+    clip = (sizes.num_frames, sizes.image_size, sizes.image_size)
+    tubelet: tuple[int, ...] = row.get("tubelet_size", (1, 4, 4))
+    grids = [[max(side // step, 1) for side, step in zip(clip, tubelet, strict=False) if step > 0]]
+    grids += [row["table_grid"]] if row.get("table_grid") else []
+    for grid in grids:
+        num_tokens = torch.Size(grid).numel()
+        if num_tokens * row.get("dim", 1) > MOST_POSITIONS:
+            raise CheckpointError(
+                f"a card with {num_tokens} tokens of {row.get('dim')} numbers must have at most"
+                f" {MOST_POSITIONS} numbers in all; it is damaged or made up"
+            )
