@@ -46,6 +46,10 @@ ShortVideo = Literal["repeat_last", "loop", "clamp"]
 `clamp`       0 4 8 9 9 stays on the last frame of the video.
 """
 
+MOST_PIXELS = 35_651_584
+"""Of a picture of the highest level of H.264, HEVC and AV1, somewhat above 8192x4320; 102 MiB as
+RGB."""
+
 _Part = Annotated[float, Range(above=0, most=1)]
 
 
@@ -65,6 +69,8 @@ class DataConfig:
     """What a clip reads past the end of a video that is shorter than it."""
     backend: Backend = "auto"
     """What decodes; `auto` takes the fastest that is frame-exact for the file."""
+    max_pixels: Count = MOST_PIXELS
+    """Width times height of a picture above which a video counts as one that does not decode."""
     num_workers: Whole = 2
     """Processes that decode; 0 decodes in the training process."""
     prefetch_batches: Count = 2

@@ -13,7 +13,7 @@ from stvit_video.video.decoding.exactness import doubt_of_decord
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.decoding.packets import PacketTable
 from stvit_video.video.decoding.pyav import PyavDecoder
-from stvit_video.video.decoding.stream import open_stream
+from stvit_video.video.decoding.stream import make_strict, open_stream
 
 OK = "ok"
 
@@ -106,7 +106,7 @@ def _judge(table: PacketTable, strict: _Pass, lenient: _Pass) -> tuple[str, str]
 def _decode_all(path: Path, *, is_strict: bool) -> _Pass:
     container, stream = open_stream(path, backend="scan")
     if is_strict:
-        stream.codec_context.options = {"err_detect": "explode"}
+        make_strict(stream)
     times: list[int | None] = []
     num_faults = 0
     with container:
