@@ -21,6 +21,7 @@ def predict(  # noqa: PLR0913 this is a command line
     batch_size: Count = 16,
     num_workers: Whole = 2,
     backend: Backend | None = None,
+    max_pixels: Count | None = None,
     device: str = "auto",
     json: ResultFile | None = None,
 ) -> None:
@@ -38,6 +39,8 @@ def predict(  # noqa: PLR0913 this is a command line
         batch_size: Views per forward pass.
         num_workers: Processes that decode, for a folder.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
+        max_pixels: Width times height of a picture above which a video is refused; by default as
+            in the training.
         device: auto, cpu, cuda or cuda:1.
         json: Write the result here; `-` is standard output.
     """
@@ -50,9 +53,8 @@ def predict(  # noqa: PLR0913 this is a command line
     from stvit_video.report.tables import print_table
 
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
-    predictor = Predictor.load(
-        checkpoint, **views, join_clips=join_clips, backend=backend, device=device
-    )
+    reading: Any = {"backend": backend, "max_pixels": max_pixels}
+    predictor = Predictor.load(checkpoint, **views, join_clips=join_clips, **reading, device=device)
     if not video.is_dir():
         prediction = predictor.predict(video, top_k=top_k)
         print_table(result_console(json), prediction_table(prediction))

@@ -29,7 +29,7 @@ def check_head(path: Path, *, backend: str) -> str:
     reason, detail = _path_fault(path)
     if reason is not None:
         raise VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
-    with _told(path, backend=backend), path.open("rb") as file:
+    with header_faults(path, backend=backend), path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         demuxer = demuxer_of(head)
         if demuxer == "mov":
@@ -48,13 +48,17 @@ def check_file(path: Path, *, backend: str) -> Extent:
         VideoDecodeError: as `check_head` does, for all headers.
     """
     check_head(path, backend=backend)
-    with _told(path, backend=backend):
+    with header_faults(path, backend=backend):
         return read_extent(path)
 
 
 @contextmanager
-def _told(path: Path, *, backend: str) -> Iterator[None]:
-    """Tell what goes wrong when headers are read."""
+def header_faults(path: Path, *, backend: str) -> Iterator[None]:
+    """Say what goes wrong when headers are read.
+
+    Raises:
+        VideoDecodeError: the file went away, or its headers are of no video.
+    """
     reason: DecodeReason
     try:
         yield

@@ -15,7 +15,7 @@ from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.container import Extent, read_crop
 from stvit_video.video.decoding.decoder import VideoInfo
 from stvit_video.video.decoding.display import display_of
-from stvit_video.video.decoding.faults import check_coded_size, check_file
+from stvit_video.video.decoding.faults import check_coded_size, check_file, header_faults
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.packets import TIMED_FORMATS, PacketTable, read_packet_table
@@ -77,7 +77,7 @@ def open_and_index(
     container, stream = open_stream(
         path, backend=backend, max_pixels=max_pixels, extent=extent, is_strict=True
     )
-    with ExitStack() as on_fault:
+    with ExitStack() as on_fault, header_faults(path, backend=backend):
         on_fault.callback(container.close)
         table, first = _read_table(path, container, stream, extent, backend, max_pixels)
         index = _make_index(path, container, stream, extent, table, first)

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from stvit_video.video.decoding.boxes import HeaderError, read_at, walk_boxes
+from stvit_video.video.decoding.boxes import Box, HeaderError, read_at, walk_boxes
 
 MOST_SAMPLES = 1 << 22
 """Pictures and pieces of sound in the tables of a file; FFmpeg keeps 24 bytes for each."""
@@ -28,8 +28,8 @@ def check_tables(file: BinaryIO, num_bytes: int, *, whole: bool) -> None:
     """
     num_samples = num_edits = num_read = 0
     for box in walk_boxes(file, 0, num_bytes):
-        if box.kind in _MEDIA and read_at(file, box.start + 4, 4) != b"moov":
-            continue  # FFmpeg reads a header that was set free
+        if box.kind in _MEDIA and not _holds_header(file, box):
+            continue
         size = max(min(box.end, num_bytes) - box.start, 0)
         num_read += size
         if num_read > MOST_HEADER_BYTES:
@@ -43,6 +43,11 @@ def check_tables(file: BinaryIO, num_bytes: int, *, whole: bool) -> None:
             raise HeaderError(f"it has {num_edits} edits, at most {MOST_EDITS}")
         if box.kind == b"moov" and not whole:
             return
+
+
+def _holds_header(file: BinaryIO, box: Box) -> bool:
+    """Whether a box is a header that was set free; FFmpeg reads it."""
+    return box.end - box.start >= 8 and read_at(file, box.start + 4, 4) == b"moov"
 
 
 def _promised(data: bytes, num_bytes: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Open the video stream of a file with PyAV."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -24,6 +25,9 @@ from stvit_video.video.decoding.faults import (
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
+
+_NO_DECODER = {"codec_whitelist": "none"}
+"""Opens a file without decoding anything of it."""
 
 
 def open_stream(
@@ -97,11 +101,18 @@ def video_streams(container: Any) -> list[Any]:
 def _declared_size(path: Path, demuxer: str, stream: Any) -> tuple[int, int]:
     """Width and height by the headers; FFmpeg forgets those above its limit."""
     context = stream.codec_context
-    if not context.width:
-        with open_local(path, demuxer, skip_frame="all") as container:
+    if context.width:
+        return context.width, context.height
+    if demuxer == "png_pipe":
+        with path.open("rb") as file:
+            width, height = struct.unpack(">2I", file.read(24)[16:].ljust(8, b"\0"))
+        return width, height
+    for option in (_NO_DECODER, {"skip_frame": "all"}):  # by the container; of raw pictures
+        with open_local(path, demuxer, **option) as container:
             context = container.streams[stream.index].codec_context
-            return context.width, context.height
-    return context.width, context.height
+            if context.width:
+                return context.width, context.height
+    return 0, 0
 
 
 def _best_of(path: Path, demuxer: str, container: Any, videos: list[Any]) -> Any:
@@ -123,7 +134,7 @@ def _is_still(path: Path, demuxer: str, stream: Any) -> bool:
     """Whether a stream holds one picture, as a thumbnail does."""
     if stream.frames:
         return int(stream.frames) == 1
-    with open_local(path, demuxer, skip_frame="all") as container:
+    with open_local(path, demuxer, **_NO_DECODER) as container:
         packets = container.demux(container.streams[stream.index])
         return len(list(islice((packet for packet in packets if packet.size), 2))) == 1
 
