@@ -38,9 +38,9 @@ def check_tables(file: BinaryIO, num_bytes: int, *, whole: bool) -> None:
         samples, edits = _promised(data, num_bytes)
         num_samples, num_edits = num_samples + samples, num_edits + edits
         if num_samples > MOST_SAMPLES:
-            raise HeaderError(f"its tables promise {num_samples} samples, at most {MOST_SAMPLES}")
+            raise HeaderError(f"its tables promise more than {MOST_SAMPLES} samples")
         if num_edits > MOST_EDITS:
-            raise HeaderError(f"it has {num_edits} edits, at most {MOST_EDITS}")
+            raise HeaderError(f"it has more than {MOST_EDITS} edits")
         if box.kind == b"moov" and not whole:
             return
 
