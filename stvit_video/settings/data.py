@@ -24,6 +24,8 @@ from stvit_video.settings.rand_augment import parse_rand_augment
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 """Names of the decoders; `auto` is the choice among them."""
+ScanBackend = Literal["auto", "pyav"]
+"""What opens a video that is scanned: PyAV and then decord, or PyAV alone."""
 Layout = Literal[
     "kinetics400",
     "kinetics600",

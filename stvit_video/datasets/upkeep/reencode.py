@@ -61,8 +61,9 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     """
     partial = partial_path(job.target)
     try:
+        with suppress(ValueError):  # a zero byte in its name, as in that of the source
+            job.target.parent.mkdir(parents=True, exist_ok=True)
         check_head(job.source, backend="prepare")
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         with new_file(partial) as file:
             num_frames = _encode(job, file)
         result = scan_video(partial)
@@ -77,7 +78,7 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
         verdict = NO_ROOM if error.errno in (ENOSPC, EDQUOT, EROFS) else NOT_WRITTEN
         return ScanResult(verdict=verdict, detail=error.strerror or str(error))
     finally:
-        with suppress(OSError, ValueError):  # a zero byte in its name
+        with suppress(OSError, ValueError):
             partial.unlink(missing_ok=True)
 
 

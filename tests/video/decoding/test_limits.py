@@ -60,6 +60,7 @@ def test_pictures_above_the_limit_are_too_large(tmp_path, write_numbered, name, 
 
 PEAKS = """
 import sys
+from pathlib import Path
 from stvit_video.errors import VideoDecodeError
 from stvit_video.video.decoding.open import open_video
 
