@@ -28,7 +28,7 @@ def predict(  # noqa: PLR0913 this is a command line
     """Classify a video: a table of its best classes; of a folder, the best of each video.
 
     Args:
-        video: File of any format that FFmpeg reads, or a folder, with videos at any depth.
+        video: Video file (docs/decoding.md lists the kinds), or a folder, with videos at any depth.
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         num_clips: Clips of the video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
