@@ -48,6 +48,7 @@ DecodeReason = Literal[
     "no video stream",
     "no frames",
     "truncated",
+    "too large",
     "corrupt",
     "wrong backend",
 ]

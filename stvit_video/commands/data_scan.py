@@ -2,6 +2,7 @@
 
 from stvit_video.files import OutputFile, ResultFile
 from stvit_video.settings.bounds import Positive, Whole
+from stvit_video.settings.data import ScanBackend
 from stvit_video.settings.paths import VideosPath
 
 
@@ -11,6 +12,7 @@ def data_scan(
     output: OutputFile | None = None,
     num_workers: Whole = 0,
     timeout_seconds: Positive = 120.0,
+    backend: ScanBackend = "auto",
     fresh: bool = False,
     json: ResultFile | None = None,
 ) -> None:
@@ -24,6 +26,7 @@ def data_scan(
         output: Where to write the filled manifest; by default it replaces `manifest`.
         num_workers: Processes that decode; 0 takes one for every core.
         timeout_seconds: Longest time for one video; then its process is killed.
+        backend: auto also opens sound videos with decord; pyav keeps strangers' files from it.
         fresh: Forget earlier results and scan every video again.
         json: Write the summary as JSON; `-` is standard output.
     """
@@ -35,6 +38,7 @@ def data_scan(
         output,
         num_workers=num_workers,
         timeout_seconds=timeout_seconds,
+        backend=backend,
         fresh=fresh,
     )
     write_json(summary, json)

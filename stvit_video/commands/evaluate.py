@@ -18,6 +18,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
     batch_size: Count = 16,
     num_workers: Whole = 2,
     backend: Backend | None = None,
+    max_pixels: Count | None = None,
     device: str = "auto",
     output_dir: OutputFolder | None = None,
     predictions: ResultFile | None = None,
@@ -36,6 +37,8 @@ def evaluate(  # noqa: PLR0913 this is a command line
         batch_size: Views per forward pass.
         num_workers: Processes that decode, for each GPU.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
+        max_pixels: Width times height of a picture above which a video is refused; by default as
+            in the training.
         device: auto (all GPUs of this machine, else the CPU), cpu, cuda or cuda:1.
         output_dir: Keep every score in this folder as it comes, and tables of them; where it
             holds scores of the same evaluation, go on from there.
@@ -57,7 +60,7 @@ def evaluate(  # noqa: PLR0913 this is a command line
         checkpoint,
         views={"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
         | {"join_clips": join_clips},
-        data={"num_workers": num_workers, "backend": backend},
+        data={"num_workers": num_workers, "backend": backend, "max_pixels": max_pixels},
     )
     console = result_console(json) if is_first_process() else Console(quiet=True)
     report = run_evaluation(

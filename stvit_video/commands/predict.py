@@ -21,13 +21,14 @@ def predict(  # noqa: PLR0913 this is a command line
     batch_size: Count = 16,
     num_workers: Whole = 2,
     backend: Backend | None = None,
+    max_pixels: Count | None = None,
     device: str = "auto",
     json: ResultFile | None = None,
 ) -> None:
     """Classify a video: a table of its best classes; of a folder, the best of each video.
 
     Args:
-        video: File of any format that FFmpeg reads, or a folder, with videos at any depth.
+        video: Video file (docs/decoding.md lists the kinds), or a folder, with videos at any depth.
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         num_clips: Clips of the video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
@@ -38,6 +39,8 @@ def predict(  # noqa: PLR0913 this is a command line
         batch_size: Views per forward pass.
         num_workers: Processes that decode, for a folder.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
+        max_pixels: Width times height of a picture above which a video is refused; by default as
+            in the training.
         device: auto, cpu, cuda or cuda:1.
         json: Write the result here; `-` is standard output.
     """
@@ -51,9 +54,8 @@ def predict(  # noqa: PLR0913 this is a command line
     from stvit_video.report.terminal import say
 
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
-    predictor = Predictor.load(
-        checkpoint, **views, join_clips=join_clips, backend=backend, device=device
-    )
+    reading: Any = {"backend": backend, "max_pixels": max_pixels}
+    predictor = Predictor.load(checkpoint, **views, join_clips=join_clips, **reading, device=device)
     if not video.is_dir():
         prediction = predictor.predict(video, top_k=top_k)
         write_json(prediction.as_json(), json)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from stvit_video.datasets.records import UNKNOWN_LABEL, Records, VideoRecord
 from stvit_video.datasets.sampler import FileKey, ItemKey
 from stvit_video.errors import DatasetError, VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.open import open_video
@@ -86,12 +87,14 @@ class ViewReader:
         num_clips: int = 1,
         num_crops: int = 1,
         backend: str = "auto",
+        max_pixels: int = MOST_PIXELS,
     ) -> None:
         self.sample = sample
         self.transform = transform
         self.num_clips = num_clips
         self.num_crops = num_crops
         self.backend = backend
+        self.max_pixels = max_pixels
 
     @property
     def num_views(self) -> int:
@@ -113,7 +116,10 @@ class ViewReader:
         """
         start = time.perf_counter()
         clip_indices = sorted({view // self.num_crops for view in views})
-        with open_video(record.path, backend=self.backend, index=index) as decoder:
+        opened = open_video(
+            record.path, backend=self.backend, index=index, max_pixels=self.max_pixels
+        )
+        with opened as decoder:
             info = decoder.info
             stretch = record.stretch(info.num_frames)
             if not stretch:
@@ -178,7 +184,7 @@ class VideoDataset(ViewReader, Dataset[Item]):
     and they are not much larger than the clip; the loader finishes the clips on its device.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 one front door
         self,
         records: Sequence[VideoRecord],
         *,
@@ -188,6 +194,7 @@ class VideoDataset(ViewReader, Dataset[Item]):
         num_crops: int = 1,
         whole_videos: bool = False,
         backend: str = "auto",
+        max_pixels: int = MOST_PIXELS,
         on_decode_error: OnDecodeError = "raise",
     ) -> None:
         if not records:
@@ -198,6 +205,7 @@ class VideoDataset(ViewReader, Dataset[Item]):
             num_clips=num_clips,
             num_crops=num_crops,
             backend=backend,
+            max_pixels=max_pixels,
         )
         self.records = records
         self.whole_videos = whole_videos

@@ -107,6 +107,7 @@ def build_training_loader(
         num_crops=clips // windows,
         whole_videos=clips > 1,
         backend=run.data.backend,
+        max_pixels=run.data.max_pixels,
         on_decode_error="report",
     )
     batch_size = run.train.batch_size // clips
@@ -146,6 +147,7 @@ def build_evaluation_loader(
         num_crops=views.num_crops,
         whole_videos=True,
         backend=data.backend,
+        max_pixels=data.max_pixels,
         on_decode_error="report",
     )
     num_videos = _videos_in_batch(batch_size, data, views, num_videos=len(records))
@@ -189,6 +191,7 @@ def build_prediction_loader(
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         backend=data.backend,
+        max_pixels=data.max_pixels,
     )
     loader = build_file_loader(
         files,

@@ -71,6 +71,7 @@ class Predictor:
         join_clips: bool | None = None,
         combine: Combine | None = None,
         backend: Backend | None = None,
+        max_pixels: int | None = None,
         device: str = "auto",
         dtype: DtypeName = "float32",
         compile: bool = False,
@@ -92,7 +93,7 @@ class Predictor:
                 "join_clips": join_clips,
                 "combine": combine,
             },
-            data={"backend": backend},
+            data={"backend": backend, "max_pixels": max_pixels},
         )
         model = load_model(checkpoint)
         return cls(model, data=data, views=views, device=device, dtype=dtype, compile=compile)

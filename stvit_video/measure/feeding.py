@@ -181,6 +181,7 @@ def _decoder_rate(
                 generator=generator,
                 start_step=record.start_step,
                 backend=data.backend,
+                max_pixels=data.max_pixels,
                 index=index,
             )
             num_clips += 1

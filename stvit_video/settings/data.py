@@ -24,6 +24,8 @@ from stvit_video.settings.rand_augment import parse_rand_augment
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
 """Names of the decoders; `auto` is the choice among them."""
+ScanBackend = Literal["auto", "pyav"]
+"""What opens a video that is scanned: PyAV and then decord, or PyAV alone."""
 Layout = Literal[
     "kinetics400",
     "kinetics600",
@@ -53,6 +55,10 @@ ShortVideo = Literal["repeat_last", "loop", "clamp"]
 `clamp`       0 4 8 9 9 stays on the last frame of the video.
 """
 
+MOST_PIXELS = 35_651_584
+"""Of a picture of the highest level of H.264, HEVC and AV1, somewhat above 8192x4320; 102 MiB as
+RGB."""
+
 _Part = Annotated[float, Range(above=0, most=1)]
 
 
@@ -72,6 +78,8 @@ class DataConfig:
     """What a clip reads past the end of a video that is shorter than it."""
     backend: Backend = "auto"
     """What decodes; `auto` takes the fastest that is frame-exact for the file."""
+    max_pixels: Count = MOST_PIXELS
+    """Width times height of a picture above which a video counts as one that does not decode."""
     num_workers: Whole = 2
     """Processes that decode; 0 decodes in the training process."""
     prefetch_batches: Count = 2

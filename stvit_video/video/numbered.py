@@ -59,7 +59,8 @@ def write_pictures(
 
     `times` gives each picture its time in ticks of 1/1000 s; without them the rate is constant.
     """
-    with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
+    address = f"file:{path.absolute()}"  # else FFmpeg takes some names for addresses
+    with av.open(address, "w", container_options=dict(container_options or {})) as container:
         stream: Any = None
         ticks: Iterator[int] | None = None if times is None else iter(times)
         for number, picture in enumerate(pictures):

@@ -13,6 +13,7 @@ import pytest
 from stvit_video.cli import main
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.registry import create_model
+from stvit_video.video.decoding.formats import what_it_is
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_folder_of_which_no_video_decodes(fails, checkpoint, tmp_path):
 def test_text_named_mp4(fails, checkpoint, tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("a list of things to do\n" * 50)
-    text = f"{path}: not a video (auto, open)"
+    text = f"{path}: not a video: {what_it_is(b'words')} (auto, open)"
     assert fails("predict", path, "--checkpoint", checkpoint) == text
 
 

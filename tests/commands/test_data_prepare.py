@@ -14,6 +14,7 @@ from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.datasets.upkeep.workers import Outcome
 from stvit_video.errors import DatasetError
 from stvit_video.settings.encode import EncodeSettings
+from stvit_video.video.decoding.formats import what_it_is
 from stvit_video.video.decoding.open import read_frames
 from stvit_video.video.numbered import read_number
 from stvit_video.video.sampling.scheme import SamplingScheme
@@ -47,7 +48,10 @@ def test_a_folder_is_prepared_with_its_classes_and_a_manifest(root, tmp_path, ca
     assert (bad.path, bad.verdict) == (root / "waving" / "words.mp4", "not a video")
     assert {path: path.read_bytes() for path in sorted(root.rglob("*.mp4"))} == before
     printed = capsys.readouterr().out
-    assert f"{bad.path}: not a video\n5 of 6 videos prepared: 74 frames, " in printed
+    assert (
+        f"{bad.path}: not a video: {what_it_is(b'words')}\n5 of 6 videos prepared: 74 frames, "
+        in printed
+    )
 
 
 def test_only_what_is_missing_or_changed_is_prepared_again(root, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from stvit_video.datasets.upkeep.file_run import WorkerError
 from stvit_video.datasets.upkeep.scan import ScanResult
 from stvit_video.datasets.upkeep.workers import Outcome
 from stvit_video.errors import ConfigError, DatasetError, MissingFileError
+from stvit_video.video.decoding.formats import what_it_is
 
 
 @pytest.fixture
@@ -43,9 +44,11 @@ def test_a_folder_is_scanned_into_a_manifest(root, capsys):
     assert (good.gop, good.verdict, good.backend) == ("closed", "ok", "decord")
     assert records["words.mp4"].verdict == "not a video"
     bad = root / "waving" / "words.mp4"
-    assert (root / "manifest.bad.txt").read_text() == f"{bad}\tnot a video\t\n"
+    assert (
+        root / "manifest.bad.txt"
+    ).read_text() == f"{bad}\tnot a video\t{what_it_is(b'words')}\n"
     printed = capsys.readouterr().out
-    assert f"{bad}: not a video\n" in printed
+    assert f"{bad}: not a video: {what_it_is(b'words')}\n" in printed
     assert "5 of 6 videos are ok: 74 frames, 0.00 hours; written to" in printed
 
 

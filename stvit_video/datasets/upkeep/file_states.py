@@ -37,6 +37,6 @@ def _each(paths: Sequence[Path]) -> Iterator[FileState | None]:
 def _state(path: Path) -> FileState | None:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in its name
         return None
     return FileState(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)

@@ -23,6 +23,7 @@ from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.encode import EncodeSettings
 from stvit_video.video.decoding.conversion import PYAV_VERSION, convert
 from stvit_video.video.decoding.display import Display
+from stvit_video.video.decoding.faults import check_head
 from stvit_video.video.decoding.pyav import PyavDecoder
 from stvit_video.video.decoding.stream import open_stream
 
@@ -60,7 +61,9 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
     """
     partial = partial_path(job.target)
     try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(ValueError):  # a zero byte in its name, as in that of the source
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+        check_head(job.source, backend="prepare")
         with new_file(partial) as file:
             num_frames = _encode(job, file)
         result = scan_video(partial)
@@ -75,7 +78,7 @@ def reencode_video(job: ReencodeJob) -> ScanResult:
         verdict = NO_ROOM if error.errno in (ENOSPC, EDQUOT, EROFS) else NOT_WRITTEN
         return ScanResult(verdict=verdict, detail=error.strerror or str(error))
     finally:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             partial.unlink(missing_ok=True)
 
 

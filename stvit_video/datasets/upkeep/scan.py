@@ -8,12 +8,13 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from stvit_video.errors import VideoDecodeError
+from stvit_video.settings.data import ScanBackend
 from stvit_video.video.decoding.decoder import has_backend
 from stvit_video.video.decoding.exactness import doubt_of_decord
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.decoding.packets import PacketTable
 from stvit_video.video.decoding.pyav import PyavDecoder
-from stvit_video.video.decoding.stream import open_stream
+from stvit_video.video.decoding.stream import make_strict, open_stream
 
 OK = "ok"
 
@@ -62,8 +63,11 @@ class _Pass:
     """Packets that the decoder refused, and pictures that it marked as damaged."""
 
 
-def scan_video(path: Path) -> ScanResult:
-    """Decode every picture of `path`, with the decoder told to report every fault it notices."""
+def scan_video(path: Path, *, backend: ScanBackend = "auto") -> ScanResult:
+    """Decode every picture of `path`, with the decoder told to report every fault it notices.
+
+    `auto` then opens it with decord, if nothing speaks against that; `pyav` keeps it from decord.
+    """
     try:
         with PyavDecoder(path, backend="scan") as decoder:
             info, index, table = decoder.info, decoder.index, decoder.index.table
@@ -73,10 +77,12 @@ def scan_video(path: Path) -> ScanResult:
     except VideoDecodeError as error:
         return ScanResult(verdict=error.reason, detail=error.detail)
     verdict, detail = _judge(table, strict, lenient)
-    backend = "pyav"
+    reader = "pyav"
     if verdict == OK:
+        if not doubt and backend == "pyav":
+            doubt = "decord was not tried"
         doubt = doubt or _doubt_of_open_decord(path, len(strict.times))
-        backend, detail = ("pyav", doubt) if doubt else ("decord", "")
+        reader, detail = ("pyav", doubt) if doubt else ("decord", "")
     return ScanResult(
         verdict=verdict,
         detail=detail,
@@ -87,7 +93,7 @@ def scan_video(path: Path) -> ScanResult:
         height=info.height,
         codec=info.codec,
         gop=table.gop,
-        backend=backend,
+        backend=reader,
         index=b64encode(index.to_bytes()).decode() if verdict == OK else "",
     )
 
@@ -106,7 +112,7 @@ def _judge(table: PacketTable, strict: _Pass, lenient: _Pass) -> tuple[str, str]
 def _decode_all(path: Path, *, is_strict: bool) -> _Pass:
     container, stream = open_stream(path, backend="scan")
     if is_strict:
-        stream.codec_context.options = {"err_detect": "explode"}
+        make_strict(stream)
     times: list[int | None] = []
     num_faults = 0
     with container:

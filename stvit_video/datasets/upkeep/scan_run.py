@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import DatasetError
 from stvit_video.files import write_file
 from stvit_video.report.terminal import say
+from stvit_video.settings.data import ScanBackend
 
 _NUM_BAD_SHOWN = 20
 
@@ -30,6 +32,7 @@ def run_scan(
     num_workers: int,
     timeout_seconds: float,
     fresh: bool,
+    backend: ScanBackend = "auto",
 ) -> tuple[ScanSummary, Path]:
     """Scan the videos of a manifest or folder; return the summary and the manifest written.
 
@@ -38,7 +41,10 @@ def run_scan(
         WorkerError: nothing was found out, by a fault that is none of the videos.
     """
     run = FileRun(
-        scan_video, title="scan", num_workers=num_workers, timeout_seconds=timeout_seconds
+        scan_video if backend == "auto" else partial(scan_video, backend=backend),
+        title="scan",
+        num_workers=num_workers,
+        timeout_seconds=timeout_seconds,
     )
     videos, target = open_videos(manifest)
     target = output or target

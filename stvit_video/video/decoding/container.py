@@ -6,16 +6,16 @@ import os
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from stvit_video.video.decoding.boxes import Box, check_count, find_boxes, read_at, walk_boxes
 from stvit_video.video.decoding.display import Crop
+from stvit_video.video.decoding.formats import EBML, MP4_BOXES
+from stvit_video.video.decoding.mp4_tables import check_tables
 
-_MP4_BOXES = frozenset(
-    {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"styp", b"sidx", b"uuid"}
-)
 _MP4_NEEDED = frozenset({b"moov", b"mdat", b"moof"})
-_EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _CLUSTER = b"\x1f\x43\xb6\x75"
 _TRACKS = b"\x16\x54\xae\x6b"
@@ -32,8 +32,6 @@ _SAMPLE_ENTRY_BYTES = 78
 class Extent(NamedTuple):
     """Length of a file against the length that its own headers give."""
 
-    is_video: bool
-    """The first bytes are those of a container that is known here."""
     num_bytes: int
     declared_bytes: int
     """At least this many bytes make the file whole; 0 where the container does not say."""
@@ -44,66 +42,67 @@ class Extent(NamedTuple):
         return self.num_bytes < self.declared_bytes
 
 
-class _Box(NamedTuple):
-    kind: bytes
-    start: int
-    """First byte after the header."""
-    end: int
-
-
 def read_extent(path: Path) -> Extent:
-    """Compare the size of an mp4, mov, mkv, webm or avi file with what its headers declare."""
+    """Compare the size of an mp4, mov, mkv, webm or avi file with what its headers declare.
+
+    Raises:
+        HeaderError: its headers are of no video.
+    """
     with path.open("rb") as file:
         num_bytes = os.fstat(file.fileno()).st_size
         head = file.read(64)
-        if head[4:8] in _MP4_BOXES:
-            needed = [box.end for box in _boxes(file, 0, num_bytes) if box.kind in _MP4_NEEDED]
-            return Extent(True, num_bytes, max(needed, default=0))
-        if head.startswith(_EBML):
-            return Extent(True, num_bytes, _segment_end(head))
+        if head[4:8] in MP4_BOXES:
+            check_tables(file, num_bytes, whole=True)
+            needed = [box.end for box in walk_boxes(file, 0, num_bytes) if box.kind in _MP4_NEEDED]
+            return Extent(num_bytes, max(needed, default=0))
+        if head.startswith(EBML):
+            return Extent(num_bytes, _segment_end(head))
         if head.startswith(b"RIFF"):
-            return Extent(True, num_bytes, 8 + int.from_bytes(head[4:8], "little"))
-    return Extent(False, num_bytes, 0)
+            return Extent(num_bytes, 8 + int.from_bytes(head[4:8], "little"))
+    return Extent(num_bytes, 0)
 
 
 def read_crop(path: Path, *, stream_index: int, track_id: int) -> Crop:
     """Return what a clean aperture (mp4, mov) or the crop of a track (mkv, webm) cuts away.
 
     FFmpeg knows a track of mp4 by its own `track_id`, one of Matroska by its place alone.
+
+    Raises:
+        HeaderError: its headers are of no video.
     """
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         head = file.read(64)
-        if head[4:8] in _MP4_BOXES:
+        if head[4:8] in MP4_BOXES:
             return _mp4_crop(file, end, track_id)
-        if head.startswith(_EBML):
+        if head.startswith(EBML):
             return _matroska_crop(file, end, stream_index)
     return Crop()
 
 
 def _mp4_crop(file: BinaryIO, end: int, track_id: int) -> Crop:
-    for track in _find_boxes(file, 0, end, (b"moov", b"trak")):
-        header = next(_find_boxes(file, track.start, track.end, (b"tkhd",)), None)
+    for track in find_boxes(file, 0, end, (b"moov", b"trak")):
+        header = next(find_boxes(file, track.start, track.end, (b"tkhd",)), None)
         if header is None:
             continue
-        version = _read_at(file, header.start, 1)
+        version = read_at(file, header.start, 1)
         id_at = header.start + (20 if version == b"\1" else 12)
-        if int.from_bytes(_read_at(file, id_at, 4), "big") != track_id:
+        if int.from_bytes(read_at(file, id_at, 4), "big") != track_id:
             continue
         kinds = (b"mdia", b"minf", b"stbl", b"stsd")
-        for table in _find_boxes(file, track.start, track.end, kinds):
-            entry = next(_boxes(file, table.start + 8, table.end), None)
+        for table in find_boxes(file, track.start, track.end, kinds):
+            entry = next(walk_boxes(file, table.start + 8, table.end), None)
             if entry is not None:
                 return _aperture(file, entry)
     return Crop()
 
 
-def _aperture(file: BinaryIO, entry: _Box) -> Crop:
+def _aperture(file: BinaryIO, entry: Box) -> Crop:
     """Turn a clean aperture, centred but for an offset, into what lies around it."""
-    size = struct.unpack(">2H", _read_at(file, entry.start + 24, 4).ljust(4, b"\0"))
+    size = struct.unpack(">2H", read_at(file, entry.start + 24, 4).ljust(4, b"\0"))
     inside = entry.start + _SAMPLE_ENTRY_BYTES
-    box = next(_find_boxes(file, inside, entry.end, (b"clap",)), None)
-    data = _read_at(file, box.start, 32) if box else b""
+    box = next(find_boxes(file, inside, entry.end, (b"clap",)), None)
+    data = read_at(file, box.start, 32) if box else b""
     if len(data) < 32:
         return Crop()
     width, height, right, down = struct.unpack(">4Q", data)
@@ -124,45 +123,9 @@ def _rational(number: int) -> Fraction | None:
     return Fraction(numerator, denominator) if denominator > 0 else None
 
 
-def _find_boxes(file: BinaryIO, start: int, end: int, kinds: tuple[bytes, ...]) -> Iterator[_Box]:
-    for box in list(_boxes(file, start, end)):
-        if box.kind != kinds[0]:
-            continue
-        if len(kinds) == 1:
-            yield box
-        else:
-            yield from _find_boxes(file, box.start, box.end, kinds[1:])
-
-
-def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
-    """Walk the boxes between two places of a file; the last one may reach past the end."""
-    while start + 8 <= end:
-        header = _read_at(file, start, 16)
-        if len(header) < 8:
-            return
-        size, kind = struct.unpack(">I4s", header[:8])
-        header_size = 8
-        if size == 1 and len(header) == 16:
-            size, header_size = struct.unpack(">Q", header[8:])[0], 16
-        elif size == 0:
-            size = end - start
-        if size < header_size:
-            return
-        yield _Box(kind, start + header_size, start + size)
-        start += size
-
-
-def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
-    """Read up to `count` bytes; a damaged header may point far behind the end of any file."""
-    if start >= 1 << 62:
-        return b""
-    file.seek(start)
-    return file.read(count)
-
-
 def _matroska_crop(file: BinaryIO, end: int, stream_index: int) -> Crop:
     """Follow Segment, Tracks, TrackEntry, Video to the four PixelCrop elements."""
-    tracks = _Box(b"", 0, end)
+    tracks = Box(b"", 0, end)
     for wanted in (_SEGMENT, _TRACKS):
         inside = _elements(file, tracks.start, min(tracks.end, end))
         found = next((element for element in inside if element.kind == wanted), None)
@@ -181,25 +144,26 @@ def _matroska_crop(file: BinaryIO, end: int, stream_index: int) -> Crop:
     return Crop(*(_number(file, parts.get(kind)) for kind in _CROPS))
 
 
-def _number(file: BinaryIO, element: _Box | None) -> int:
+def _number(file: BinaryIO, element: Box | None) -> int:
     """Read an unsigned number; 0 where there is none."""
     if element is None:
         return 0
-    return int.from_bytes(_read_at(file, element.start, min(element.end - element.start, 8)), "big")
+    return int.from_bytes(read_at(file, element.start, min(element.end - element.start, 8)), "big")
 
 
-def _elements(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
+def _elements(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
     """Walk the elements of a Matroska file between two places, up to the first cluster."""
-    while start < end:
-        head = _read_at(file, start, 12)
+    for number in count():
+        head = read_at(file, start, 12) if start < end else b""
         if not head or head[0] == 0:
             return
         kind = head[: 9 - head[0].bit_length()]
         size, width = _ebml_number(head, len(kind))
         if width == 0 or kind == _CLUSTER:
             return
+        check_count(number)
         body = start + len(kind) + width
-        yield _Box(kind, body, end if size == (1 << 7 * width) - 1 else body + size)
+        yield Box(kind, body, end if size == (1 << 7 * width) - 1 else body + size)
         start = body + size
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.decoder import (
     VideoInfo,
     arrange_frames,
@@ -38,12 +39,15 @@ class DecordDecoder:
     several decord should have taken, and what sets its pictures upright.
     """
 
-    def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
+    def __init__(
+        self, path: Path, index: VideoIndex | None = None, *, max_pixels: int = MOST_PIXELS
+    ) -> None:
         """Open with one thread. An `index` of this file spares the pass over its packets."""
         self.path = path
+        self._max_pixels = max_pixels
         self._process = os.getpid()
         self._decord = _load_decord()
-        self._index = index or index_video(path, backend="decord")
+        self._index = index_video(path, index, backend="decord", max_pixels=max_pixels)
         table = self._index.table
         if table.has_shared_times:
             raise self._refusal("pictures share a time")
@@ -52,7 +56,7 @@ class DecordDecoder:
         if not self._index.has_declared_duration:
             raise self._refusal("its header gives no true length")
         try:
-            self._reader: Any = self._decord.VideoReader(str(path), num_threads=1)
+            self._reader: Any = self._read_from(path)
         except (self._decord.DECORDError, RuntimeError) as error:
             extent = check_file(path, backend="decord")
             raise open_fault(path, extent, backend="decord") from error
@@ -84,6 +88,13 @@ class DecordDecoder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _read_from(self, path: Path) -> Any:
+        """Open by the absolute path, which is no address; decord takes a % for many pictures."""
+        if "%" not in str(path.absolute()):
+            return self._decord.VideoReader(str(path.absolute()), num_threads=1)
+        with path.open("rb") as file:
+            return self._decord.VideoReader(file, num_threads=1)  # reads it whole
+
     def _read(self, targets: Sequence[int]) -> Tensor:
         try:
             pictures = self._reader.get_batch(targets)
@@ -107,7 +118,8 @@ class DecordDecoder:
 
     def _check_stream(self) -> None:
         """Refuse a file of which decord reads another stream; it cannot be told which."""
-        with PyavDecoder(self.path, backend="decord", index=self._index) as decoder:
+        pyav = PyavDecoder(self.path, self._index, backend="decord", max_pixels=self._max_pixels)
+        with pyav as decoder:
             expected = decoder.frames([0])
         difference = float((self._read([0]).float() - expected).abs().mean())
         if self.num_frames != self._index.info.num_frames or difference > _LIKENESS:

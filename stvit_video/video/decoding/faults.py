@@ -1,38 +1,111 @@
-"""Say why a video cannot be opened, in the words of `VideoDecodeError`."""
+"""Say why a video cannot be opened, in the words of `VideoDecodeError`, and refuse what no decoder
+is to see.
+"""
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
+from stvit_video.video.decoding.boxes import HeaderError
 from stvit_video.video.decoding.container import Extent, read_extent
+from stvit_video.video.decoding.formats import HEAD_BYTES, demuxer_of, what_it_is
+from stvit_video.video.decoding.mp4_tables import check_tables
+
+ALIGNMENT = 1 << 21
+"""Pixels that decoders may put around a picture."""
+
+
+def check_head(path: Path, *, backend: str) -> str:
+    """Return FFmpeg's name of the container that a file is, by its content alone.
+
+    Raises:
+        VideoDecodeError: reason `missing`, `empty`; `not a video` for what is no file, or none of
+            a container that is read; `corrupt` for a header that promises too much.
+    """
+    reason, detail = _path_fault(path)
+    if reason is not None:
+        raise VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
+    with header_faults(path, backend=backend), path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        demuxer = demuxer_of(head)
+        if demuxer == "mov":
+            check_tables(file, os.fstat(file.fileno()).st_size, whole=False)
+    if demuxer:
+        return demuxer
+    raise VideoDecodeError(
+        path, backend=backend, stage="open", reason="not a video", detail=what_it_is(head)
+    )
 
 
 def check_file(path: Path, *, backend: str) -> Extent:
-    """Refuse what no decoder needs to see: a path without a file, a folder, an empty file.
+    """Refuse what no decoder is to see, and look at all headers of the rest.
 
     Raises:
-        VideoDecodeError: reason `missing`, `not a video` or `empty`.
+        VideoDecodeError: as `check_head` does, for all headers.
     """
-    reason, detail = _path_fault(path)
-    if reason is None:
-        try:
-            return read_extent(path)
-        except OSError as error:
-            reason, detail = "missing", error.strerror or type(error).__name__
+    check_head(path, backend=backend)
+    with header_faults(path, backend=backend):
+        return read_extent(path)
+
+
+@contextmanager
+def header_faults(path: Path, *, backend: str) -> Iterator[None]:
+    """Say what goes wrong when headers are read.
+
+    Raises:
+        VideoDecodeError: the file went away, or its headers are of no video.
+    """
+    reason: DecodeReason
+    try:
+        yield
+    except OSError as error:
+        reason, detail = "missing", error.strerror or type(error).__name__
+    except HeaderError as error:
+        reason, detail = "corrupt", str(error)
+    else:
+        return
     raise VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
 
 
 def open_fault(path: Path, extent: Extent, *, backend: str) -> VideoDecodeError:
     """Explain a file that a decoder refuses to open."""
-    reason: DecodeReason = "not a video"
-    detail = ""
+    reason: DecodeReason = "corrupt"
+    detail = "its index cannot be read"
     if extent.is_cut:
         reason = "truncated"
         detail = f"header says {extent.declared_bytes} bytes, {extent.num_bytes} are there"
-    elif extent.is_video:
-        reason, detail = "corrupt", "its index cannot be read"
     return VideoDecodeError(path, backend=backend, stage="open", reason=reason, detail=detail)
+
+
+def check_size(path: Path, width: int, height: int, *, backend: str, max_pixels: int) -> None:
+    """Refuse pictures of more than `max_pixels`.
+
+    Raises:
+        VideoDecodeError: reason `too large`.
+    """
+    if width * height > max_pixels:
+        detail = (
+            f"pictures of {width}x{height}, more than max_pixels ({max_pixels}) allows;"
+            " scale the video down, or raise data.max_pixels"
+        )
+        raise VideoDecodeError(
+            path, backend=backend, stage="open", reason="too large", detail=detail
+        )
+
+
+def check_coded_size(path: Path, context: Any, *, backend: str, max_pixels: int) -> None:
+    """Refuse a decoder's pictures that are larger than `max_pixels` before they are cut.
+
+    Raises:
+        VideoDecodeError: reason `too large`.
+    """
+    width, height = context.coded_width, context.coded_height
+    if width * height > max_pixels + ALIGNMENT:
+        check_size(path, width, height, backend=backend, max_pixels=max_pixels)
 
 
 def wrong_backend(path: Path, detail: str, *, backend: str) -> VideoDecodeError:

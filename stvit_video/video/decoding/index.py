@@ -18,6 +18,8 @@ from stvit_video.video.decoding.display import Crop, Display
 from stvit_video.video.decoding.packets import PacketTable
 
 _VERSION = 2
+_MOST_BYTES = 1 << 25
+"""Of an unpacked index: 17 for each picture and its entry, of as many as a video may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +83,10 @@ class VideoIndex:
     def from_bytes(cls, data: bytes, path: Path) -> Self | None:
         """Unpack the index of the file at `path`; None where `data` is none of this version."""
         try:
-            return cls._unpacked(zlib.decompress(data), path)
-        except (zlib.error, ValueError, TypeError, KeyError):
+            unpacker = zlib.decompressobj()
+            raw = unpacker.decompress(data, _MOST_BYTES)
+            return cls._unpacked(raw, path) if unpacker.eof else None
+        except (zlib.error, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     @classmethod

@@ -11,10 +11,11 @@ import av
 from av.error import FFmpegError
 
 from stvit_video.errors import DecodeReason, VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.container import Extent, read_crop
 from stvit_video.video.decoding.decoder import VideoInfo
 from stvit_video.video.decoding.display import display_of
-from stvit_video.video.decoding.faults import check_file
+from stvit_video.video.decoding.faults import check_coded_size, check_file, header_faults
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.known_files import KnownFiles
 from stvit_video.video.decoding.packets import TIMED_FORMATS, PacketTable, read_packet_table
@@ -26,6 +27,8 @@ from stvit_video.video.decoding.stream import (
     video_streams,
 )
 
+MOST_PICTURES = 1 << 20
+"""In a video: 4.8 hours at 60 a second. Their packets are read in about 7 seconds."""
 _MOST_LOST = 0.1
 """Share of its pictures that a damaged video may lack; a whole one may lack half of them."""
 
@@ -39,54 +42,68 @@ def known_index(path: Path) -> VideoIndex | None:
     return None if packed is None else VideoIndex.from_bytes(packed, path)
 
 
-def index_video(path: Path, *, backend: str) -> VideoIndex:
-    """Return what this process knows of a file, or finds out now.
+def index_video(
+    path: Path, index: VideoIndex | None = None, *, backend: str, max_pixels: int = MOST_PIXELS
+) -> VideoIndex:
+    """Return what is known of a file, by an `index` of it or in this process, or found out now.
+
+    It is opened with PyAV in any case, whose limits so hold for every backend.
 
     Raises:
-        VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
+        VideoDecodeError: the file is missing, empty, no video, cut short, damaged or too large.
     """
-    index = known_index(path)
-    if index is None:
-        container, _, index = open_and_index(path, backend=backend)
-        container.close()
+    index = index or known_index(path)
+    if index is not None:
+        with open_stream(path, backend=backend, max_pixels=max_pixels)[0] as container:
+            if container.size == index.num_bytes:
+                return index
+    container, _, index = open_and_index(path, backend=backend, max_pixels=max_pixels)
+    container.close()
     return index
 
 
-def open_and_index(path: Path, *, backend: str) -> tuple[Any, Any, VideoIndex]:
+def open_and_index(
+    path: Path, *, backend: str, max_pixels: int = MOST_PIXELS
+) -> tuple[Any, Any, VideoIndex]:
     """Open the video stream of a file and read all its packets.
 
     Returns the container, which stands at its end, the stream and the index; this process then
     knows the index.
 
     Raises:
-        VideoDecodeError: the file is missing, empty, no video, cut short or damaged.
+        VideoDecodeError: the file is missing, empty, no video, cut short, damaged or too large.
     """
     extent = check_file(path, backend=backend)
-    container, stream = open_stream(path, backend=backend, extent=extent, is_strict=True)
-    with ExitStack() as on_fault:
+    container, stream = open_stream(
+        path, backend=backend, max_pixels=max_pixels, extent=extent, is_strict=True
+    )
+    with ExitStack() as on_fault, header_faults(path, backend=backend):
         on_fault.callback(container.close)
-        table, first = _read_table(path, container, stream, extent, backend)
+        table, first = _read_table(path, container, stream, extent, backend, max_pixels)
         index = _make_index(path, container, stream, extent, table, first)
         on_fault.pop_all()
     if not table.is_exact or not table.bears_strictness:
         container.close()
         if not table.is_exact:
-            index = count_pictures(index, backend=backend)
+            index = count_pictures(index, backend=backend, max_pixels=max_pixels)
         container, stream = open_stream(
-            path, backend=backend, is_strict=index.table.bears_strictness
+            path,
+            backend=backend,
+            max_pixels=max_pixels,
+            is_strict=index.table.bears_strictness,
         )
     _known.note(path, index.to_bytes())
     return container, stream, index
 
 
-def count_pictures(index: VideoIndex, *, backend: str) -> VideoIndex:
+def count_pictures(index: VideoIndex, *, backend: str, max_pixels: int = MOST_PIXELS) -> VideoIndex:
     """Decode every picture once: which are shown, and do the packets say the same?
 
     Raises:
         VideoDecodeError: none decodes.
     """
     path, table = index.info.path, index.table
-    container, stream = open_stream(path, backend=backend)
+    container, stream = open_stream(path, backend=backend, max_pixels=max_pixels)
     with container:
         found = [(frame.pts, frame.key_frame) for frame in decode_all(container, stream)]
         fps = average_rate(stream, len(found), index.info.duration_seconds)
@@ -114,25 +131,29 @@ def note_index(index: VideoIndex) -> None:
 
 
 def _read_table(
-    path: Path, container: Any, stream: Any, extent: Extent, backend: str
+    path: Path, container: Any, stream: Any, extent: Extent, backend: str, max_pixels: int
 ) -> tuple[PacketTable, Any]:
     """Read the packets and the first picture that decodes."""
     first: list[Any] = []
     try:
-        packets = _until_a_picture(container.demux(stream), first)
-        table = read_packet_table(packets, container, stream)
+        packets = islice(container.demux(stream), MOST_PICTURES + 1)
+        table = read_packet_table(_until_a_picture(packets, first), container, stream)
     except FFmpegError as error:
         raise _fault(path, backend, "index", "corrupt", "its packets cannot be read") from error
+    if len(table.times) > MOST_PICTURES:
+        detail = f"more than {MOST_PICTURES} pictures; cut the video into parts"
+        raise _fault(path, backend, "index", "too large", detail)
     lack = lack_of_frames(container, stream, extent, table.num_whole)
     if lack:
         raise _fault(path, backend, "open", "truncated", lack)
     if not len(table.times):
         raise _fault(path, backend, "open", "no frames")
     if not first:
-        with open_stream(path, backend=backend)[0] as lenient:
+        with open_stream(path, backend=backend, max_pixels=max_pixels)[0] as lenient:
             first += islice(decode_all(lenient, lenient.streams[stream.index]), 1)
     if not first:
         raise _fault(path, backend, "decode", "corrupt", "none of its pictures decode")
+    check_coded_size(path, stream.codec_context, backend=backend, max_pixels=max_pixels)
     return table, first[0]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.conversion import convert
 from stvit_video.video.decoding.counting import pick_frames
 from stvit_video.video.decoding.decoder import (
@@ -52,16 +53,24 @@ class PyavDecoder:
     """
 
     def __init__(
-        self, path: Path, index: VideoIndex | None = None, *, backend: str = "pyav"
+        self,
+        path: Path,
+        index: VideoIndex | None = None,
+        *,
+        backend: str = "pyav",
+        max_pixels: int = MOST_PIXELS,
     ) -> None:
         """Open with one thread. An `index` of this file spares the pass over its packets."""
         self.path = path
+        self._max_pixels = max_pixels
         self._backend = backend
         self._process = os.getpid()
         self._container: Any = None
         index = index or known_index(path)
         if index is None or not self._open_by(index):
-            self._container, self._stream, self.index = open_and_index(path, backend=backend)
+            self._container, self._stream, self.index = open_and_index(
+                path, backend=backend, max_pixels=max_pixels
+            )
 
     @property
     def num_frames(self) -> int:
@@ -118,7 +127,10 @@ class PyavDecoder:
     def _open(self, *, is_strict: bool) -> tuple[Any, Any]:
         self.close()
         self._container, self._stream = open_stream(
-            self.path, backend=self._backend, is_strict=is_strict
+            self.path,
+            backend=self._backend,
+            max_pixels=self._max_pixels,
+            is_strict=is_strict,
         )
         return self._container, self._stream
 
@@ -158,7 +170,7 @@ class PyavDecoder:
 
     def _give_up_seeking(self) -> None:
         """Count from the start, or refuse where the count contradicts what was said before."""
-        counted = count_pictures(self.index, backend=self._backend)
+        counted = count_pictures(self.index, backend=self._backend, max_pixels=self._max_pixels)
         if counted.info.num_frames != self.num_frames:
             detail = f"header says {self.num_frames} frames, {counted.info.num_frames} decodable"
             raise self._fault("decode", "corrupt", detail)

@@ -1,6 +1,8 @@
 """Open the video stream of a file with PyAV."""
 
+import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,18 +12,36 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from stvit_video.errors import VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.container import Extent
 from stvit_video.video.decoding.conversion import PYAV_VERSION
-from stvit_video.video.decoding.faults import check_file, open_fault
+from stvit_video.video.decoding.faults import (
+    ALIGNMENT,
+    check_file,
+    check_head,
+    check_size,
+    open_fault,
+)
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
 
+_NO_DECODER = {"codec_whitelist": "none"}
+"""Opens a file without decoding anything of it."""
+
 
 def open_stream(
-    path: Path, *, backend: str, extent: Extent | None = None, is_strict: bool = False
+    path: Path,
+    *,
+    backend: str,
+    max_pixels: int = MOST_PIXELS,
+    extent: Extent | None = None,
+    is_strict: bool = False,
 ) -> tuple[Any, Any]:
     """Open a container and find its video stream. Decodes on one thread.
+
+    FFmpeg is told the container, so that neither name nor content makes it take another one, to
+    open nothing but this file, and to decode no picture of more than `max_pixels`.
 
     It is the one that FFmpeg calls best: the default one, of more pictures, of more bits. A cover
     is none, nor is a single picture beside a video. Where the `extent` of the file is known, a
@@ -29,22 +49,44 @@ def open_stream(
     otherwise show what its memory held before, without a sign.
 
     Raises:
-        VideoDecodeError: the file cannot be opened, or holds no pictures.
+        VideoDecodeError: the file cannot be opened, holds no pictures, or too large ones.
     """
+    demuxer = check_head(path, backend=backend)
     try:
-        container: Any = av.open(str(path), **_LENIENT)
+        container = open_local(path, demuxer, max_pixels=_decoder_limit(max_pixels))
     except (FFmpegError, ValueError) as error:
         extent = extent or check_file(path, backend=backend)
         raise open_fault(path, extent, backend=backend) from error
-    videos = video_streams(container)
-    if videos:
-        stream = videos[0] if len(videos) == 1 else _best_of(path, container, videos)
-        stream.codec_context.thread_count = 1
-        if is_strict and stream.codec_context.codec.canonical_name == "h264":
-            stream.codec_context.options = {"err_detect": "explode"}
-        return container, stream
-    container.close()
-    raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
+    with ExitStack() as on_fault:
+        on_fault.callback(container.close)
+        videos = video_streams(container)
+        if not videos:
+            raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
+        stream = videos[0] if len(videos) == 1 else _best_of(path, demuxer, container, videos)
+        width, height = _declared_size(path, demuxer, stream)
+        check_size(path, width, height, backend=backend, max_pixels=max_pixels)
+        on_fault.pop_all()
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": _decoder_limit(max_pixels)}
+    if is_strict and stream.codec_context.codec.canonical_name == "h264":
+        make_strict(stream)
+    return container, stream
+
+
+def open_local(path: Path, demuxer: str, **options: str) -> Any:
+    """Open a file as the container that it is, whatever its name looks like, and no other file."""
+    options = {"protocol_whitelist": "file", **options}
+    return av.open(f"file:{path.absolute()}", format=demuxer, options=options, **_LENIENT)
+
+
+def _decoder_limit(max_pixels: int) -> str:
+    """Of pictures with what a decoder puts around them, as an option of FFmpeg."""
+    return str(min(max_pixels + ALIGNMENT, (1 << 31) - 1))
+
+
+def make_strict(stream: Any) -> None:
+    """Have the decoder of a stream report every fault that it notices."""
+    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
 
 
 def video_streams(container: Any) -> list[Any]:
@@ -56,11 +98,28 @@ def video_streams(container: Any) -> list[Any]:
     ]
 
 
-def _best_of(path: Path, container: Any, videos: list[Any]) -> Any:
+def _declared_size(path: Path, demuxer: str, stream: Any) -> tuple[int, int]:
+    """Width and height by the headers; FFmpeg forgets those above its limit."""
+    context = stream.codec_context
+    if context.width:
+        return context.width, context.height
+    if demuxer == "png_pipe":
+        with path.open("rb") as file:
+            width, height = struct.unpack(">2I", file.read(24)[16:].ljust(8, b"\0"))
+        return width, height
+    for option in (_NO_DECODER, {"skip_frame": "all"}):  # by the container; of raw pictures
+        with open_local(path, demuxer, **option) as container:
+            context = container.streams[stream.index].codec_context
+            if context.width:
+                return context.width, context.height
+    return 0, 0
+
+
+def _best_of(path: Path, demuxer: str, container: Any, videos: list[Any]) -> Any:
     best = container.streams.best("video")
-    if best in videos and not _is_still(path, best):
+    if best in videos and not _is_still(path, demuxer, best):
         return best
-    moving = [stream for stream in videos if not _is_still(path, stream)] or videos
+    moving = [stream for stream in videos if not _is_still(path, demuxer, stream)] or videos
     return max(
         moving,
         key=lambda stream: (
@@ -71,11 +130,11 @@ def _best_of(path: Path, container: Any, videos: list[Any]) -> Any:
     )
 
 
-def _is_still(path: Path, stream: Any) -> bool:
+def _is_still(path: Path, demuxer: str, stream: Any) -> bool:
     """Whether a stream holds one picture, as a thumbnail does."""
     if stream.frames:
         return int(stream.frames) == 1
-    with av.open(str(path), **_LENIENT) as container:
+    with open_local(path, demuxer, **_NO_DECODER) as container:
         packets = container.demux(container.streams[stream.index])
         return len(list(islice((packet for packet in packets if packet.size), 2))) == 1
 

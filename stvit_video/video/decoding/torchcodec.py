@@ -10,12 +10,13 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.settings.data import MOST_PIXELS
 from stvit_video.video.decoding.decoder import (
     VideoInfo,
     arrange_frames,
@@ -31,24 +32,29 @@ from stvit_video.video.frame_planes import FramePlanes
 class TorchcodecDecoder:
     """Exact where the packets tell which pictures are shown; refuses the files that it misreads."""
 
-    def __init__(self, path: Path, index: VideoIndex | None = None) -> None:
+    def __init__(
+        self, path: Path, index: VideoIndex | None = None, *, max_pixels: int = MOST_PIXELS
+    ) -> None:
         """Open with one thread, after PyAV has found the file whole, now or for the `index`."""
         self.path = path
         self._process = os.getpid()
+        self._file: BinaryIO | None = None
         decoders = _load_decoders()
-        self._index = index or index_video(path, backend="torchcodec")
+        self._index = index_video(path, index, backend="torchcodec", max_pixels=max_pixels)
         misreading = _misreading(self._index)
         if misreading:
             raise wrong_backend(path, misreading, backend="torchcodec")
         try:
+            self._file = path.open("rb")  # without a name, which torchcodec might obey
             self._decoder: Any = decoders.VideoDecoder(
-                str(path),
+                self._file,
                 stream_index=self._index.stream,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
                 custom_frame_mappings=_frame_mappings(self._index),
             )
         except (RuntimeError, ValueError, OSError) as error:
+            self.close()
             extent = check_file(path, backend="torchcodec")
             raise open_fault(path, extent, backend="torchcodec") from error
         self.num_frames = self._index.info.num_frames
@@ -71,6 +77,8 @@ class TorchcodecDecoder:
     def close(self) -> None:
         """Let go of the file."""
         self._decoder = None
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> "TorchcodecDecoder":
         return self

@@ -5,6 +5,7 @@ import av
 import pytest
 
 from stvit_video.datasets.upkeep.scan import ScanResult, packed_indexes, scan_video
+from stvit_video.video.decoding.formats import what_it_is
 from stvit_video.video.decoding.index import VideoIndex
 
 
@@ -46,6 +47,13 @@ def test_a_picture_whose_damage_the_decoder_conceals_is_found(tmp_path, numbered
     assert re.fullmatch(r"faults: [1-9]\d*, decodable frames: 60", result.detail)
 
 
+def test_a_scan_by_pyav_keeps_a_video_from_decord(numbered_video, monkeypatch):
+    monkeypatch.setattr("stvit_video.datasets.upkeep.scan._doubt_of_open_decord", None)
+    result = scan_video(numbered_video, backend="pyav")
+    assert (result.verdict, result.num_frames) == ("ok", 60)
+    assert (result.backend, result.detail) == ("pyav", "decord was not tried")
+
+
 @pytest.mark.parametrize(
     ("content", "verdict"), [(None, "missing"), (b"", "empty"), (b"words " * 99, "not a video")]
 )
@@ -53,7 +61,8 @@ def test_what_does_not_open_has_its_reason_as_verdict(tmp_path, content, verdict
     path = tmp_path / "a.mp4"
     if content is not None:
         path.write_bytes(content)
-    assert scan_video(path) == ScanResult(verdict=verdict)
+    detail = what_it_is(content) if verdict == "not a video" else ""
+    assert scan_video(path) == ScanResult(verdict=verdict, detail=detail)
 
 
 def test_a_cut_video_is_truncated(tmp_path, write_numbered):

@@ -1,3 +1,5 @@
+import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,3 +136,13 @@ def test_a_seek_goes_to_the_entry_point_itself_where_pictures_are_reordered(
         decoder._container = _Counting(decoder._container)
         assert read_number(decoder.frames([32])[0].numpy()) == 32
         assert decoder._container.num_packets == 1
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000 + b"\n", bytes(1 << 28)], ids=["deep", "bomb"])
+def test_an_index_that_unpacks_to_no_end_is_none(head):
+    packed = zlib.compress(head)
+    tracemalloc.start()
+    assert VideoIndex.from_bytes(packed, Path("a.mp4")) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 27

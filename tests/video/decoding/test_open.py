@@ -11,6 +11,7 @@ import torch
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.data import Backend
 from stvit_video.video.decoding import open as open_module
+from stvit_video.video.decoding.formats import what_it_is
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
 from stvit_video.video.numbered import read_number
 
@@ -157,7 +158,7 @@ def test_real_footage_decodes_to_equal_pixels():
     [
         (None, "missing"),
         (b"", "empty"),
-        (b"these are words, not pictures\n" * 40, "not a video"),
+        (b"these are words, not pictures\n" * 40, f"not a video: {what_it_is(b'words')}"),
     ],
 )
 def test_a_file_that_is_no_video_is_named_with_the_reason(tmp_path, backend, content, reason):
