@@ -54,7 +54,8 @@ def test_predictions_are_of_the_test_videos(finished):
 def test_the_page_stands_alone(finished):
     page = (finished / "report.html").read_text()
     assert "data:image/png;base64," in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     for word in ("4x2x2@2", "top-1 (%)", "round digit moving down"):
         assert word in page
 
