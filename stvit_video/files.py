@@ -135,6 +135,8 @@ def check_output(name: str, path: Path) -> None:
     """The same for a file whose folder is made where it is missing. Raises as `check_result`."""
     if path.is_dir():
         raise WriteError(f"{name} ({path}) is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise WriteError(f"{name} ({path}) is a device or a pipe; name a file")
     _try_to_write(name, path, path.parent)
 
 

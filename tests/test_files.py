@@ -172,3 +172,14 @@ def test_a_lock_of_another_program_is_let_be(tmp_path):
         f"{tmp_path / '.lock'} is a lock of another program; choose another folder"
     )
     assert (tmp_path / ".lock").read_text() == "pid 17"
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    device = tmp_path / "null"
+    device.symlink_to("/dev/null")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (device, pipe):
+        with pytest.raises(WriteError) as caught:
+            check_result("json", path)
+        assert str(caught.value) == f"json ({path}) is a device or a pipe; name a file"

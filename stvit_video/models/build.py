@@ -1,5 +1,6 @@
 """Build a network from what is asked of its row; or only find out how large it would be."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -65,7 +66,8 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
         raise CheckpointError(f"{weights} is truncated or no checkpoint ({error})") from error
     options = options_of(config, variant, num_classes=variant.num_classes, preprocessing=sizes)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are zero
             model = build(Recipe(name=config.name, variant=variant, options=options))
     except _BUILD_ERRORS as error:
         reason = shorten(str(error))

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from stvit_video.errors import did_you_mean
@@ -35,7 +36,8 @@ def tidy_arguments(arguments: Sequence[str], kinds: Kinds) -> list[str]:
             values = [_in_brackets(values or _take_values(waiting))]
         elif name not in kinds and f"{name}.name" in kinds:
             first = value if equals else (waiting[0] if waiting else "")
-            if not first.startswith(("{", "-")) and not is_there(first):
+            is_file = is_there(first) and not Path(first).is_dir()
+            if not first.startswith(("{", "-")) and not is_file:
                 name = f"{name}.name"
         tidy += [f"--{name}={values[0]}"] if values and values[0] else [f"--{name}"]
         if equals and not value:

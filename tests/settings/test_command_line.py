@@ -48,6 +48,8 @@ def test_a_file_of_settings_is_no_name_of_a_model(tmp_path):
     path = tmp_path / "model.yaml"
     path.touch()
     assert tidy_arguments(["--model", str(path)], KINDS) == ["--model", str(path)]
+    folder = ["--model", str(tmp_path)]  # one of a model's name may lie about
+    assert tidy_arguments(folder, KINDS) == ["--model.name", str(tmp_path)]
 
 
 @pytest.mark.parametrize(
