@@ -39,7 +39,7 @@ def test_a_list_to_train_on_has_labels(tmp_path, rows, fault):
 
 def test_workers_and_the_batches_they_hold_ready_are_settings(class_folder_root):
     videos = read_videos(class_folder_root)
-    data = DataConfig(num_workers=1, prefetch_batches=5)
+    data = DataConfig(num_workers=1, prefetch_batches=5, max_pixels=6143)
     run = RunConfig(model=ModelConfig(name="demo_tiny"), data=data)
     train = build_training_loader(videos, SHAPE, run)
     val = build_evaluation_loader(
@@ -48,6 +48,7 @@ def test_workers_and_the_batches_they_hold_ready_are_settings(class_folder_root)
     for loader in (train, val):
         assert (loader.num_workers, loader.prefetch_factor) == (1, 5)
         assert loader.dataset.videos.records is videos.records
+        assert loader.dataset.videos.max_pixels == 6143
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,13 @@ def test_clips_of_a_video_show_the_same_frames_where_they_share_them(
     for clips in batch.clip.unflatten(0, (2, 3)):
         assert not torch.equal(clips[0], clips[1])
         assert not torch.equal(clips[1], clips[2])
+
+
+def test_videos_above_the_limit_of_pixels_are_failed_ones(class_folder_root):
+    videos = read_videos(class_folder_root)
+    data = DataConfig(num_workers=0, max_pixels=6143)  # of 96x64
+    loader = build_evaluation_loader(
+        videos.records, SHAPE, data=data, views=ViewConfig(), batch_size=4
+    )
+    failed = loader.dataset.videos.read(0)
+    assert (failed.video_index, failed.error.reason) == (0, "too large")

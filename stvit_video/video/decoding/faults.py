@@ -14,6 +14,7 @@ from stvit_video.video.decoding.boxes import HeaderError
 from stvit_video.video.decoding.container import Extent, read_extent
 from stvit_video.video.decoding.formats import HEAD_BYTES, demuxer_of, what_it_is
 from stvit_video.video.decoding.mp4_tables import check_tables
+from stvit_video.video.decoding.raw_streams import check_units
 
 ALIGNMENT = 1 << 21
 """Pixels that decoders may put around a picture."""
@@ -34,6 +35,8 @@ def check_head(path: Path, *, backend: str) -> str:
         demuxer = demuxer_of(head)
         if demuxer == "mov":
             check_tables(file, os.fstat(file.fileno()).st_size, whole=False)
+        if demuxer in ("h264", "hevc"):
+            check_units(file)
     if demuxer:
         return demuxer
     raise VideoDecodeError(

@@ -3,12 +3,16 @@
 import shutil
 import socket
 import struct
+from base64 import b64encode
+from pathlib import Path
 
 import av
 import pytest
 
 from stvit_video.errors import ConfigError, VideoDecodeError
+from stvit_video.video.decoding.indexing import index_video
 from stvit_video.video.decoding.open import open_video, read_frames
+from stvit_video.video.decoding.stream import open_local
 from stvit_video.video.numbered import numbered_picture, read_number, write_pictures
 
 BACKENDS = ["auto", "pyav", "decord", "torchcodec"]
@@ -80,10 +84,19 @@ def test_a_name_that_looks_like_an_address_is_that_of_a_file(far_video, listener
 
 @pytest.mark.parametrize("name", ["cache:new.mp4", "file:new.mp4", "crypto:new.mkv"])
 def test_pictures_are_written_to_the_file_of_the_name(tmp_path, write_numbered, name):
-    path = write_numbered(tmp_path / name, 12)
-    assert path.is_file()
+    write_numbered(Path(name), 12)
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
     assert _numbers(name, "pyav") == [0, 7, 11]
+
+
+def test_a_demuxer_that_opens_others_is_kept_to_files(far_video):
+    """FFmpeg lets a local list take `data:` too, unless told otherwise."""
+    path = far_video.with_name("list.txt")
+    content = b64encode(far_video.read_bytes()).decode()
+    path.write_text(f"ffconcat version 1.0\nfile data:video/mp4;base64,{content}\n")
+    av.open(str(path), format="concat", options={"safe": "0"}).close()
+    with pytest.raises(av.error.FFmpegError):
+        open_local(path, "concat", safe="0")
 
 
 def _with_boxes(data, path, body):
@@ -118,14 +131,25 @@ def test_a_video_whose_pictures_lie_in_another_file_is_not_read_from_there(far_v
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_video_that_opens_by_an_index_is_checked_as_well(far_video, backend):
-    """A list of the same size takes the place of a video of which all is known."""
+def test_the_index_of_a_file_of_another_size_is_not_believed(far_video, write_numbered, backend):
+    index = index_video(far_video, backend="pyav")
+    path = write_numbered(far_video.with_name("longer.mp4"), 20)
     try:
-        with open_video(far_video, backend=backend) as decoder:
-            index = getattr(decoder, "index", None) or decoder._index
+        with open_video(path, backend=backend, index=index) as decoder:
+            assert (decoder.num_frames, decoder.info.duration_seconds) == (20, 0.8)
+            assert [read_number(p.numpy()) for p in decoder.frames([0, 19])] == [0, 19]
     except ConfigError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_video_that_opens_by_an_index_is_checked_as_well(far_video, backend):
+    """A list of the same size takes the place of a video of which all is known."""
+    index = index_video(far_video, backend="pyav")
     text = b"ffconcat version 1.0\nfile near.mp4\n"
     far_video.write_bytes(text + b"#" * (index.num_bytes - len(text)))
-    with pytest.raises(VideoDecodeError, match="it is a list of files"):
-        open_video(far_video, backend=backend, index=index)
+    try:
+        with pytest.raises(VideoDecodeError, match="it is a list of files"):
+            open_video(far_video, backend=backend, index=index)
+    except ConfigError as error:
+        pytest.skip(str(error))
