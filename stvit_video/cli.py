@@ -1,5 +1,6 @@
 """Command name -> function in commands/. Lists the commands without importing torch."""
 
+import errno
 import importlib
 import inspect
 import logging
@@ -13,6 +14,10 @@ from stvit_video.errors import ConfigError, StvitVideoError, did_you_mean
 from stvit_video.visible import cut, visible
 
 PROGRAM = "stvit-video"
+_PATH_FAULTS = (
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""What is wrong with a path that a user gave, and no fault of ours."""
 
 
 class Command(NamedTuple):
@@ -66,12 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StvitVideoError as error:
         _tell(name, str(error))
         return 2
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        _tell(name, f"{error.filename}: {error.strerror}")
-        return 2
     except BrokenPipeError:  # the reader of our output went away, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in _PATH_FAULTS:
+            raise
+        _tell(name, f"{error.filename}: {error.strerror}")
+        return 2
     except KeyboardInterrupt as stop:
         _tell(name, str(stop) or "stopped")
         return getattr(stop, "exit_status", 130)

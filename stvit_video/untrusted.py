@@ -100,6 +100,8 @@ def _check_yaml(text: str, loader: type[Any], *, is_quoted: bool = False) -> Non
         refused = ""
         if getattr(event, "anchor", None) is not None:
             refused = "settings take no anchor (&) and no alias (*); write the values out"
+        elif "\0" in scalar:
+            refused = "settings hold no NUL character"
         elif scalar == "<<" and is_plain:
             refused = "settings take no merge key (<<); write the values out"
         elif depth > MOST_YAML_DEPTH:

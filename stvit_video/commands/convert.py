@@ -38,7 +38,7 @@ def convert(  # noqa: PLR0913 this is a command line
             names none.
         json: Write what was done here; `-` is standard output.
     """
-    from stvit_video.datasets.layouts.annotations import read_class_names
+    from stvit_video.datasets.layouts.class_names import read_class_names
     from stvit_video.models.card import WEIGHTS_FILE
     from stvit_video.models.checkpoint import find_name, write_checkpoint
     from stvit_video.models.registry import create_model

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stvit_video.datasets.layouts.annotations import read_class_names
+from stvit_video.datasets.layouts.class_names import read_class_names
 from stvit_video.datasets.layouts.kinetics import kinetics400_class_names
 
 CLASSES = Path(__file__).parents[2] / "data" / "classes"

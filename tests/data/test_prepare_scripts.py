@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stvit_video.datasets.layouts.annotations import read_class_names
+from stvit_video.datasets.layouts.class_names import read_class_names
 from stvit_video.datasets.manifest import read_manifest
 
 REPOSITORY = Path(__file__).parents[2]

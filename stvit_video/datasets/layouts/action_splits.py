@@ -9,14 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    ClassIndex,
-    VideoFiles,
-    read_class_names,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
+from stvit_video.datasets.layouts.class_names import ClassIndex, read_class_names
+from stvit_video.datasets.layouts.texts import read_text
 from stvit_video.errors import ConfigError, DatasetError, MissingFileError
 
 _HMDB_ROLES = {"train": "1", "test": "2"}

@@ -1,16 +1,11 @@
 """Charades: a csv of videos with several actions each, and their times."""
 
-import csv
 import re
 from pathlib import Path
 
 from stvit_video.datasets.label_sets import LabelSets
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    VideoFiles,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
+from stvit_video.datasets.layouts.texts import csv_records, read_text
 from stvit_video.errors import DatasetError, MissingFileError
 
 _NAMES = "Charades_v1_classes.txt"
@@ -33,22 +28,16 @@ def find_charades(
         raise MissingFileError(f"no {_NAMES} beside {csv_path}; give it with --labels")
     class_names = _read_names(names_path)
     files, sets, videos, num_actions = VideoFiles(root), LabelSets(class_names), [], 0
-    reader = csv.DictReader(read_text(csv_path).splitlines())
-    if not {"id", "actions"} <= set(reader.fieldnames or ()):
-        raise DatasetError(f"{csv_path} has no columns id and actions; expected those of Charades")
-    for row in reader:
-        where, name = f"{csv_path} line {reader.line_num}", row["id"] or ""
+    for where, row in csv_records(csv_path, ("id", "actions"), "Charades"):
         classes: dict[int, None] = {}
-        for action in filter(None, (row["actions"] or "").split(";")):
+        for action in filter(None, row["actions"].split(";")):
             match = _ACTION.fullmatch(action.strip())
             if match is None or int(match[1]) >= len(class_names):
                 raise DatasetError(f"{where}: {action!r} is no action such as c092 11.90 21.20")
             classes[int(match[1])] = None
             num_actions += 1
         label = sets.number_of([class_names[index] for index in classes]) if classes else -1
-        videos.append(AnnotatedVideo(name, label, files.find(name)))
-    if not videos:
-        raise DatasetError(f"annotation file {csv_path} names no videos, only its columns")
+        videos.append(AnnotatedVideo(row["id"], label, files.find(row["id"])))
     note = f"each video has all its actions; the times of the {num_actions:,} are not read"
     return AnnotatedVideos(tuple(videos), class_names, (note,), sets.found)
 

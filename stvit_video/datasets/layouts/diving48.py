@@ -4,14 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    VideoFiles,
-    parse_stretch,
-    read_class_names,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
+from stvit_video.datasets.layouts.class_names import read_class_names
+from stvit_video.datasets.layouts.stretches import parse_stretch
+from stvit_video.datasets.layouts.texts import read_text
 from stvit_video.errors import DatasetError, MissingFileError
 
 _VOCABULARY = "Diving48_vocab.json"

@@ -1,18 +1,14 @@
 """EPIC-KITCHENS-100: a csv of stretches of long videos, with a verb and a noun each."""
 
-import csv
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    VideoFiles,
-    parse_stretch,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
+from stvit_video.datasets.layouts.stretches import parse_stretch
+from stvit_video.datasets.layouts.texts import csv_records
 from stvit_video.errors import DatasetError, MissingFileError
+
+_COLUMNS = ("video_id", "start_timestamp", "stop_timestamp")
 
 
 def find_epic(
@@ -33,7 +29,7 @@ def find_epic(
         raise MissingFileError(f"no {beside.name} beside {csv_path}; give it with --labels")
     class_names = _read_names(names_path)
     files, videos = VideoFiles(root), []
-    for where, row in _rows(csv_path, ("video_id", "start_timestamp", "stop_timestamp")):
+    for where, row in csv_records(csv_path, _COLUMNS, "EPIC-KITCHENS"):
         label = row.get(f"{part}_class") or "-1"
         if not label.removeprefix("-").isdecimal() or not -1 <= int(label) < len(class_names):
             raise DatasetError(f"{where}: {part}_class {label} outside 0..{len(class_names) - 1}")
@@ -46,26 +42,15 @@ def find_epic(
                 stretch=parse_stretch(times, where),
             )
         )
-    if not videos:
-        raise DatasetError(f"annotation file {csv_path} names no videos, only its columns")
     return AnnotatedVideos(tuple(videos), class_names)
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
     names: list[str] = []
-    for where, row in _rows(path, ("id", "key")):
+    for where, row in csv_records(path, ("id", "key"), "EPIC-KITCHENS"):
         if row["id"] != str(len(names)):
             raise DatasetError(f"{where}: id {row['id']} must be {len(names)}, one after the other")
         names.append(row["key"])
     if len(set(names)) < len(names) or not names:
         raise DatasetError(f"class names {path} must hold each name once, and at least one")
     return tuple(names)
-
-
-def _rows(path: Path, needed: tuple[str, ...]) -> list[tuple[str, Mapping[str, str]]]:
-    """Return the rows with where they stand; values that are missing are empty."""
-    reader = csv.DictReader(read_text(path).splitlines(), restval="")
-    missing = [name for name in needed if name not in (reader.fieldnames or ())]
-    if missing:
-        raise DatasetError(f"{path} has no column {missing[0]}; expected those of EPIC-KITCHENS")
-    return [(f"{path} line {reader.line_num}", row) for row in reader]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stvit_video.datasets.column_names import COLUMN_NAMES, column_of
-from stvit_video.datasets.layouts.annotations import read_text
 from stvit_video.datasets.layouts.list_rows import ListRows, row_of
+from stvit_video.datasets.layouts.texts import read_text
 from stvit_video.errors import DatasetError
 
 _OTHER_LAYOUTS = {

@@ -1,6 +1,5 @@
 """Kinetics-400, 600 and 700: the official CSV files, in all editions, and the layouts of copies."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import NamedTuple
 from stvit_video.datasets.layouts.annotations import (
     AnnotatedVideo,
     AnnotatedVideos,
-    ClassIndex,
     VideoFiles,
     choose,
-    read_text,
-    spelling,
 )
 from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.class_names import ClassIndex, spelling
+from stvit_video.datasets.layouts.texts import csv_rows, read_text
 from stvit_video.errors import DatasetError
 
 ID_LENGTH = 11
@@ -56,7 +54,7 @@ def read_kinetics_csv(path: Path) -> list[KineticsRow]:
     Raises:
         MissingFileError, DatasetError: no such file, or a row is not of Kinetics.
     """
-    rows = list(csv.reader(read_text(path).splitlines()))
+    rows = csv_rows(read_text(path).splitlines(), f"annotation file {path}")
     header = [name.strip().lower() for name in rows[0]]
     if "youtube_id" in header:
         first_line, rows = 2, rows[1:]

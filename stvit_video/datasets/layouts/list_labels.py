@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stvit_video.datasets.label_words import MOST_CLASSES, label_number
-from stvit_video.datasets.layouts.annotations import ClassIndex, read_class_names
+from stvit_video.datasets.layouts.class_names import ClassIndex, read_class_names
 from stvit_video.errors import DatasetError
 
 

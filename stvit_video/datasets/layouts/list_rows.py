@@ -5,15 +5,15 @@ any columns with a header that names them. Paths hold spaces and commas: the end
 last video suffix in its line, and only without one is the line read from the right.
 """
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from stvit_video.datasets.column_names import COLUMN_NAMES, UNCLEAR, column_of
-from stvit_video.datasets.layouts.annotations import WHOLE, Stretch, parse_stretch, read_text
 from stvit_video.datasets.layouts.class_folders import VIDEO_SUFFIXES
+from stvit_video.datasets.layouts.stretches import WHOLE, Stretch, parse_stretch
+from stvit_video.datasets.layouts.texts import csv_rows, read_text
 from stvit_video.errors import DatasetError
 
 _SUFFIX = "|".join(suffix[1:] for suffix in VIDEO_SUFFIXES)
@@ -185,7 +185,7 @@ def _read_columns(header: _Header, line: str, where: str) -> ListRow:
         row = _read_line(line, where)
         _check_fields(row, ", ".join(header.columns), line)
         return row
-    (fields,) = csv.reader([line], delimiter=header.delimiter, skipinitialspace=True)
+    (fields,) = csv_rows([line], where, delimiter=header.delimiter)
     if len(fields) != len(header.columns):
         raise DatasetError(
             f"{where} ({line}) has {len(fields)} fields, but its header {len(header.columns)}:"

@@ -1,15 +1,10 @@
 """Moments in Time: `class/file.mp4,class,agreed,disagreed` lines."""
 
-import csv
 from pathlib import Path
 
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    ClassIndex,
-    read_class_names,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos
+from stvit_video.datasets.layouts.class_names import ClassIndex, read_class_names
+from stvit_video.datasets.layouts.texts import csv_rows, read_text
 from stvit_video.datasets.layouts.video_list import ListedFiles
 from stvit_video.errors import DatasetError, MissingFileError
 
@@ -33,7 +28,7 @@ def find_moments(root: Path, csv_path: Path, *, labels_path: Path | None = None)
     own = root / csv_path.stem.removesuffix("Set")
     files = ListedFiles(own if own.is_dir() else root)
     classes, videos = ClassIndex(class_names), []
-    for line, row in enumerate(csv.reader(read_text(csv_path).splitlines()), start=1):
+    for line, row in enumerate(csv_rows(read_text(csv_path).splitlines(), csv_path), start=1):
         where = f"{csv_path} line {line}"
         if len(row) < 2 or "/" not in row[0]:
             raise DatasetError(f"{where}: not a row of Moments in Time; expected class/file,class")
@@ -44,7 +39,7 @@ def find_moments(root: Path, csv_path: Path, *, labels_path: Path | None = None)
 
 def _read_names(path: Path) -> tuple[str, ...]:
     index_of: dict[str, int] = {}
-    for line, row in enumerate(csv.reader(read_text(path).splitlines()), start=1):
+    for line, row in enumerate(csv_rows(read_text(path).splitlines(), path), start=1):
         if len(row) != 2 or not row[1].strip().isdecimal():
             raise DatasetError(f"{path} line {line}: expected name,index")
         index_of[row[0].strip()] = int(row[1])

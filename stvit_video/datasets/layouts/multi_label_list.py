@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stvit_video.datasets.label_sets import LabelSets
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    ClassIndex,
-    read_text,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos
+from stvit_video.datasets.layouts.class_names import ClassIndex
 from stvit_video.datasets.layouts.list_labels import describe_rows, list_classes
 from stvit_video.datasets.layouts.list_rows import split_line
+from stvit_video.datasets.layouts.texts import read_text
+from stvit_video.datasets.layouts.video_list import ListedFiles
 from stvit_video.errors import DatasetError, MissingFileError
 
 _INDICES = re.compile(r"\d+(?:[\s,;|]+\d+)*")
@@ -74,6 +72,7 @@ def find_multi_label_list(
     labels = ((row.where, label) for row in rows for label in row.labels)
     class_names = list_classes(labels, labels_path)
     classes, sets, videos = ClassIndex(class_names), LabelSets(class_names), []
+    files = ListedFiles(root)
     for row in rows:
         try:
             names = [_name(label, classes, row.where) for label in row.labels]
@@ -81,9 +80,8 @@ def find_multi_label_list(
         except DatasetError as error:
             where = "" if str(error).startswith(row.where) else f"{row.where}: "
             raise DatasetError(f"{where}{error}") from error
-        path = root / row.path
-        videos.append(AnnotatedVideo(row.path, label, path if path.is_file() else None))
-    notes = (describe_rows("path, labels", len(rows), class_names),)
+        videos.append(AnnotatedVideo(row.path, label, files.find(row.path)))
+    notes = (describe_rows("path, labels", len(rows), class_names), *files.notes())
     return AnnotatedVideos(tuple(videos), class_names, notes, sets.found)
 
 

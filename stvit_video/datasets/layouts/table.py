@@ -8,13 +8,10 @@ from rich.console import Console
 
 from stvit_video.datasets.coverage import Coverage, missing_path, open_videos
 from stvit_video.datasets.layouts.action_splits import find_hmdb51, find_ucf101
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    read_class_names,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos
 from stvit_video.datasets.layouts.charades import find_charades
 from stvit_video.datasets.layouts.class_folders import find_class_folders
+from stvit_video.datasets.layouts.class_names import read_class_names
 from stvit_video.datasets.layouts.diving48 import find_diving48
 from stvit_video.datasets.layouts.epic import find_epic
 from stvit_video.datasets.layouts.kinetics import (

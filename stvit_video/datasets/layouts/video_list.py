@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stvit_video.datasets.layouts.annotations import (
-    AnnotatedVideo,
-    AnnotatedVideos,
-    ClassIndex,
-)
+from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos
 from stvit_video.datasets.layouts.class_folders import VIDEO_SUFFIXES
+from stvit_video.datasets.layouts.class_names import ClassIndex
 from stvit_video.datasets.layouts.json_list import looks_like_json, read_json_list
 from stvit_video.datasets.layouts.list_labels import describe_rows, label_index, list_classes
 from stvit_video.datasets.layouts.list_rows import ListRows, read_list_lines

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stvit_video.datasets.layouts.annotations import ClassIndex, VideoFiles, read_class_names
+from stvit_video.datasets.layouts.annotations import VideoFiles
+from stvit_video.datasets.layouts.class_names import ClassIndex, read_class_names
 from stvit_video.errors import DatasetError, MissingFileError
 
 

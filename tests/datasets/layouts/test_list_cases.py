@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from stvit_video.datasets.layouts.annotations import WHOLE, Stretch
+from stvit_video.datasets.layouts.stretches import WHOLE, Stretch
 from stvit_video.datasets.layouts.table import LAYOUTS, Source, run_manifest
 from stvit_video.datasets.manifest import read_manifest
 from stvit_video.errors import ConfigError, DatasetError

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stvit_video.datasets.layouts.annotations import WHOLE, Stretch
+from stvit_video.datasets.layouts.stretches import WHOLE, Stretch
 from stvit_video.datasets.layouts.table import LAYOUTS, Source
 from stvit_video.errors import DatasetError, MissingFileError
 
