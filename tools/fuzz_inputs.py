@@ -40,6 +40,7 @@ from stvit_video.errors import StvitVideoError
 from stvit_video.files import write_file
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.video.numbered import numbered_picture, write_pictures
+from stvit_video.visible import visible
 
 SECONDS, MEBIBYTES = 10.0, 2048
 
@@ -82,7 +83,7 @@ def _manifest(folder: Path, name: str) -> int:
     try:
         read_manifest(folder / name)
     except StvitVideoError as error:
-        print(f"stvit-video: {error}", file=sys.stderr)
+        print(visible(f"stvit-video: {error}"), file=sys.stderr)
         return 2
     return 0
 
@@ -228,7 +229,8 @@ def import_everything() -> None:
     """Import all modules of the package, so that forked processes have them."""
     for module in pkgutil.walk_packages(stvit_video.__path__, "stvit_video."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            with contextlib.suppress(ImportError):  # of a library that is not here
+                importlib.import_module(module.name)
 
 
 def run_cases(task: tuple[Path, list[tuple[str, int]]]) -> list[Outcome]:

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 def write_page(path: Path, title: str, table: Table, *, tool: str) -> None:
     """Write the table; `tool` is the file that made it."""
     head = f"# {title}\n\nWritten by `tools/{Path(tool).name}`; do not edit.\n\n"
-    write_file(path, head + markdown_text(table))
+    write_file(path, head + markdown_text(table, is_markdown=True))
 
 
 def date_and_machine() -> str:

@@ -40,9 +40,9 @@ def write_results(raw: Path, output: Path) -> None:
     for backbone, results in by_backbone.items():
         where = {job["where"] for job in jobs if job["backbone"] == backbone}
         table = table_of(backbone, results, "; ".join(sorted(where)))
-        parts += [f"## Without training: {backbone}\n", markdown_text(table)]
+        parts += [f"## Without training: {backbone}\n", markdown_text(table, is_markdown=True)]
     if any("from scratch" in one for results in by_backbone.values() for one in results.values()):
-        parts += ["## With training\n", markdown_text(trained_table(by_backbone))]
+        parts += ["## With training\n", markdown_text(trained_table(by_backbone), is_markdown=True)]
     write_file(output / "training_free.md", "\n".join(parts))
     plot(by_backbone, output / "training_free.png")
 

@@ -66,7 +66,9 @@ def main() -> None:
         sections.append(section_of(by_row(tested, steps), speeds, steps))
     for picture in (picture for section in sections for picture in section.pictures):
         write_file(options.page.parent / picture.name, picture.content)
-    write_file(options.page, markdown_page("Accuracy on moving garments", sections))
+    write_file(
+        options.page, markdown_page("Accuracy on moving garments", sections, is_markdown=True)
+    )
 
 
 def introduction(

@@ -43,7 +43,7 @@ def main() -> None:
     for picture in (picture for section in sections for picture in section.pictures):
         write_file(arguments.page.parent / picture.name, picture.content)
     device = next(iter(raw.values()))["environment"]["device"]
-    write_file(arguments.page, markdown_page(f"Speed on one {device}", sections))
+    write_file(arguments.page, markdown_page(f"Speed on one {device}", sections, is_markdown=True))
 
 
 def page_sections(raw: Raw) -> list[Section]:

@@ -5,7 +5,7 @@ Python's reader takes minutes.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,12 @@ def line_of(path: Path, row: int) -> int:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         number, line = -2, 1
-        for values in reader:
-            number += bool(values)
-            if number == row:
-                break
-            line = reader.line_num + 1
+        with suppress(csv.Error):  # a field too long for Python's reader
+            for values in reader:
+                number += bool(values)
+                if number == row:
+                    break
+                line = reader.line_num + 1
     return line
 
 

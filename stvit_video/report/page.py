@@ -48,18 +48,22 @@ def html_page(title: str, sections: Sequence[Section]) -> str:
     )
 
 
-def markdown_page(title: str, sections: Sequence[Section]) -> str:
-    """Write the page as Markdown; pictures are files beside it, by their names."""
-    parts = [f"# {markdown_words(title)}\n"]
+def markdown_page(title: str, sections: Sequence[Section], *, is_markdown: bool = False) -> str:
+    """Write the page as Markdown; pictures are files beside it, by their names.
+
+    Words are shown as they are, unless they are Markdown already.
+    """
+    write = str if is_markdown else markdown_words
+    parts = [f"# {write(title)}\n"]
     for section in sections:
-        parts.append(f"## {markdown_words(section.title)}\n")
+        parts.append(f"## {write(section.title)}\n")
         if section.text:
-            lines = section.text.strip().split("\n")
-            parts.append("\n".join(map(markdown_words, lines)) + "\n")
+            parts.append("\n".join(map(write, section.text.strip().split("\n"))) + "\n")
         for table in section.tables:
-            parts.append(f"**{markdown_words(table.title)}**\n\n{markdown_text(table)}")
+            text = markdown_text(table, is_markdown=is_markdown)
+            parts.append(f"**{write(table.title)}**\n\n{text}")
         for picture in section.pictures:
-            caption = markdown_words(picture.caption)
+            caption = write(picture.caption)
             parts.append(f"![{caption}]({picture.name})\n\n*{caption}*\n")
     return "\n".join(parts)
 

@@ -97,13 +97,14 @@ def csv_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def markdown_text(table: Table) -> str:
-    """Write as a Markdown table, the note below it."""
+def markdown_text(table: Table, *, is_markdown: bool = False) -> str:
+    """Write as a Markdown table, the note below it; what `is_markdown` already stays as it is."""
+    write = str if is_markdown else markdown_words
     rule = ["--:" if _is_numeric(table, i) else "---" for i in range(len(table.columns))]
     words = [[column.title for column in table.columns], *_shown(table)]
-    head, *body = ([markdown_words(cell) for cell in line] for line in words)
+    head, *body = ([write(cell) for cell in line] for line in words)
     text = "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
-    return text + (f"\n\n{markdown_words(table.note)}" if table.note else "") + "\n"
+    return text + (f"\n\n{write(table.note)}" if table.note else "") + "\n"
 
 
 def latex_text(table: Table) -> str:

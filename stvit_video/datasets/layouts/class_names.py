@@ -80,7 +80,7 @@ def _numbered(lines: Sequence[str]) -> list[str]:
 def _names_of_json(path: Path, text: str) -> list[str]:
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DatasetError(f"class names {path} are no JSON: {error}") from error
     if isinstance(content, list):
         return [str(name) for name in content]

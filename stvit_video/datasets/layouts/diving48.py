@@ -1,13 +1,12 @@
 """Diving48: JSON records `{vid_name, label, start_frame, end_frame}`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
 from stvit_video.datasets.layouts.class_names import read_class_names
 from stvit_video.datasets.layouts.stretches import parse_stretch
-from stvit_video.datasets.layouts.texts import read_text
+from stvit_video.datasets.layouts.texts import read_json
 from stvit_video.errors import DatasetError, MissingFileError
 
 _VOCABULARY = "Diving48_vocab.json"
@@ -29,7 +28,7 @@ def find_diving48(
         raise MissingFileError(f"no {_VOCABULARY} beside {annotation_path}; give it with --labels")
     class_names = read_class_names(labels_path) if labels_path else _read_vocabulary(beside)
     files, videos = VideoFiles(root), []
-    for position, record in enumerate(_read_json(annotation_path)):
+    for position, record in enumerate(_read_list(annotation_path)):
         where = f"{annotation_path} record {position}"
         if not isinstance(record, dict) or not {"vid_name", "label"} <= record.keys():
             raise DatasetError(f"{where}: no vid_name and label; expected those of Diving48")
@@ -44,17 +43,17 @@ def find_diving48(
 
 
 def _read_vocabulary(path: Path) -> tuple[str, ...]:
-    names = tuple("+".join(map(str, parts)) for parts in _read_json(path) if parts)
+    found = _read_list(path)
+    if not all(isinstance(parts, list) for parts in found):
+        raise DatasetError(f"{path} must list the parts of each class")
+    names = tuple("+".join(map(str, parts)) for parts in found if parts)
     if not names or len(set(names)) < len(names):
         raise DatasetError(f"{path} must list the parts of each class once")
     return names
 
 
-def _read_json(path: Path) -> list[Any]:
-    try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DatasetError(f"annotation file {path} is no JSON: {error}") from error
+def _read_list(path: Path) -> list[Any]:
+    content = read_json(path)
     if not isinstance(content, list) or not content:
         raise DatasetError(f"annotation file {path} must be a list, and not an empty one")
     return content

@@ -143,7 +143,7 @@ def _read_row(row: dict[str, str], where: str) -> KineticsRow:
     try:
         start, end = (int(float(row[name])) for name in ("time_start", "time_end"))
         youtube_id = row["youtube_id"].strip()
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise DatasetError(
             f"{where}: not a row of Kinetics; expected {','.join(_COLUMNS)}"
         ) from error

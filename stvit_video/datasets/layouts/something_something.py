@@ -1,13 +1,12 @@
 """Something-Something V2: its JSON files, in both sets of names."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stvit_video.datasets.layouts.annotations import AnnotatedVideo, AnnotatedVideos, VideoFiles
 from stvit_video.datasets.layouts.class_names import ClassIndex, read_class_names
-from stvit_video.datasets.layouts.texts import read_text
+from stvit_video.datasets.layouts.texts import read_json, read_text
 from stvit_video.errors import DatasetError, MissingFileError
 
 _LABEL_FILES = ("something-something-v2-labels.json", "labels.json")
@@ -49,10 +48,7 @@ def find_something_something(
 
 
 def _read_records(path: Path) -> list[Any]:
-    try:
-        records = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"annotation file {path} is no JSON: {error}") from error
+    records = read_json(path)
     if not isinstance(records, list):
         raise DatasetError(f"annotation file {path} must be a list of records")
     return records

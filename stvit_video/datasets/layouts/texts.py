@@ -1,9 +1,11 @@
 """Annotation files as text and as CSV."""
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from stvit_video.errors import DatasetError, MissingFileError
 
@@ -26,6 +28,18 @@ def read_text(path: Path, *, what: str = "annotation file") -> str:
     if not text.strip():
         raise DatasetError(f"{what} {path} is empty")
     return text
+
+
+def read_json(path: Path, *, what: str = "annotation file") -> Any:
+    """Read a file of JSON; `what` names it in errors.
+
+    Raises:
+        MissingFileError, DatasetError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(read_text(path, what=what))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DatasetError(f"{what} {path} is no JSON: {error}") from error
 
 
 def csv_rows(lines: Iterable[str], where: object, *, delimiter: str = ",") -> list[list[str]]:
