@@ -169,3 +169,11 @@ def test_a_fault_of_the_user_is_one_line_and_status_2(capsys):
 def test_the_version_is_that_of_the_package(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == "stvit-video 0.1.0\n"
+
+
+def test_a_path_that_no_disk_takes_is_one_line(tmp_path, capsys):
+    assert main(["data", "scan", "x" * 5000]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("stvit-video data scan: xxxx")
+    assert told[0].endswith("File name too long")

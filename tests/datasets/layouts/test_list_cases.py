@@ -7,7 +7,7 @@ import pytest
 from stvit_video.datasets.layouts.stretches import WHOLE, Stretch
 from stvit_video.datasets.layouts.table import LAYOUTS, Source, run_manifest
 from stvit_video.datasets.manifest import read_manifest
-from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.errors import ConfigError, DatasetError, MissingFileError
 
 
 def found(tmp_path, text, layout="list", name="list.txt", labels=None, root=None):
@@ -311,3 +311,50 @@ def test_a_manifest_by_hand_keeps_numbers_and_minus_one(tmp_path):
     videos = read_manifest(tmp_path / "m.csv")
     assert [record.label for record in videos.records] == [-1, 2, 10]
     assert videos.num_classes == 11
+
+
+LONG = "x" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "text", "message"),
+    [
+        (
+            "list",
+            "l.csv",
+            f"path,split,label\na.mp4,{LONG},3\n",
+            "line 2 is no CSV: field larger th",
+        ),
+        (
+            "kinetics400",
+            "k.csv",
+            f"label,youtube_id,time_start,time_end,split\n{LONG},-0zsbcR2fRk,0,10,train\n",
+            "is no CSV: field larger than field limit",
+        ),
+        (
+            "kinetics400",
+            "k.csv",
+            "label,youtube_id,time_start,time_end,split\nyoga,-0zsbcR2fRk,1e400,10,train\n",
+            "line 2: not a row of Kinetics",
+        ),
+        ("ssv2", "s.json", "[" * 100_000, "s.json is no JSON: "),
+        ("diving48", "d.json", "[" * 100_000, "Diving48_vocab.json"),
+        ("charades", "c.csv", f"id,actions\n{LONG},\n", "Charades_v1_classes.txt"),
+    ],
+)
+def test_what_no_list_holds_is_one_line(tmp_path, layout, name, text, message):
+    (tmp_path / "labels.json").write_text('{"Holding something": "0"}')
+    with pytest.raises((DatasetError, MissingFileError), match=message) as error:
+        found(tmp_path, text, layout=layout, name=name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_long_path_in_a_list_of_several_labels_is_missing(tmp_path):
+    annotated = found(tmp_path, f"{LONG}.mp4 1 2\n", layout="multi-label-list")
+    assert annotated.videos[0].path is None
+
+
+def test_a_fault_behind_a_field_that_no_reader_takes_is_told(tmp_path):
+    (tmp_path / "m.csv").write_text(f"path,label,num_frames\n{LONG},0,3\na.mp4,0,many\n")
+    with pytest.raises(DatasetError, match=r"m\.csv line \d: num_frames \(many\) must be a number"):
+        read_manifest(tmp_path / "m.csv")
