@@ -134,6 +134,8 @@ def make_samples(folder: Path) -> None:
             {"codec": "mpeg4"} if name.endswith("avi") else {"options": {"x264-params": "log=-1"}}
         )
         write_pictures(folder / name, pictures, **codec)
+    for name in ("-0zsbcR2fRk_000000_000010.mp4", "1.mp4"):
+        shutil.copy(folder / "video.mp4", folder / name)
     texts = {
         "list.txt": "video.mp4 3\nvideo.mkv 0\nvideo.avi -1\n",
         "list.csv": "path,num_frames,label\nvideo.mp4,12,run\nvideo.mkv,12,sit\n",
@@ -308,8 +310,7 @@ def main() -> int:
             outcomes = [run_case(samples, kind, seed, show=True) for kind, seed in cases]
         else:
             outcomes = list(all_outcomes(samples, cases, arguments.processes))
-    words = [word for word in sys.argv[1:] if not word.startswith(place)]
-    command = " ".join(["tools/fuzz_inputs.py", *words])
+    command = f"tools/fuzz_inputs.py --first {seeds.start} --num_cases {len(seeds)}"
     page = make_page(outcomes, command, time.perf_counter() - start)
     print(page)
     if arguments.output:

@@ -11,10 +11,10 @@ from stvit_video.datasets.layouts.texts import read_text
 from stvit_video.errors import DatasetError
 
 _OTHER_LAYOUTS = {
-    "template": "ssv2 (Something-Something)",
-    "vid_name": "diving48",
-    "annotations": "kinetics400, kinetics600 or kinetics700, with the csv of the data set",
-    "database": "none yet: it is ActivityNet's, whose stretches are several a video",
+    "template": "read it as ssv2 (Something-Something)",
+    "vid_name": "read it as diving48",
+    "annotations": "read the csv of the data set, as kinetics400, kinetics600 or kinetics700",
+    "database": "no layout reads lists of ActivityNet's kind, with several stretches a video",
 }
 """Keys of records that a layout of their own reads."""
 
@@ -60,9 +60,9 @@ def _read(path: Path) -> Any:
 
 
 def _check_layout(keys: Iterable[str], where: object) -> None:
-    for key, layout in _OTHER_LAYOUTS.items():
+    for key, step in _OTHER_LAYOUTS.items():
         if key in keys:
-            raise DatasetError(f"{where} has {key!r}; the layout that reads it is {layout}")
+            raise DatasetError(f"{where} has {key!r}; {step}")
 
 
 def _values(record: Any, where: str) -> dict[str, Any]:

@@ -201,11 +201,11 @@ def test_lists_in_json(tmp_path, text):
     [
         (
             '[{"id": "1", "template": "x"}]',
-            "LIST record 0 has 'template'; the layout that reads it is ssv2 (Something-Something)",
+            "LIST record 0 has 'template'; read it as ssv2 (Something-Something)",
         ),
         (
             '[{"vid_name": "x", "label": 1}]',
-            "LIST record 0 has 'vid_name'; the layout that reads it is diving48",
+            "LIST record 0 has 'vid_name'; read it as diving48",
         ),
         (
             '{"x": {"annotations": {"label": "run"}}}',
@@ -213,7 +213,7 @@ def test_lists_in_json(tmp_path, text):
             " text; a list with several labels a video is written as lines and read as"
             " multi-label-list",
         ),
-        ('{"database": {}}', "LIST has 'database'; the layout that reads it is none yet: it is"),
+        ('{"database": {}}', "LIST has 'database'; no layout reads lists of ActivityNet"),
         ('[{"url": "a.mp4", "label": 1}]', "LIST record 0 has 'url', 'label'; one must be one of"),
         ('[{"path": "a.mp4", "label": [1, 2]}]', "LIST record 0: label ([1, 2]) must be one numb"),
         ('[{"path": "a.mp4", "label": true}]', "LIST record 0: label (true) must be one number"),
