@@ -49,6 +49,7 @@ DecodeReason = Literal[
     "no frames",
     "truncated",
     "too large",
+    "too slow",
     "corrupt",
     "wrong backend",
 ]

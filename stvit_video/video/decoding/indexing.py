@@ -22,6 +22,7 @@ from stvit_video.video.decoding.packets import TIMED_FORMATS, PacketTable, read_
 from stvit_video.video.decoding.stream import (
     average_rate,
     decode_all,
+    in_time,
     lack_of_frames,
     open_stream,
     video_streams,
@@ -136,7 +137,7 @@ def _read_table(
     """Read the packets and the first picture that decodes."""
     first: list[Any] = []
     try:
-        packets = islice(container.demux(stream), MOST_PICTURES + 1)
+        packets = islice(in_time(container.demux(stream), container), MOST_PICTURES + 1)
         table = read_packet_table(_until_a_picture(packets, first), container, stream)
     except FFmpegError as error:
         raise _fault(path, backend, "index", "corrupt", "its packets cannot be read") from error

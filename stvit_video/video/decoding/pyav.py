@@ -34,7 +34,7 @@ from stvit_video.video.decoding.indexing import (
 )
 from stvit_video.video.decoding.packets import TIMED_FORMATS, EntryPoint
 from stvit_video.video.decoding.planes import has_planes, planes_of
-from stvit_video.video.decoding.stream import open_stream
+from stvit_video.video.decoding.stream import in_time, open_stream
 from stvit_video.video.frame_planes import FramePlanes
 
 Result = TypeVar("Result")
@@ -241,7 +241,7 @@ class PyavDecoder:
                 self._container.seek(time, stream=self._stream, backward=True)
             except FFmpegError:
                 continue
-            packets = self._container.demux(self._stream)
+            packets = in_time(self._container.demux(self._stream), self._container)
             for packet in packets:
                 if packet.pts == entry.pts and packet.is_keyframe:
                     yield packet

@@ -1,7 +1,8 @@
 """Open the video stream of a file with PyAV."""
 
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,9 @@ from stvit_video.video.decoding.faults import (
 
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 else {}
 """Titles that are no UTF-8 keep nobody from the pictures; PyAV 19 never minds them."""
+
+MOST_SECONDS = 600.0
+"""For one pass over the packets of a file, with what is decoded of them."""
 
 _NO_DECODER = {"codec_whitelist": "none"}
 """Opens a file without decoding anything of it."""
@@ -139,9 +143,26 @@ def _is_still(path: Path, demuxer: str, stream: Any) -> bool:
         return len(list(islice((packet for packet in packets if packet.size), 2))) == 1
 
 
+def in_time(packets: Iterable[Any], container: Any) -> Iterator[Any]:
+    """Pass the packets of a container on, for as long as a sound file takes at most.
+
+    Raises:
+        VideoDecodeError: what was done with them took `MOST_SECONDS`.
+    """
+    end = time.monotonic() + MOST_SECONDS
+    for packet in packets:
+        if time.monotonic() > end:
+            path = Path(container.name.removeprefix("file:"))
+            detail = f"more than {MOST_SECONDS:g} s; cut the video into parts, or re-encode it"
+            raise VideoDecodeError(
+                path, backend="pyav", stage="decode", reason="too slow", detail=detail
+            )
+        yield packet
+
+
 def decode_all(container: Any, stream: Any) -> Iterator[Any]:
     """Every picture that decodes, in the order of the decoder; broken packets are passed."""
-    for packet in container.demux(stream):
+    for packet in in_time(container.demux(stream), container):
         if not packet.size and packet.dts is not None:
             continue
         try:

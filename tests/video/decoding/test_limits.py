@@ -11,7 +11,7 @@ import pytest
 
 from stvit_video.errors import ConfigError, VideoDecodeError
 from stvit_video.settings.data import MOST_PIXELS
-from stvit_video.video.decoding import indexing
+from stvit_video.video.decoding import indexing, stream
 from stvit_video.video.decoding.boxes import MOST_PARTS
 from stvit_video.video.decoding.mp4_tables import MOST_EDITS, MOST_SAMPLES
 from stvit_video.video.decoding.open import open_video, probe_video, read_clips, read_frames
@@ -228,3 +228,18 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, backend):
     assert _refusal(tmp_path, backend) == "not a video: it is a folder"
     assert _refusal(tmp_path / "loop.mp4", backend).startswith("missing: Too many levels")
     assert _refusal("a\0b.mp4", backend) == "missing: embedded null byte"
+
+
+def test_a_file_that_takes_too_long_is_told(write_numbered, tmp_path, monkeypatch):
+    path = write_numbered(tmp_path / "a.mp4", 30)
+    with open_video(path) as decoder:
+        monkeypatch.setattr(stream, "MOST_SECONDS", -1.0)
+        with pytest.raises(VideoDecodeError) as error:
+            decoder.frames([20])
+        told = "too slow: more than -1 s; cut the video into parts, or re-encode it (pyav, decode)"
+        assert str(error.value) == f"{path}: {told}"
+    other = write_numbered(tmp_path / "b.mp4", 30)
+    with pytest.raises(VideoDecodeError, match=r"b\.mp4: too slow: "):
+        open_video(other)
+    with pytest.raises(VideoDecodeError, match=r"b\.mp4: too slow: "):
+        read_frames(other, [3])
