@@ -13,7 +13,7 @@ from stvit_video.settings.bounds import shorten
 from stvit_video.settings.model import ModelConfig, Preprocessing
 
 MOST_POSITIONS = 2**26
-"""Numbers of a table of positions, tokens x width."""
+"""Numbers of a fixed table of positions, tokens x width: no file holds it, it is computed."""
 
 _NEW = 2**26
 """Numbers that a network may have beside those in its file: a part that an older file lacks."""
@@ -86,16 +86,20 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
 
 
 def _check_positions(variant: Variant) -> None:
-    """Refuse tables of positions, which no file holds, of more tokens than any network reads."""
+    """Refuse fixed tables of positions, which no file holds, of more numbers than any network's.
+
+    Learned ones are in the header, and networks without a table read clips of any length.
+    """
     sizes, row = variant.preprocessing, vars(variant)
-    clip = (sizes.num_frames, sizes.image_size, sizes.image_size)
-    tubelet: tuple[int, ...] = row.get("tubelet_size", (1, 4, 4))
-    grids = [[max(side // step, 1) for side, step in zip(clip, tubelet, strict=False) if step > 0]]
-    grids += [row["table_grid"]] if row.get("table_grid") else []
+    grids = [row["table_grid"]] if row.get("table_grid") else []
+    if row.get("positions") == "sinusoid":
+        clip = (sizes.num_frames, sizes.image_size, sizes.image_size)
+        sides = zip(clip, row["tubelet_size"], strict=True)
+        grids.append([max(side // step, 1) for side, step in sides if step > 0])
     for grid in grids:
         num_tokens = torch.Size(grid).numel()
-        if num_tokens * row.get("dim", 1) > MOST_POSITIONS:
+        if num_tokens * row["dim"] > MOST_POSITIONS:
             raise CheckpointError(
-                f"a card with {num_tokens} tokens of {row.get('dim')} numbers must have at most"
+                f"a card with {num_tokens} tokens of {row['dim']} numbers must have at most"
                 f" {MOST_POSITIONS} numbers in all; it is damaged or made up"
             )

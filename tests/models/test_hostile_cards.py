@@ -1,5 +1,6 @@
 """Cards and configs that were damaged or made up: one line, at once, before anything is built."""
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from stvit_video import create_model, load_model
 from stvit_video.cli import main
 from stvit_video.errors import CheckpointError
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.models.build import _check_positions
 from stvit_video.models.checkpoint import find_card, write_checkpoint
+from stvit_video.models.registry import find_variant
 from stvit_video.untrusted import read_json
 
 HUGE = 10**9
@@ -225,3 +228,28 @@ def test_of_a_readme_only_the_head_is_read(folder):
     assert describe_folder(folder, "F").license == ""
     (folder / "README.md").write_text(f"---\nlicense: {'m' * 9999}\n---\n")
     assert describe_folder(folder, "F").license == "m" * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "num_frames", "image_size"),
+    [
+        ("dinov3_7b_patch16_256", 32, 1024),
+        ("vjepa2_1_gigantic_patch16_384", 128, 512),
+        ("video_swin_base_patch2x4x4_224", 64, 384),
+        ("videomae_v2_giant_patch14_224", 64, 448),
+    ],
+)
+def test_long_and_large_clips_are_no_forgery(name, num_frames, image_size):
+    _check_positions(row_of(name, num_frames, image_size))
+
+
+def test_a_fixed_table_without_end_is_refused():
+    told = r"with 147456 tokens of 1408 numbers must have at most 67108864 numbers in all; it is"
+    with pytest.raises(CheckpointError, match=told):
+        _check_positions(row_of("videomae_v2_giant_patch14_224", 128, 672))
+
+
+def row_of(name, num_frames, image_size):
+    row = find_variant(name)
+    size = dataclasses.replace(row.preprocessing, num_frames=num_frames, image_size=image_size)
+    return dataclasses.replace(row, preprocessing=size)

@@ -6,6 +6,17 @@ import torch
 from stvit_video import create_model, sparsify
 from stvit_video.errors import StvitVideoError
 
+HF = {
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 60,
+    "num_labels": 7,
+    "image_size": 32,
+    "patch_size": 8,
+}
+"""Sizes of networks of transformers."""
+
 
 def randomised(model):
     generator = torch.Generator().manual_seed(3)

@@ -30,17 +30,8 @@ from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.registry import VARIANTS
 from stvit_video.models.weights.read import read_weights
-from tests.models.weights.peers import assert_same, check, clip_of, from_file, randomised
+from tests.models.weights.peers import HF, assert_same, check, clip_of, from_file, randomised
 
-HF = {
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 60,
-    "num_labels": 7,
-    "image_size": 32,
-    "patch_size": 8,
-}
 TIMM = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 2}
 ROWS = {
     "vit_small": "vit_base_patch16_224",

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from stvit_video.models.registry import VARIANTS
-from tests.models.weights.peers import check, clip_of, randomised
+from tests.models.weights.peers import HF, check, clip_of, randomised
 
 SMALL = {"dim": 24, "depth": 3, "num_heads": 2, "mlp_ratio": 2.5}
 SWIN = {"dim": 12, "depths": (2, 2, 3), "num_heads": (1, 2, 2)}
@@ -36,15 +36,6 @@ ROWS = {
 }
 """What they are rows of, sizes, frames and pixels."""
 
-HF = {
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 60,
-    "num_labels": 7,
-    "image_size": 32,
-    "patch_size": 8,
-}
 WAYS = ("folder", "network", "file")
 SAID = ("eps", "relu", "tanh", "exact")
 """Options that the keys of a file cannot tell."""
