@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stvit_video.evaluation.prediction import views_as_json
+from stvit_video.report.subtitles import Cue, clock
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
 
@@ -70,7 +71,7 @@ class Timeline:
         time between windows that leave some out is in no segment.
         """
         joined: list[tuple[float, float, dict[str, Any], list[float]]] = []
-        for (start, end), window in zip(self._own_times(), self.windows, strict=True):
+        for (start, end), window in zip(self.own_times(), self.windows, strict=True):
             best = window.topk[0]
             if joined and joined[-1][2]["index"] == best["index"] and joined[-1][1] >= start:
                 begun, _, entry, scores = joined.pop()
@@ -82,8 +83,8 @@ class Timeline:
             for start, end, best, scores in joined
         ]
 
-    def _own_times(self) -> Iterator[tuple[float, float]]:
-        """Yield the stretch in which each window counts."""
+    def own_times(self) -> Iterator[tuple[float, float]]:
+        """Yield the stretch in which each window counts, in seconds."""
         middles = [(w.start_seconds + w.end_seconds) / 2 for w in self.windows]
         for number, window in enumerate(self.windows):
             start, end = window.start_seconds, window.end_seconds
@@ -92,6 +93,13 @@ class Timeline:
             if number + 1 < len(middles):
                 end = min(end, (middles[number] + middles[number + 1]) / 2)
             yield start, end
+
+    def cues(self) -> list[Cue]:
+        """Return the segments as subtitles say them."""
+        return [
+            (part.start_seconds, part.end_seconds, f"{part.label} ({part.score:.2f})")
+            for part in self.segments()
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return what `stvit-video predict --json` writes."""
@@ -145,11 +153,3 @@ def timeline_table(timeline: Timeline) -> Table:
         f" {timeline.window_seconds:.4g} s, one every {timeline.stride_seconds:.4g} s; decoding"
         f" {timeline.decode_milliseconds:.0f} ms, model {timeline.model_milliseconds:.0f} ms",
     )
-
-
-def clock(seconds: float, *, point: str = ".") -> str:
-    """Write a time as players do: `00:01:02.500`."""
-    milliseconds = round(1000 * seconds)
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{point}{rest % 1000:03}"

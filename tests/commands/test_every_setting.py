@@ -94,7 +94,7 @@ GOOD = {
         "output_dir": "out",
     },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
-    "predict": {"video": "a_file", "checkpoint": "videos"},
+    "predict": {"videos": "a_file", "checkpoint": "videos"},
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},
