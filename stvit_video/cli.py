@@ -34,7 +34,8 @@ COMMANDS = {
     "train": Command("train", "train a model on a folder of class folders or a manifest"),
     "probe": Command("probe", "train small heads on the features of a frozen model"),
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
-    "predict": Command("predict", "classify a video, or those of a folder"),
+    "predict": Command("predict", "classify videos, as a whole or over their time"),
+    "stream": Command("stream", "classify a camera or an address while it runs"),
     "models": Command("models", "list the models"),
     "recipes": Command("recipes", "list the recipes, or copy one to start from"),
     "convert": Command(

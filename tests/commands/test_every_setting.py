@@ -95,6 +95,7 @@ GOOD = {
     },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"videos": "a_file", "checkpoint": "videos"},
+    "stream": {"source": "a_file", "checkpoint": "videos"},
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},
