@@ -13,7 +13,7 @@ from torch import Tensor
 from stvit_video.datasets.demo import DemoSizes, write_demo_dataset
 from stvit_video.datasets.from_settings import build_prediction_loader
 from stvit_video.datasets.layouts.class_folders import find_videos_below
-from stvit_video.errors import ExportError
+from stvit_video.errors import ConfigError, ExportError
 from stvit_video.exporting.card import ExportCard
 from stvit_video.exporting.formats import Run
 from stvit_video.exporting.program import to_input
@@ -73,32 +73,51 @@ def read_check_clips(video: Path | None, preprocessing: Preprocessing, data: Dat
 def compare(
     run: Run, model: VideoModel, clips: Tensor, card: ExportCard, *, tolerance: float
 ) -> list[Agreement]:
-    """Compare on one clip, on all of `clips` (B, C, T, S, S), and where the card allows on fewer
-    frames.
+    """Compare on one clip, on all of `clips` (B, C, T, S, S), and where the card allows on half the
+    frames and on a time step more, if the network takes them.
 
     Raises:
         ExportError: the file does not run, or a relative difference is above `tolerance`.
     """
     batches = [clips[:1], clips]
     if card.frames_multiple is not None:
-        num_steps = card.num_frames // card.frames_multiple
-        batches.append(clips[:, :, : max(num_steps // 2, 2) * card.frames_multiple])
-        batches.append(torch.cat([clips, clips], dim=2))
+        step = card.frames_multiple
+        half = max(card.num_frames // step // 2, 2) * step
+        others = [clips[:, :, :half], torch.cat([clips, clips[:, :, :step]], dim=2)]
+        batches += [batch for batch in others if _takes(model, batch)]
     return [_compare_batch(run, model, batch, card, tolerance) for batch in batches]
+
+
+@torch.no_grad()
+def _logits(model: VideoModel, clips: Tensor) -> Tensor:
+    """Run the network, eager: uint8 (B, C, T, S, S) -> (B, K), on the CPU."""
+    clips = clips.to(next(model.parameters()).device)
+    return model(normalize_clip(clips, model.preprocessing)).cpu()
+
+
+def _takes(model: VideoModel, clips: Tensor) -> bool:
+    """Whether a network has a place for so many frames: a semantic grid may need more."""
+    try:
+        _logits(model, clips[:1])
+    except ConfigError:
+        return False
+    return True
 
 
 @torch.no_grad()
 def _compare_batch(
     run: Run, model: VideoModel, clips: Tensor, card: ExportCard, tolerance: float
 ) -> Agreement:
+    expected = _logits(model, clips)  # (B, K)
     clips = clips.to(next(model.parameters()).device)
-    expected = model(normalize_clip(clips, model.preprocessing)).cpu()  # (B, K)
     words = f"the file of {model.name} at {len(clips)} clips of {clips.shape[2]} frames"
     try:
         logits = run(to_input(clips, card, model.preprocessing)).cpu()  # (B, K)
     except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExportError(f"{words} does not run: {reason}; nothing was written") from error
+        mend = f": {' '.join(str(error).split())[:200]}"
+        if clips.shape[2] != card.num_frames:
+            mend = ", as the network is laid out for others; leave --dynamic_frames out"
+        raise ExportError(f"{words} does not run{mend}; nothing was written") from error
     difference = float((logits - expected).abs().max())
     agreement = Agreement(
         num_clips=len(clips),

@@ -70,6 +70,9 @@ def _write_onnx(program: "ExportedProgram", card: "ExportCard", path: Path) -> N
     import torch
     from torch.onnx.errors import OnnxExporterError
 
+    named = {
+        axis: length for axis, length in enumerate(card.input_shape) if isinstance(length, str)
+    }
     with _quiet("torch.onnx", "onnxscript", "onnx_ir"):
         try:
             written = torch.onnx.export(
@@ -78,6 +81,7 @@ def _write_onnx(program: "ExportedProgram", card: "ExportCard", path: Path) -> N
                 opset_version=OPSET,
                 input_names=[card.input_name],
                 output_names=[card.output_name],
+                dynamic_shapes=(named,),
                 verbose=False,
             )
         except OnnxExporterError as error:

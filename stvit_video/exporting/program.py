@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram, export
 from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
 
 from stvit_video.errors import ExportError
-from stvit_video.exporting.card import INPUT_NAME, ExportCard
+from stvit_video.exporting.card import ExportCard
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.crops import normalize_clip
@@ -59,11 +59,11 @@ def make_program(model: VideoModel, card: ExportCard) -> ExportedProgram:
         sizes[card.input_axes.index("T")] = card.frames_multiple * steps
     try:
         with torch.no_grad():
-            return export(whole.eval(), (example,), dynamic_shapes={INPUT_NAME: sizes})
+            return export(whole.eval(), (example,), dynamic_shapes=(sizes,))
     except (TorchDynamoException, ConstraintViolationError, ValueError) as error:
         if card.frames_multiple is None:
             raise
         raise ExportError(
-            f"{model.name} cannot be exported with dynamic frames: it is laid out for"
+            f"{model.name} cannot be exported with dynamic frames, as it is laid out for"
             f" {preprocessing.num_frames}; leave --dynamic_frames out"
         ) from error
