@@ -16,7 +16,7 @@ from stvit_video.settings.views import ViewConfig
 PLAIN = {"dim": 24, "depth": 1, "num_heads": 2, "tubelet_size": (1, 8, 8)}
 TUBES = PLAIN | {"tubelet_size": (2, 8, 8)}
 SWIN = {"dim": 8, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4), "window_size": (2, 3, 3)}
-RELEASED = SWIN | {"depths": (1, 1, 6, 1), "window_size": (1, 3, 3), "tokens_per_window": (2, 2)}
+RELEASED = SWIN | {"window_size": (1, 3, 3), "tokens_per_window": (2, 2)}
 ROWS = {
     "videomae_base_patch16_224": TUBES,
     "vjepa2_large_patch16_256": TUBES,
@@ -33,6 +33,7 @@ ROWS = {
     "internvideo2_base_patch14_224": PLAIN | {"reader_heads": 4},
     "videoprism_base_patch18_288": PLAIN | {"temporal_depth": 1},
     "video_swin_tiny_patch2x4x4_224": SWIN,
+    "swin_tiny_patch4_window7_224": SWIN | {"window_size": (1, 3, 3)},
     "stvit_r_swin_small_patch4_window7_224": RELEASED,
 }
 """Name in the registry -> the sizes to shrink it to."""
@@ -60,18 +61,21 @@ CASES = [
     ("vivit_base_fsa_patch16x2_224", {}, "fixed"),
     ("vivit_base_fdp_patch16x2_224", {"semantic": "2x2x2@0,scope=tube,layers=1"}, "fixed"),
     ("dinov3_small_plus_patch16_256", {}, "dynamic"),
-    ("dinov3_small_plus_patch16_256", {"semantic": "8x1x2@0,scope=frame,centers=far"}, "fixed"),
     ("pe_core_base_patch16_224", {"semantic": "8x2x2@0,scope=frame,layers=1"}, "fixed"),
     ("siglip2_base_patch16_224", {}, "fixed"),
     ("internvideo2_base_patch14_224", {"semantic": "3@0"}, "dynamic"),
     ("videoprism_base_patch18_288", {"semantic": "8x2x2@0,scope=frame,layers=1"}, "fixed"),
-    ("video_swin_tiny_patch2x4x4_224", WIDE, "fixed"),
     (
         "video_swin_tiny_patch2x4x4_224",
         {"semantic": "4x4x4@1,scope=frame,layers=1"} | WIDE,
         "fixed",
     ),
-    ("stvit_r_swin_small_patch4_window7_224", {"num_frames": 1} | WIDE, "fixed"),
+    (
+        "stvit_r_swin_small_patch4_window7_224",
+        {"semantic": "1x4x4@0-2,layers=1", "num_frames": 1} | WIDE,
+        "fixed",
+    ),
+    ("swin_tiny_patch4_window7_224", {"num_frames": 1} | WIDE, "fixed"),
 ]
 
 
