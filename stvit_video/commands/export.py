@@ -31,12 +31,12 @@ def export(  # noqa: PLR0913 this is a command line
         video: Video to compare on, or a folder of them; by default some are made.
         tolerance: Largest difference from the network that is let pass, as a share of the largest
             logit.
-        device: Where it will run, cpu or cuda: torch and aoti are made for one, onnx for all.
+        device: Where a file of aoti or torch will run, cpu or cuda; one of onnx runs anywhere.
         json: Write what was measured here; `-` is standard output.
     """
     from stvit_video.exporting.formats import check_format
 
-    check_format(format, output)
+    check_format(format, output, device=device)
     from stvit_video.exporting.run import describe_file, export_checkpoint, export_table
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.tables import print_table

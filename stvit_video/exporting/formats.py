@@ -43,13 +43,19 @@ class Format(NamedTuple):
     opset: int | None = None
 
 
-def check_format(name: ExportFormat, output: Path) -> Format:
+def check_format(name: ExportFormat, output: Path, *, device: str = "cpu") -> Format:
     """Look a format up, before the work.
 
     Raises:
-        ConfigError: `output` has the suffix of another one, or something that it needs is missing.
+        ConfigError: `output` has the suffix of another one, something that it needs is missing, or
+            it is made for no `device`.
     """
     chosen = FORMATS[name]
+    if chosen.opset is not None and device != "cpu":
+        raise ConfigError(
+            f"device ({device}) is for the formats aoti and torch; a file of {name} is made on the"
+            " cpu and runs anywhere"
+        )
     if output.suffix != chosen.suffix:
         raise ConfigError(f"output ({output}) must end with {chosen.suffix} for the format {name}")
     missing = [package for package in chosen.packages if importlib.util.find_spec(package) is None]

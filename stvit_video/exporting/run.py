@@ -56,7 +56,7 @@ def export_checkpoint(
         VideoDecodeError, DatasetError: the video cannot be read, or there is none.
         WriteError: the disk refuses the file.
     """
-    chosen = check_format(format, output)
+    chosen = check_format(format, output, device=device)
     predictor = Predictor.load(checkpoint, device=device)
     model = predictor.model.requires_grad_(False)
     _check_model(model, checkpoint, joins_clips=predictor.views.join_clips)

@@ -137,6 +137,13 @@ def test_a_suffix_of_another_format_is_refused_before_the_work(checkpoint, fails
     )
 
 
+def test_a_device_is_for_formats_that_are_made_for_one(checkpoint, fails, tmp_path):
+    assert fails(checkpoint, "--output", tmp_path / "x.onnx", "--device", "cuda") == (
+        "device (cuda) is for the formats aoti and torch; a file of onnx is made on the cpu and"
+        " runs anywhere"
+    )
+
+
 def test_what_a_format_needs_is_asked_for_before_the_work(checkpoint, fails, tmp_path, monkeypatch):
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     assert fails(checkpoint, "--output", tmp_path / "x.onnx") == (
