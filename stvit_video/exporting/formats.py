@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEY = "stvit_video"
 """Where a file holds its card, as JSON."""
 OPSET = 20
-"""Of ONNX: the first with GELU; ONNX Runtime reads it from 1.17 on."""
+"""Of ONNX: the first with GELU; ONNX Runtime reads our files from 1.18 on."""
 
 Run = Callable[["Tensor"], "Tensor"]
 """Input -> logits (B, K), as the file computes them."""

@@ -70,7 +70,9 @@ def export_checkpoint(
     )
     clips = read_check_clips(video, model.preprocessing, predictor.data)
     with _staged(output) as path:
-        chosen.write(make_program(model, card), card, path)
+        program = make_program(model, card)
+        with writing(output, RuntimeError):  # torch and the compiler say so when the disk is full
+            chosen.write(program, card, path)
         run, written = chosen.load(path)
         if written != card.as_json():
             raise ExportError(f"the card of {output} is not the one that was written")

@@ -22,10 +22,10 @@ VIEWS = {"num_clips": 2, "num_crops": 3, "combine": "mean_logit"}
 def make_checkpoint(tmp_path_factory):
     """Write a checkpoint of a small network, by its options, whose every weight is random."""
 
-    def make(name="demo_tiny", *, views=VIEWS, classes=3, **options):
+    def make(name="demo_tiny", *, views=VIEWS, classes=3, dim=24, **options):
         torch.manual_seed(1)
         with pytest.MonkeyPatch.context() as patch:
-            row = dataclasses.replace(VARIANTS[name], dim=24, depth=2, num_heads=2)
+            row = dataclasses.replace(VARIANTS[name], dim=dim, depth=2, num_heads=2)
             patch.setitem(VARIANTS, name, row)
             model = create_model(name, num_classes=classes, image_size=32, **options)
         with torch.no_grad():
@@ -129,6 +129,15 @@ def test_a_file_that_computes_something_else_gets_no_name(checkpoint, fails, tmp
     head, _, tail = line.partition(" differs from the network by ")
     assert head == "the file of demo_tiny at 1 clips of 4 frames"
     assert tail.endswith(" of the largest logit, above tolerance (1e-12); nothing was written")
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_a_full_disk_is_told(make_checkpoint, small_disk, capsys, format):
+    path = small_disk / f"x{FORMATS[format].suffix}"
+    folder = make_checkpoint(dim=192, num_frames=2)
+    assert main(["export", str(folder), "--output", str(path), "--format", format]) == 2
+    assert capsys.readouterr().err.startswith(f"stvit-video export: {path} cannot be written: ")
+    assert list(small_disk.iterdir()) == []
 
 
 def test_a_suffix_of_another_format_is_refused_before_the_work(checkpoint, fails, tmp_path):
