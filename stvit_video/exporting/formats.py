@@ -1,6 +1,7 @@
 """The formats of exported files: what each needs, how one is written and read again."""
 
 import importlib.util
+import io
 import logging
 import os
 import shutil
@@ -127,9 +128,11 @@ def _load_onnx(path: Path) -> tuple[Run, str]:
 def _write_aoti(program: "ExportedProgram", card: "ExportCard", path: Path) -> None:
     from torch._inductor import aoti_compile_and_package
 
+    content = io.BytesIO()  # on a full disk, torch's own writer ends the process
     with _quiet("torch"):
         kept = {"aot_inductor.metadata": {KEY: card.as_json()}}
-        aoti_compile_and_package(program, package_path=str(path), inductor_configs=kept)
+        aoti_compile_and_package(program, package_path=content, inductor_configs=kept)
+    path.write_bytes(content.getbuffer())
 
 
 def _load_aoti(path: Path) -> tuple[Run, str]:
@@ -142,7 +145,9 @@ def _load_aoti(path: Path) -> tuple[Run, str]:
 def _write_torch(program: "ExportedProgram", card: "ExportCard", path: Path) -> None:
     import torch
 
-    torch.export.save(program, path, extra_files={KEY: card.as_json()})
+    content = io.BytesIO()  # on a full disk, torch's own writer ends the process
+    torch.export.save(program, content, extra_files={KEY: card.as_json()})
+    path.write_bytes(content.getbuffer())
 
 
 def _load_torch(path: Path) -> tuple[Run, str]:

@@ -71,7 +71,7 @@ def export_checkpoint(
     clips = read_check_clips(video, model.preprocessing, predictor.data)
     with _staged(output) as path:
         program = make_program(model, card)
-        with writing(output, RuntimeError):  # torch and the compiler say so when the disk is full
+        with writing(output, RuntimeError):  # so a compiler says it
             chosen.write(program, card, path)
         run, written = chosen.load(path)
         if written != card.as_json():
