@@ -40,7 +40,7 @@ def to_input(clips: Tensor, card: ExportCard, preprocessing: Preprocessing) -> T
 
 
 def make_program(model: VideoModel, card: ExportCard) -> ExportedProgram:
-    """Write the network down as one graph, as the card says.
+    """Write the network down as one graph, as the card says; it loses its gradients.
 
     Raises:
         ExportError: its frames cannot be dynamic.
@@ -57,9 +57,10 @@ def make_program(model: VideoModel, card: ExportCard) -> ExportedProgram:
     if card.frames_multiple is not None:
         steps = Dim("steps", min=2, max=MOST_STEPS)
         sizes[card.input_axes.index("T")] = card.frames_multiple * steps
+    whole.eval().requires_grad_(False)  # else attention gets strides that ONNX cannot have
     try:
         with torch.no_grad():
-            return export(whole.eval(), (example,), dynamic_shapes=(sizes,))
+            return export(whole, (example,), dynamic_shapes=(sizes,))
     except (TorchDynamoException, ConstraintViolationError, ValueError) as error:
         if card.frames_multiple is None:
             raise

@@ -58,7 +58,7 @@ def export_checkpoint(
     """
     chosen = check_format(format, output, device=device)
     predictor = Predictor.load(checkpoint, device=device)
-    model = predictor.model.requires_grad_(False)
+    model = predictor.model
     _check_model(model, checkpoint, joins_clips=predictor.views.join_clips)
     card = describe_export(
         model,

@@ -89,7 +89,7 @@ def small(monkeypatch, name, *, num_frames=8, image_size=32, **options):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return model.eval().requires_grad_(False)
+    return model.eval()
 
 
 def export(model, path, *, dynamic=False, input_dtype="uint8"):
