@@ -11,6 +11,7 @@ from torch.fx.experimental.symbolic_shapes import ConstraintViolationError
 
 from stvit_video.errors import ExportError
 from stvit_video.exporting.card import ExportCard
+from stvit_video.models.families.swin.network import SwinTransformer
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.model import Preprocessing
 from stvit_video.video.pixels.crops import normalize_clip
@@ -55,6 +56,8 @@ def make_program(model: VideoModel, card: ExportCard) -> ExportedProgram:
     example = to_input(torch.zeros(shape, dtype=torch.uint8, device=device), card, preprocessing)
     sizes = {0: Dim("clips", min=1, max=MOST_CLIPS)}
     if card.frames_multiple is not None:
+        if isinstance(model, SwinTransformer):  # its windows of unknown length trace without end
+            raise _fixed_frames(model)
         steps = Dim("steps", min=2, max=MOST_STEPS)
         sizes[card.input_axes.index("T")] = card.frames_multiple * steps
     whole.eval().requires_grad_(False)  # else attention gets strides that ONNX cannot have
@@ -64,7 +67,11 @@ def make_program(model: VideoModel, card: ExportCard) -> ExportedProgram:
     except (TorchDynamoException, ConstraintViolationError, ValueError) as error:
         if card.frames_multiple is None:
             raise
-        raise ExportError(
-            f"{model.name} cannot be exported with dynamic frames, as it is laid out for"
-            f" {preprocessing.num_frames}; leave --dynamic_frames out"
-        ) from error
+        raise _fixed_frames(model) from error
+
+
+def _fixed_frames(model: VideoModel) -> ExportError:
+    return ExportError(
+        f"{model.name} cannot be exported with dynamic frames, as it is laid out for"
+        f" {model.preprocessing.num_frames}; leave --dynamic_frames out"
+    )

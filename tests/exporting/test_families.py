@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from stvit_video.errors import ExportError
 from stvit_video.exporting.card import describe_export
 from stvit_video.exporting.check import compare
 from stvit_video.exporting.formats import FORMATS, OPSET
@@ -131,3 +132,13 @@ def test_a_file_computes_what_the_network_does(monkeypatch, tmp_path, name, opti
     sizes += [] if step is None else [(3, 4), (3, 8 + step)]
     assert [(one.num_clips, one.num_frames) for one in found] == sizes
     assert all(one.same_class == one.num_clips for one in found)
+
+
+def test_windows_of_any_number_of_frames_are_refused(monkeypatch, tmp_path):
+    model = small(monkeypatch, "video_swin_tiny_patch2x4x4_224", **WIDE)
+    with pytest.raises(ExportError) as caught:
+        export(model, tmp_path / "x.onnx", dynamic=True)
+    assert str(caught.value) == (
+        "small cannot be exported with dynamic frames, as it is laid out for 8; leave"
+        " --dynamic_frames out"
+    )
