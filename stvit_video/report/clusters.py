@@ -7,12 +7,12 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stvit_video.report.plots import plot_words
+from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
 
 
 def draw_clusters(
@@ -53,29 +53,16 @@ def compare_clusters(
 
 def colour_patches(
     frames: NDArray[np.uint8], assignments: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> 0..1 (t, H, W, 3).
+) -> NDArray[np.uint8]:
+    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> the same.
 
     Every patch takes the colour of the semantic token that attends to it most, the stronger the
-    closer it comes to what that token attends to most; so the patches of a mean are all as strong,
-    however many there are.
+    closer it comes to what that token attends to most.
     """
-    owner = assignments.argmax(axis=0)  # (t, h, w)
-    strength = assignments.max(axis=0)  # (t, h, w)
-    strength = strength / assignments.max(axis=(1, 2, 3)).clip(1e-12)[owner]
-    colours = token_colours(len(assignments))[owner]  # (t, h, w, 3)
-    alpha = (0.15 + 0.5 * strength)[..., None]  # (t, h, w, 1)
+    owner, strength = find_owners(assignments)
+    colours = PALETTE[choose_colours(owner, len(assignments))]  # (S, 3)
     height, width = (frames.shape[i + 1] // owner.shape[i + 1] for i in (0, 1))
-    grown = [values.repeat(height, axis=1).repeat(width, axis=2) for values in (alpha, colours)]
-    grey = frames.mean(axis=-1, keepdims=True) / 255  # (t, H, W, 1)
-    return (grey * (1 - grown[0]) + grown[1] * grown[0]).astype(np.float32)
-
-
-def token_colours(num_tokens: int) -> NDArray[np.float32]:
-    """Return one colour per semantic token, as different as can be: (S, 3) in 0..1."""
-    if num_tokens <= 20:
-        table = matplotlib.colormaps["tab20"](np.arange(num_tokens))
-    else:
-        hue = (np.arange(num_tokens) * 0.618) % 1  # steps of the golden ratio never meet again
-        table = matplotlib.colormaps["hsv"](hue)
-    return table[:, :3].astype(np.float32)
+    owners, strengths = (
+        values.repeat(height, axis=1).repeat(width, axis=2) for values in (owner, strength)
+    )
+    return np.stack([paint(*step, colours) for step in zip(frames, owners, strengths, strict=True)])
