@@ -3,7 +3,8 @@ shown, or where it is damaged.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,37 +18,37 @@ _HELD_BYTES = 1 << 28
 
 def pick_frames(
     open_file: Callable[[], tuple[Any, Any]], codec: str, targets: Sequence[int]
-) -> tuple[list[Any], int | None]:
+) -> Iterator[tuple[Any, bool]]:
     """Decode ascending `targets` of the stream that `open_file` opens.
 
-    Returns a `VideoFrame` each, fewer where the file ends before, and the first target whose
-    picture cannot be told, or None: FFmpeg mends damaged H.264 with what its memory held before,
-    so that two decodings of it may differ.
+    Yields a `VideoFrame` each, fewer where the file ends before, and whether its picture can be
+    told: FFmpeg mends damaged H.264 with what its memory held before, so that two decodings of it
+    may differ.
     """
-    frames = _count(*open_file(), targets, num_held=0)
-    if codec != "h264" or not frames:
-        return frames, None
-    size = frames[0].width * frames[0].height * 2
-    again = _count(*open_file(), targets, num_held=_HELD_BYTES // size)
-    differing = (
-        target
-        for target, one, other in zip(targets, frames, again, strict=False)
-        if not _is_same(one, other)
-    )
-    return frames, next(differing, None)
+    frames = _count(open_file, targets)
+    if codec != "h264":
+        yield from ((frame, True) for frame in frames)
+        return
+    again = _count(open_file, targets, held_bytes=_HELD_BYTES)
+    for frame, other in zip_longest(frames, again):
+        if frame is not None:
+            yield frame, other is not None and _is_same(frame, other)
 
 
-def _count(container: Any, stream: Any, targets: Sequence[int], *, num_held: int) -> list[Any]:
-    wanted = set(targets)
-    held: deque[Any] = deque(maxlen=num_held)
-    frames: list[Any] = []
-    for number, frame in enumerate(decode_all(container, stream)):
-        if number in wanted:
-            frames.append(frame)
-        held.append(frame)
-        if number == targets[-1]:
-            break
-    return frames
+def _count(
+    open_file: Callable[[], tuple[Any, Any]], targets: Sequence[int], *, held_bytes: int = 0
+) -> Iterator[Any]:
+    wanted, held = set(targets), deque[Any]()
+    container, stream = open_file()
+    with container:
+        for number, frame in enumerate(decode_all(container, stream)):
+            if number in wanted:
+                yield frame
+            if number == targets[-1]:
+                return
+            held.append(frame)
+            if len(held) > held_bytes // (2 * frame.width * frame.height):
+                held.popleft()
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -6,7 +6,7 @@ Adding one takes a file with a class that satisfies `Decoder`, its row in `open.
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,17 @@ class Decoder(Protocol):
 
     def planes(self, indices: Sequence[int] | Tensor) -> FramePlanes | None:
         """Decode the frames at `indices`, and stop there; None where only RGB can be had."""
+
+    def parts(
+        self, indices: Sequence[int], at_once: int, *, as_planes: bool = False
+    ) -> Iterator[Tensor | FramePlanes]:
+        """Decode the frames at ascending, different `indices` in one pass, `at_once` at a time.
+
+        Each part is what `frames`, or `as_planes` what `planes` gives; those must be to be had.
+        """
+
+    def times(self) -> NDArray[np.float64]:
+        """Seconds from the first frame to each: (num_frames,)."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -115,6 +126,12 @@ def order_indices(
             path, backend=backend, stage="read", reason="truncated", detail=detail
         )
     return unique, inverse
+
+
+def frames_in_parts(decoder: Decoder, indices: Sequence[int], at_once: int) -> Iterator[Tensor]:
+    """Decode part after part, by a call for each."""
+    for start in range(0, len(indices), at_once):
+        yield decoder.frames(indices[start : start + at_once])
 
 
 def check_process(path: Path, process: int) -> None:

@@ -51,6 +51,17 @@ class VideoIndex:
         """Width and height of the pictures as they are stored, in pixels."""
         return self.display.width, self.display.height
 
+    def times(self, num_frames: int) -> NDArray[np.float64]:
+        """Seconds from the first frame to each of `num_frames`: (num_frames,).
+
+        Where the packets do not tell, frames are equally far apart.
+        """
+        pts, seconds = self.table.pts, self.info.duration_seconds
+        if self.is_sequential or len(pts) != num_frames or not seconds:
+            return np.arange(num_frames) / (self.info.fps or 1.0)
+        ticks = (pts - pts[0]).astype(np.float64)
+        return ticks * (seconds / (ticks[-1] + self.table.last_duration))
+
     def at(self, path: Path) -> Self:
         """Return the index as that of a file at `path`."""
         return replace(self, info=replace(self.info, path=path))

@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from av.error import FFmpegError
 from numpy.typing import NDArray
 from torch import Tensor
@@ -95,8 +97,24 @@ class PyavDecoder:
         if not has_planes(self.index):
             return None
         unique, inverse = order_indices(self.path, self.num_frames, indices, backend=self._backend)
-        frames = self._decode_targets(unique.tolist(), list)
+        frames = self._decode_all(unique.tolist(), list)
         return planes_of([frames[i] for i in inverse], self.index.stored_size)
+
+    def parts(
+        self, indices: Sequence[int], at_once: int, *, as_planes: bool = False
+    ) -> Iterator[Tensor | FramePlanes]:
+        """Decode the frames at ascending, different `indices` in one pass, `at_once` at a time."""
+        check_process(self.path, self._process)
+        frames = self._decode_each(indices)
+        while part := list(islice(frames, at_once)):
+            if as_planes:
+                yield planes_of(part, self.index.stored_size)
+            else:
+                yield torch.from_numpy(self._to_rgb(part, count=len(part)))
+
+    def times(self) -> NDArray[np.float64]:
+        """Seconds from the first frame to each: (num_frames,)."""
+        return self.index.times(self.num_frames)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -136,25 +154,42 @@ class PyavDecoder:
 
     def _read(self, targets: Sequence[int]) -> NDArray[np.uint8]:
         """Decode ascending, different `targets`: uint8 (T, H, W, C)."""
-        return self._decode_targets(targets, partial(self._to_rgb, count=len(targets)))
+        return self._decode_all(targets, partial(self._to_rgb, count=len(targets)))
 
-    def _decode_targets(
+    def _decode_all(
         self, targets: Sequence[int], collect: Callable[[Iterable[Any]], Result]
     ) -> Result:
-        """Decode ascending, different `targets`; `collect` gets a `VideoFrame` of PyAV each."""
+        """Let `collect` take what `_decode_each` gives: all found in one way, or in the other."""
+        was_sequential = self.index.is_sequential
+        frames = collect(self._decode_each(targets))
+        if self.index.is_sequential and not was_sequential:
+            return collect(self._decode_each(targets))
+        return frames
+
+    def _decode_each(self, targets: Sequence[int]) -> Iterator[Any]:
+        """Decode ascending, different `targets`: a `VideoFrame` of PyAV each.
+
+        Where the packets turn out to have promised too much, pictures are counted from there on;
+        those before came at the times of the table.
+        """
+        num_given = 0
         try:
             if not self.index.is_sequential:
                 try:
-                    return collect(self._seek_and_decode(targets))
+                    for frame in self._seek_and_decode(targets):
+                        yield frame
+                        num_given += 1
+                    return
                 except _TableMismatchError:
                     self._give_up_seeking()
-            frames = self._pick(targets)
+            for frame in self._pick(targets[num_given:]):
+                yield frame
+                num_given += 1
         except FFmpegError as error:
             raise self._fault("decode", "corrupt", error.strerror or "") from error
-        if len(frames) < len(targets):
-            detail = f"{len(frames)} of {len(targets)} frames decodable"
+        if num_given < len(targets):
+            detail = f"{num_given} of {len(targets)} frames decodable"
             raise self._fault("decode", "corrupt", detail)
-        return collect(frames)
 
     def _to_rgb(self, frames: Iterable[Any], *, count: int) -> NDArray[np.uint8]:
         pictures: NDArray[np.uint8] | None = None
@@ -251,10 +286,14 @@ class PyavDecoder:
                     break
         raise _TableMismatchError
 
-    def _pick(self, targets: Sequence[int]) -> list[Any]:
-        """Count pictures from the start."""
-        open_file = partial(self._open, is_strict=False)
-        frames, untold = pick_frames(open_file, self.index.table.codec, targets)
-        if untold is not None:
-            raise self._fault("decode", "corrupt", f"frame {untold} is damaged")
-        return frames
+    def _pick(self, targets: Sequence[int]) -> Iterator[Any]:
+        """Count pictures from the start, in files opened for it."""
+        self.close()
+        open_file = partial(
+            open_stream, self.path, backend=self._backend, max_pixels=self._max_pixels
+        )
+        picked = pick_frames(open_file, self.index.table.codec, targets)
+        for target, (frame, is_told) in zip(targets, picked, strict=False):
+            if not is_told:
+                raise self._fault("decode", "corrupt", f"frame {target} is damaged")
+            yield frame

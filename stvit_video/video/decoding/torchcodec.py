@@ -5,7 +5,7 @@ Legend: T H W frames and pixels, C colours.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stvit_video.errors import ConfigError, VideoDecodeError
@@ -21,6 +22,7 @@ from stvit_video.video.decoding.decoder import (
     VideoInfo,
     arrange_frames,
     check_process,
+    frames_in_parts,
     has_backend,
 )
 from stvit_video.video.decoding.faults import check_file, open_fault, wrong_backend
@@ -73,6 +75,16 @@ class TorchcodecDecoder:
     def planes(self, indices: Sequence[int] | Tensor) -> FramePlanes | None:
         """Return None: this decoder gives RGB."""
         return None
+
+    def parts(
+        self, indices: Sequence[int], at_once: int, *, as_planes: bool = False
+    ) -> Iterator[Tensor | FramePlanes]:
+        """Decode the frames at ascending, different `indices`, `at_once` at a time."""
+        return frames_in_parts(self, indices, at_once)
+
+    def times(self) -> NDArray[np.float64]:
+        """Seconds from the first frame to each: (num_frames,)."""
+        return self._index.times(self.num_frames)
 
     def close(self) -> None:
         """Let go of the file."""
