@@ -35,6 +35,7 @@ COMMANDS = {
     "probe": Command("probe", "train small heads on the features of a frozen model"),
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
     "predict": Command("predict", "classify a video, or those of a folder"),
+    "visualize": Command("visualize", "draw which patches each token gathers, through time"),
     "models": Command("models", "list the models"),
     "recipes": Command("recipes", "list the recipes, or copy one to start from"),
     "convert": Command(

@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "evaluation": {"report", "video", "datasets", "models"},
     "training": {"report", "video", "datasets", "models", "evaluation"},
     "probing": {"report", "datasets", "models", "evaluation", "training"},
+    "visualize": {"report", "video", "datasets", "models", "evaluation"},
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        *("probing", "demo"),
+        *("probing", "visualize", "demo"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},

@@ -4,12 +4,13 @@ Legend: T frames, H W pixels, C colours, S semantic tokens, (t, h, w) patch grid
 """
 
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from stvit_video.report.plots import plot_words
 from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
@@ -32,22 +33,54 @@ def compare_clusters(
     num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
     shown = frames[::every][:num_steps]  # (t, H, W, 3)
-    rows: list[tuple[str, NDArray[Any]]] = [("", shown)]  # (t, H, W, 3) each
-    rows += [(name, colour_patches(shown, weights)) for name, weights in assignments.items()]
-    size = (1.7 * num_steps + 0.3, 1.8 * len(rows) + 0.3)
+    titles = [f"frame {step * every + 1}" for step in range(num_steps)]
+    rows = [PictureRow("", list(shown), titles)]
+    rows += [
+        PictureRow(name, list(colour_patches(shown, weights)))
+        for name, weights in assignments.items()
+    ]
+    return draw_rows(rows, title=title)
+
+
+class PictureRow(NamedTuple):
+    """Pictures (H, W, 3) beside each other."""
+
+    name: str
+    """On the left."""
+    pictures: Sequence[NDArray[np.uint8]]
+    titles: Sequence[str] = ()
+    """One above each picture, or none."""
+
+
+def draw_rows(rows: Sequence[PictureRow], *, title: str, side: float = 1.7) -> bytes:
+    """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture."""
+    num_columns = max(len(row.pictures) for row in rows)
+    height, width = rows[0].pictures[0].shape[:2]
+    tall = side * height / width + 0.1
+    size = (
+        side * num_columns + 0.3,
+        tall * len(rows) + 0.2 * sum(bool(r.titles) for r in rows) + 0.3,
+    )
     figure = Figure(figsize=size, dpi=110, layout="constrained")
-    axes = figure.subplots(len(rows), num_steps, squeeze=False)
+    axes = figure.subplots(len(rows), num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], frame_on=False)
-    for row, (name, pictures) in zip(axes, rows, strict=True):
-        row[0].set_ylabel(plot_words(name), fontsize=9)
-        for axis, picture in zip(row, pictures, strict=True):
+    for row, own in zip(rows, axes, strict=True):
+        own[0].set_ylabel(plot_words(row.name), fontsize=9)
+        for axis, picture in zip(own, row.pictures, strict=False):
             axis.imshow(picture, interpolation="nearest")
-    for step, axis in enumerate(axes[0]):
-        axis.set_title(f"frame {step * every + 1}", fontsize=9)
+        for axis, words in zip(own, row.titles, strict=False):
+            axis.set_title(plot_words(words), fontsize=9)
     figure.suptitle(plot_words(title), fontsize=10)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def with_few_colours(content: bytes) -> bytes:
+    """Write a PNG picture again with a table of 256 colours, a third as large."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(stream, "png", optimize=True)
     return stream.getvalue()
 
 

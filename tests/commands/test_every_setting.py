@@ -95,6 +95,7 @@ GOOD = {
     },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"video": "a_file", "checkpoint": "videos"},
+    "visualize": {"video": "a_file", "checkpoint": "videos", "output_dir": "out"},
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},

@@ -192,9 +192,8 @@ class VideoModel(RememberedModule):
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
 
-        Of the first semantic stage: attention of its last layer over the patch grid, or, of far
-        centres without layers, the share of each patch in the mean. Of a reducer, in eval mode,
-        the share of each patch in the S tokens that are left.
+        Attention of the last layer of the first semantic stage, or, without layers or of a reducer
+        in eval mode, the share of each patch in the mean.
 
         Raises:
             ConfigError: the model has no semantic tokens.
