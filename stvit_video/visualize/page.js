@@ -67,7 +67,7 @@ function draw(canvas, frame, fine) {
       context.globalAlpha = token === NONE ? 0 : state.opacity * share;
       context.fillStyle = token === NONE ? "#000" : colour(token);
       if (state.token >= 0 && token !== state.token) {
-        context.globalAlpha = 0.72;
+        context.globalAlpha = 0.62;
         context.fillStyle = "#000";
       }
       context.fillRect(x, y, w, h);

@@ -109,8 +109,8 @@ def check_folder(folder: Path) -> None:
 def describe(read: ReadVideo, kept: Kept, model: str, *, duration: float) -> str:
     """Say what is shown, and what is left out."""
     words = [
-        f"{model}: {read.num_tokens} tokens a window, {len(read.windows)} windows. Where one ends, a"
-        f" token goes on as that of the next which it overlaps most: {len(read.colours)} in all."
+        f"{model}: {read.num_tokens} tokens a window, {len(read.windows)} windows. Where one ends,"
+        f" a token goes on as that of the next which it overlaps most: {len(read.colours)} in all."
     ]
     end = float(read.times[-1])
     if len(read.times) > 1:
