@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stvit_video.errors import StvitVideoError as StvitVideoError
     from stvit_video.errors import VideoDecodeError as VideoDecodeError
+    from stvit_video.evaluation.predict_video import predict_video as predict_video
     from stvit_video.evaluation.prediction import VideoPrediction as VideoPrediction
     from stvit_video.evaluation.predictor import Predictor as Predictor
-    from stvit_video.evaluation.predictor import predict_video as predict_video
     from stvit_video.models.checkpoint import load_model as load_model
     from stvit_video.models.checkpoint import write_checkpoint as write_checkpoint
     from stvit_video.models.network.fuse import fuse as fuse
@@ -40,7 +40,7 @@ _HOMES = {
     "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
     "load_model": "stvit_video.models.checkpoint",
-    "predict_video": "stvit_video.evaluation.predictor",
+    "predict_video": "stvit_video.evaluation.predict_video",
     "preprocess": "stvit_video.video.pixels.crops",
     "probe_video": "stvit_video.video.decoding.open",
     "read_clips": "stvit_video.video.decoding.open",

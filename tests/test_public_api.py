@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import stvit_video
-from stvit_video.evaluation.predictor import predict_video
+from stvit_video.evaluation.predict_video import predict_video
 from stvit_video.models.registry import create_model, list_models
 
 

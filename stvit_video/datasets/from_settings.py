@@ -1,5 +1,6 @@
 """From the settings of a run to its videos, sampling scheme and loaders."""
 
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Sequence
@@ -15,12 +16,13 @@ from stvit_video.datasets.layouts.class_folders import (
 )
 from stvit_video.datasets.loader import (
     VideoLoader,
-    build_file_loader,
+    build_key_loader,
     build_loader,
     build_share_loader,
 )
 from stvit_video.datasets.manifest import Manifest, VideoRecord, check_labels, read_manifest
-from stvit_video.datasets.sampler import Share
+from stvit_video.datasets.sampler import FileKey, Share
+from stvit_video.datasets.windows import ChunkKey, ChunkReader
 from stvit_video.errors import DatasetError
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
@@ -142,7 +144,7 @@ def build_evaluation_loader(
     dataset = VideoDataset(
         records,
         sample=sampling_scheme(preprocessing, data, num_clips=views.num_clips),
-        transform=_evaluation_transform(preprocessing, views, device),
+        transform=evaluation_transform(preprocessing, views, device),
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         whole_videos=True,
@@ -187,18 +189,39 @@ def build_prediction_loader(
     """
     files = NamedFiles(
         sample=sampling_scheme(preprocessing, data, num_clips=views.num_clips),
-        transform=_evaluation_transform(preprocessing, views, device),
+        transform=evaluation_transform(preprocessing, views, device),
         num_clips=views.num_clips,
         num_crops=views.num_crops,
         backend=data.backend,
         max_pixels=data.max_pixels,
     )
-    loader = build_file_loader(
+    loader = build_key_loader(
         files,
-        videos,
+        itertools.starmap(FileKey, enumerate(videos)),
         batch_size=_videos_in_batch(batch_size, data, views, num_videos=num_videos),
         num_workers=data.num_workers,
         prefetch_batches=data.prefetch_batches,
+    )
+    return loader.on(device)
+
+
+def build_window_loader(
+    chunks: Iterable[ChunkKey],
+    preprocessing: Preprocessing,
+    *,
+    data: DataConfig,
+    views: ViewConfig,
+    device: torch.device,
+) -> VideoLoader:
+    """Return a loader of chunks of long videos as they come: uint8 (crops, C, U, S, S)."""
+    reader = ChunkReader(
+        transform=evaluation_transform(preprocessing, views, device),
+        num_crops=views.num_crops,
+        backend=data.backend,
+        max_pixels=data.max_pixels,
+    )
+    loader = build_key_loader(
+        reader, chunks, batch_size=1, num_workers=data.num_workers, prefetch_batches=1
     )
     return loader.on(device)
 
@@ -218,9 +241,10 @@ def sampling_scheme(
     )
 
 
-def _evaluation_transform(
+def evaluation_transform(
     preprocessing: Preprocessing, views: ViewConfig, device: torch.device | None
 ) -> ClipTransform:
+    """Return what makes the views of a video of its frames, in the process that reads."""
     return build_transform(
         preprocessing,
         num_crops=views.num_crops,

@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -17,11 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stvit_video.datasets.batches import Batch, Delivery, Packing, collate_samples
-from stvit_video.datasets.clips import Item, NamedFiles, VideoDataset
+from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import (
     EpochSampler,
-    FileSampler,
     ItemKey,
+    KeySampler,
     Place,
     Share,
     ShareSampler,
@@ -210,21 +209,21 @@ def build_share_loader(
     return loader
 
 
-def build_file_loader(
-    files: NamedFiles,
-    paths: Iterable[str | Path],
+def build_key_loader(
+    dataset: Dataset[Item],
+    keys: Iterable[Any],
     *,
     batch_size: int,
     num_workers: int,
     prefetch_batches: int = 2,
 ) -> VideoLoader:
-    """Return a loader that serves all views of `paths` once, in order, `batch_size` files a time.
+    """Return a loader that serves the items of `keys` once, in order, `batch_size` at a time.
 
     They are asked for as workers get free: `prefetch_batches` batches ahead for each.
     """
     return _make_loader(
-        files,
-        FileSampler(paths),
+        dataset,
+        KeySampler(keys),
         batch_size=batch_size,
         num_workers=num_workers,
         prefetch_batches=prefetch_batches,

@@ -6,10 +6,9 @@ alone, so an epoch does not depend on the number of workers and can be taken up 
 Legend: I items that a process serves in an epoch.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed
@@ -43,14 +42,14 @@ class Place(NamedTuple):
     """Items of this epoch that all processes together were served."""
 
 
-class FileSampler(Sampler[FileKey]):
-    """Names files as they come, once; there may be no end of them."""
+class KeySampler(Sampler[Any]):
+    """Names items as they come, once; there may be no end of them."""
 
-    def __init__(self, paths: Iterable[str | Path]) -> None:
-        self.paths = paths
+    def __init__(self, keys: Iterable[Any]) -> None:
+        self.keys = keys
 
-    def __iter__(self) -> Iterator[FileKey]:
-        return itertools.starmap(FileKey, enumerate(self.paths))
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.keys)
 
 
 class EpochSampler(Sampler[ItemKey]):

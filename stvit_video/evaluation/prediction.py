@@ -1,6 +1,6 @@
 """What was found out about one video.
 
-Legend: K classes.
+Legend: K classes, V views of the video, F features, N tokens on the grid (t, h, w), D width.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,9 @@ class VideoPrediction:
     """Opening, decoding and cropping, in the process that read the file."""
     model_milliseconds: float
     """Normalising and forward passes of all views; of a batch of videos, an equal share."""
+    features: Tensor | None = None
+    """float32, on the CPU, a row for each view (crop `v % num_crops` of clip `v // num_crops`):
+    `pooled` (V, F), `tokens` (V, N, D), `grid` (V, D, t, h, w); None where none were asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that tools of the field expect."""
@@ -47,11 +50,7 @@ class VideoPrediction:
             "duration_s": round(self.duration_seconds, 3),
             "fps": round(self.fps, 3),
             "frames": self.num_frames,
-            "views": {
-                "clips": self.views.num_clips,
-                "crops": self.views.num_crops,
-                "aggregate": _AGGREGATE[self.views.combine],
-            },
+            "views": views_as_json(self.views),
             "topk": list(self.topk),
             "tokens": {"input": self.num_patch_tokens, "semantic": self.num_semantic_tokens},
             "timing_ms": {
@@ -59,6 +58,15 @@ class VideoPrediction:
                 "model": round(self.model_milliseconds),
             },
         }
+
+
+def views_as_json(views: ViewConfig) -> dict[str, Any]:
+    """Return what the results of a file say of its views."""
+    return {
+        "clips": views.num_clips,
+        "crops": views.num_crops,
+        "aggregate": _AGGREGATE[views.combine],
+    }
 
 
 def prediction_table(prediction: VideoPrediction) -> Table:

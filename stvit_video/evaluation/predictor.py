@@ -1,38 +1,36 @@
 """Classify videos with a model that is loaded once.
 
-Legend: R views, M videos of a batch, T frames, C colours, H W pixels, K classes.
+Legend: R views, T frames, C colours, H W pixels, K classes.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import replace
-from itertools import tee
+from functools import partial
+from itertools import repeat, tee
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from stvit_video.datasets.batches import Batch
-from stvit_video.datasets.clips import VideoFacts
-from stvit_video.datasets.from_settings import build_prediction_loader, sampling_scheme
+from stvit_video.datasets.from_settings import build_prediction_loader
+from stvit_video.datasets.windows import WindowLength
 from stvit_video.errors import ConfigError, VideoDecodeError
-from stvit_video.evaluation.forward import Answer, run_batches
-from stvit_video.evaluation.prediction import VideoPrediction, rank_labels
+from stvit_video.evaluation.classification import VideoClassifier
+from stvit_video.evaluation.frames import Frames, cut_videos
+from stvit_video.evaluation.prediction import VideoPrediction
+from stvit_video.evaluation.timeline import Timeline
+from stvit_video.evaluation.timelines import OnProgress, TimelineReader
 from stvit_video.evaluation.trained_settings import trained_settings
-from stvit_video.evaluation.views import ViewCollector, classify_views, combine_views
+from stvit_video.evaluation.views import classify_views, describe_views
+from stvit_video.evaluation.windows import WindowReading
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import Backend, DataConfig
 from stvit_video.settings.timing import DtypeName
-from stvit_video.settings.views import Combine, ViewConfig
-from stvit_video.video.pixels.crops import build_transform, check_frames, normalize_clip
-
-Frames = NDArray[np.uint8] | Tensor
-"""All frames of a video, uint8 (T, H, W, C), RGB."""
+from stvit_video.settings.views import Combine, FeatureKind, ViewConfig
+from stvit_video.video.pixels.crops import check_frames, normalize_clip
 
 
 class Predictor:
@@ -99,19 +97,55 @@ class Predictor:
         return cls(model, data=data, views=views, device=device, dtype=dtype, compile=compile)
 
     def predict(
-        self, video: str | Path | Frames, *, fps: float | None = None, top_k: int = 5
+        self,
+        video: str | Path | Frames,
+        *,
+        fps: float | None = None,
+        top_k: int = 5,
+        features: FeatureKind | None = None,
     ) -> VideoPrediction:
         """Classify a file, or frames in memory: uint8 (T, H, W, C), RGB, at `fps`.
 
+        With `features` the answer also holds what the network makes of each view: `pooled` (what
+        its head reads), `tokens`, or tokens on their `grid`.
+
         Raises:
             VideoDecodeError: the file cannot be read.
-            ConfigError: the frames are of another kind, or sampling needs their rate.
+            ConfigError: the frames are of another kind, or sampling needs their rate; or the
+                features cannot be had.
         """
         if isinstance(video, str | Path):
-            (prediction,) = self.predict_many([video], top_k=top_k, num_workers=0)
+            found = self.predict_many([video], top_k=top_k, num_workers=0, features=features)
         else:
-            (prediction,) = self._classify([self._cut(video, fps or 0.0)], ["frames"], top_k=top_k)
+            found = self.predict_frames([video], fps=fps, top_k=top_k, features=features)
+        (prediction,) = found
         return prediction
+
+    def predict_frames(
+        self,
+        videos: Iterable[Frames],
+        *,
+        fps: float | None = None,
+        top_k: int = 5,
+        batch_size: int = 16,
+        features: FeatureKind | None = None,
+    ) -> Iterator[VideoPrediction]:
+        """Classify videos in memory, in order, of any lengths and sizes, as `predict` does one.
+
+        `batch_size` counts views.
+
+        Raises as `predict`.
+        """
+        classifier = self._classifier(top_k=top_k, batch_size=batch_size, features=features)
+        batches = cut_videos(
+            videos,
+            self.model.preprocessing,
+            data=self.data,
+            views=self.views,
+            fps=fps or 0.0,
+            num_videos=max(batch_size // self.views.num_views, 1),
+        )
+        yield from classifier.read(batches, repeat("frames"))
 
     def predict_many(
         self,
@@ -120,6 +154,7 @@ class Predictor:
         top_k: int = 5,
         batch_size: int = 16,
         num_workers: int | None = None,
+        features: FeatureKind | None = None,
         on_error: Callable[[VideoDecodeError], object] | None = None,
     ) -> Iterator[VideoPrediction]:
         """Classify files, in order, while `num_workers` processes read those that follow.
@@ -131,9 +166,10 @@ class Predictor:
 
         Raises:
             VideoDecodeError: a file cannot be read.
-            ConfigError: a value is out of range.
+            ConfigError: a value is out of range, or the features cannot be had.
             WorkerDiedError: a process that reads was killed.
         """
+        classifier = self._classifier(top_k=top_k, batch_size=batch_size, features=features)
         given = self.data.num_workers if num_workers is None else num_workers
         ahead, names = tee(videos)
         loader = build_prediction_loader(
@@ -145,120 +181,116 @@ class Predictor:
             num_videos=len(videos) if isinstance(videos, Sized) else None,
             device=self.device,
         )
-        yield from self._classify(
-            loader, map(str, names), top_k=top_k, batch_size=batch_size, on_error=on_error
+        yield from classifier.read(loader, map(str, names), on_error)
+
+    def timeline(
+        self,
+        video: str | Path | Frames,
+        *,
+        window: float | None = None,
+        stride: float | None = None,
+        fps: float | None = None,
+        top_k: int = 5,
+        batch_size: int = 16,
+        num_workers: int = 0,
+    ) -> Timeline:
+        """Classify a file, or frames in memory at `fps`, window after window; see `timelines`.
+
+        Raises as `timelines`, and:
+            ConfigError: the frames are of another kind, or their rate is not given.
+        """
+        reader = self._timeline_reader(WindowLength(window, stride), top_k, batch_size, num_workers)
+        if isinstance(video, str | Path):
+            (found,) = reader.read_files([video])
+            return found
+        if not fps:
+            raise ConfigError("frames need fps: windows are counted in seconds")
+        return reader.read_frames(check_frames(video), fps=fps)
+
+    def timelines(
+        self,
+        videos: Iterable[str | Path],
+        *,
+        window: float | None = None,
+        stride: float | None = None,
+        top_k: int = 5,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        on_error: Callable[[VideoDecodeError], object] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Iterator[Timeline]:
+        """Classify files of any length, in order: a window every `stride` seconds.
+
+        A window is read as a video of its own would be. Windows are `window` seconds long, by
+        default as long as a clip of the model, and begin `stride` seconds apart, by default where
+        the one before ends. Frames are decoded once for all windows that show them; memory does not
+        grow with the length of a video. The rest is as in `predict_many`; `on_progress` is told
+        windows that are done, and all of the video.
+
+        Raises:
+            VideoDecodeError: a file cannot be read.
+            ConfigError: a value is out of range, or the model's clips have no length.
+            WorkerDiedError: a process that reads was killed.
+        """
+        workers = self.data.num_workers if num_workers is None else num_workers
+        length = WindowLength(window, stride)
+        reader = self._timeline_reader(length, top_k, batch_size, workers, on_progress)
+        yield from reader.read_files(videos, on_error)
+
+    def _timeline_reader(
+        self,
+        length: WindowLength,
+        top_k: int,
+        batch_size: int,
+        num_workers: int,
+        on_progress: OnProgress | None = None,
+    ) -> TimelineReader:
+        _check_counts(top_k=top_k, batch_size=batch_size)
+        reading = WindowReading(
+            self.model.preprocessing,
+            data=replace(self.data, num_workers=num_workers),
+            views=self.views,
+            length=length,
+            device=self.device,
+        )
+        return TimelineReader(
+            self.model,
+            self._logits,
+            reading,
+            top_k=top_k,
+            batch_size=batch_size,
+            on_progress=on_progress,
         )
 
-    def _classify(
-        self,
-        batches: Iterable[Batch],
-        names: Iterable[str],
-        *,
-        top_k: int,
-        batch_size: int = 16,
-        on_error: Callable[[VideoDecodeError], object] | None = None,
-    ) -> Iterator[VideoPrediction]:
-        """Describe the videos of `batches`, whose names come in the same order."""
-        for name, value in (("top_k", top_k), ("batch_size", batch_size)):
-            if value < 1:
-                raise ConfigError(f"{name} ({value}) must be at least 1")
-        waiting = iter(names)
-        at_once = self.views.views_at_once(batch_size)
-        for answer in run_batches(self._logits, batches, device=self.device, batch_size=at_once):
-            errors = {failed.video_index: failed.error for failed in answer.batch.failures}
-            scored = self._combine(answer)
-            for index in sorted({*errors, *scored}):
-                name = next(waiting)
-                if index in scored:
-                    yield self._describe(name, *scored[index], top_k)
-                elif on_error is None:
-                    raise errors[index]
-                else:
-                    on_error(errors[index])
+    def _classifier(
+        self, *, top_k: int, batch_size: int, features: FeatureKind | None
+    ) -> VideoClassifier:
+        _check_counts(top_k=top_k, batch_size=batch_size)
+        if features is not None and self.views.join_clips:
+            raise ConfigError("features are of single clips; leave out join_clips")
+        return VideoClassifier(
+            self.model,
+            partial(self._describe, kind=features),
+            self.views,
+            device=self.device,
+            top_k=top_k,
+            batch_size=batch_size,
+        )
 
     def _logits(self, clips: Tensor) -> Tensor:
         """uint8 (R, C, T, H, W) -> logits (R, K)."""
         pixels = normalize_clip(clips, self.model.preprocessing)
         return self._run(self.model, pixels.to(self.dtype), self.views).float()
 
-    def _combine(self, answer: Answer[Batch]) -> dict[int, tuple[VideoFacts, Tensor, float]]:
-        """Return facts, scores (K,) and share of the time of each video, by its place."""
-        batch, views = answer.batch, ViewCollector(self.views.num_views)
-        facts = dict(zip(batch.video_index.tolist(), batch.facts, strict=True))
-        seconds = answer.seconds / max(len(facts), 1)
-        scores = {
-            video: (facts[video], self._scores(logits), seconds)
-            for video, logits in views.add(answer.logits, batch.video_index)
-        }
-        views.check_complete()
-        return scores
-
-    def _scores(self, logits: Tensor) -> Tensor:
-        return combine_views(logits, self.views.combine, multi_label=self.model.multi_label)
-
-    def _describe(
-        self, name: str, facts: VideoFacts, scores: Tensor, seconds: float, top_k: int
-    ) -> VideoPrediction:
-        best = scores.topk(min(top_k, len(scores)))
-        counts = self.model.token_counts()
-        return VideoPrediction(
-            video=name,
-            model=self.model.name,
-            duration_seconds=facts.duration_seconds,
-            fps=facts.fps,
-            num_frames=facts.num_frames,
-            views=self.views,
-            topk=tuple(rank_labels(best.values, best.indices, self.model.labels)),
-            num_patch_tokens=counts["input"] or 0,
-            num_semantic_tokens=counts["semantic"],
-            decode_milliseconds=1000 * facts.read_seconds,
-            model_milliseconds=1000 * seconds,
-        )
-
-    def _cut(self, frames: Frames, fps: float) -> Batch:
-        """Make the batch of all views of frames in memory."""
-        start = time.perf_counter()
-        frames = check_frames(frames)
-        if self.data.target_fps is not None and not fps:
-            raise ConfigError(
-                f"frames need fps: the model reads them at {self.data.target_fps:g} a second"
-            )
-        preprocessing, views = self.model.preprocessing, self.views
-        sample = sampling_scheme(preprocessing, self.data, num_clips=views.num_clips)
-        transform = build_transform(preprocessing, num_crops=views.num_crops, normalize=False)
-        chosen = [frames[indices] for indices in sample(len(frames), fps=fps)]
-        clips = torch.stack([transform(own, i) for own in chosen for i in range(views.num_crops)])
-        duration = len(frames) / fps if fps else 0.0
-        facts = VideoFacts(len(frames), fps, duration, time.perf_counter() - start)
-        video = torch.zeros(len(clips), dtype=torch.int64)
-        return Batch(clips, video, video, torch.arange(len(clips)), facts=(facts,) * len(clips))
+    def _describe(self, clips: Tensor, kind: FeatureKind | None) -> tuple[Tensor, Tensor | None]:
+        """uint8 (R, C, T, H, W) -> logits (R, K), and features (R, ...)."""
+        if kind is None:
+            return self._logits(clips), None
+        pixels = normalize_clip(clips, self.model.preprocessing)
+        return describe_views(self.model, pixels.to(self.dtype), kind)
 
 
-def predict_video(
-    video: str | Path,
-    *,
-    checkpoint: str | Path,
-    num_clips: int | None = None,
-    num_crops: int | None = None,
-    combine: Combine | None = None,
-    top_k: int = 5,
-    backend: Backend | None = None,
-    device: str = "auto",
-) -> VideoPrediction:
-    """Classify one video file; for several, load a `Predictor` once.
-
-    Raises:
-        MissingFileError: there is no such checkpoint.
-        CheckpointError: it holds no model, or weights and card do not agree.
-        VideoDecodeError: the file cannot be read.
-        ConfigError: a value is out of range, or there is no such device.
-    """
-    predictor = Predictor.load(
-        checkpoint,
-        num_clips=num_clips,
-        num_crops=num_crops,
-        combine=combine,
-        backend=backend,
-        device=device,
-    )
-    return predictor.predict(video, top_k=top_k)
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ConfigError(f"{name} ({value}) must be at least 1")

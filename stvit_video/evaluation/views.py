@@ -9,8 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from stvit_video.errors import ConfigError
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.settings.views import Combine, ViewConfig
+from stvit_video.settings.views import Combine, FeatureKind, ViewConfig
 
 
 def classify_views(model: nn.Module, clips: Tensor, views: ViewConfig) -> Tensor:
@@ -27,14 +28,38 @@ def classify_views(model: nn.Module, clips: Tensor, views: ViewConfig) -> Tensor
     return logits.unflatten(0, (-1, views.num_crops)).repeat(1, views.num_clips, 1).flatten(0, 1)
 
 
+def describe_views(model: VideoModel, clips: Tensor, kind: FeatureKind) -> tuple[Tensor, Tensor]:
+    """Classify views and describe them: clips (R, C, T, H, W) -> logits (R, K), features.
+
+    `pooled` is what the head reads (R, F), `tokens` are the normed ones (R, N, D), without class
+    tokens, `grid` the same (R, D, t, h, w).
+
+    Raises:
+        ConfigError: the tokens have left the grid.
+    """
+    state = model.read_tokens(clips)
+    logits = model.classify_tokens(state)
+    if kind == "pooled":
+        return logits, model.head_input(state)
+    _, tokens = state._replace(tokens=model.norm(state.tokens)).split()
+    if kind == "tokens":
+        return logits, tokens
+    if state.grid.h == 1 < state.grid.w:
+        raise ConfigError(
+            f"features (grid) cannot be had of {model.name}: its tokens have no places on a grid"
+            " any more; take tokens, or a setting with a recovery such as 64@4-12"
+        )
+    return logits, tokens.transpose(1, 2).unflatten(2, tuple(state.grid))
+
+
 def combine_views(logits: Tensor, combine: Combine, *, multi_label: bool = False) -> Tensor:
-    """Average the logits (V, K) of the views of a video, or their probabilities, into scores (K,).
+    """Average the logits (..., V, K) of views, or their probabilities, into scores (..., K).
 
     The probabilities of the classes add up to 1, but with `multi_label` each stands for itself.
     """
     if combine == "mean_probability":
         logits = logits.sigmoid() if multi_label else logits.softmax(dim=-1)
-    return logits.mean(dim=0)
+    return logits.mean(dim=-2)
 
 
 class ViewCollector:

@@ -7,6 +7,7 @@ from stvit_video.settings.bounds import Clips, Zoom, check_settings
 
 NumCrops = Literal[1, 3]
 Combine = Literal["mean_probability", "mean_logit"]
+FeatureKind = Literal["pooled", "tokens", "grid"]
 
 
 @dataclass(frozen=True, kw_only=True)

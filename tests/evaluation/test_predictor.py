@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from stvit_video.errors import ConfigError, VideoDecodeError
-from stvit_video.evaluation.predictor import Predictor, predict_video
+from stvit_video.evaluation.predict_video import predict_video
+from stvit_video.evaluation.predictor import Predictor
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import create_model

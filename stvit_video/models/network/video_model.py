@@ -117,11 +117,13 @@ class VideoModel(RememberedModule):
 
     def classify_tokens(self, state: TokenSet) -> Tensor:
         """Classify what the stages made: tokens (B, P + N, D) -> logits (B, K)."""
+        return self.head(self.head_dropout(self.head_input(state)))
+
+    def head_input(self, state: TokenSet) -> Tensor:
+        """Return what the head reads of each clip: tokens (B, P + N, D) -> (B, num_features)."""
         if self.pooler is None:
-            pooled = self.pool_tokens(state)
-        else:
-            pooled = self.pooler(self.norm(state.tokens), state.key_bias())
-        return self.head(self.head_dropout(pooled))
+            return self.pool_tokens(state)
+        return self.pooler(self.norm(state.tokens), state.key_bias())
 
     def forward_tokens(self, clip: Tensor) -> TokenSet:
         """Run all stages: clip (B, C, T, H, W) -> tokens (B, P + N, D), their grid and sizes."""

@@ -64,7 +64,7 @@ class Decoder(Protocol):
     ) -> Iterator[Tensor | FramePlanes]:
         """Decode the frames at ascending, different `indices` in one pass, `at_once` at a time.
 
-        Each part is what `frames`, or `as_planes` what `planes` gives; those must be to be had.
+        Each part is what `frames` gives, or `as_planes` what `planes` does, where it can be had.
         """
 
     def times(self) -> NDArray[np.float64]:

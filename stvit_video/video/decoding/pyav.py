@@ -106,6 +106,7 @@ class PyavDecoder:
         """Decode the frames at ascending, different `indices` in one pass, `at_once` at a time."""
         check_process(self.path, self._process)
         frames = self._decode_each(indices)
+        as_planes = as_planes and has_planes(self.index)
         while part := list(islice(frames, at_once)):
             if as_planes:
                 yield planes_of(part, self.index.stored_size)

@@ -121,6 +121,15 @@ class PlaneTransform(WindowTransform):
         )
 
 
+def join_clips(parts: Sequence[Tensor | ClipPlanes]) -> Tensor | ClipPlanes:
+    """Put parts of a clip behind each other: all (C, T, S, S), or all planes of one window."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)], dim=1)
+    planes = [part for part in parts if isinstance(part, ClipPlanes)]
+    luma = torch.cat([part.luma for part in planes])
+    return planes[0]._replace(luma=luma, chroma=torch.cat([part.chroma for part in planes]))
+
+
 TakeMemory = Callable[[int], tuple[Tensor, int]]
 """Bytes -> uint8 memory of that length, and its slot, see `PlaneBatch`."""
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from stvit_video.errors import ConfigError
 from stvit_video.settings.data import SamplingKind, ShortVideo
 from stvit_video.video.sampling.indices import (
+    clip_span,
     evenly_spaced_clips,
     random_dense_clip,
     segment_clip,
@@ -49,6 +50,15 @@ class SamplingScheme:
                     f"sampling {name} ({getattr(self, name)}) must be one of"
                     f" {', '.join(get_args(allowed))}"
                 )
+
+    def span_seconds(self, fps: float) -> float | None:
+        """Seconds that one dense clip covers in a video of `fps`; None for clips of any length."""
+        if self.kind != "dense" or not fps:
+            return None
+        stride: int | Fraction = self.frame_stride
+        if self.target_fps is not None:
+            stride = stride_at_fps(self.frame_stride, fps=fps, target_fps=self.target_fps)
+        return clip_span(self.num_frames, stride) / fps
 
     def __call__(
         self,
