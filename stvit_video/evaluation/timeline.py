@@ -3,7 +3,7 @@
 Legend: W windows, K classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +66,10 @@ class Timeline:
     def segments(self) -> list[Segment]:
         """Join neighbouring windows of the same best class.
 
-        Where windows overlap, each counts up to half way between its middle and that of the next;
-        time between windows that leave some out is in no segment.
+        See `own_times`; time between windows that leave some out is in no segment.
         """
         joined: list[tuple[float, float, dict[str, Any], list[float]]] = []
-        for (start, end), window in zip(self._own_times(), self.windows, strict=True):
+        for (start, end), window in zip(own_times(self.windows), self.windows, strict=True):
             best = window.topk[0]
             if joined and joined[-1][2]["index"] == best["index"] and joined[-1][1] >= start:
                 begun, _, entry, scores = joined.pop()
@@ -81,17 +80,6 @@ class Timeline:
             Segment(start, end, best["index"], best["label"], sum(scores) / len(scores))
             for start, end, best, scores in joined
         ]
-
-    def _own_times(self) -> Iterator[tuple[float, float]]:
-        """Yield the stretch in which each window counts."""
-        middles = [(w.start_seconds + w.end_seconds) / 2 for w in self.windows]
-        for number, window in enumerate(self.windows):
-            start, end = window.start_seconds, window.end_seconds
-            if number:
-                start = max(start, (middles[number - 1] + middles[number]) / 2)
-            if number + 1 < len(middles):
-                end = min(end, (middles[number] + middles[number + 1]) / 2)
-            yield start, end
 
     def as_json(self) -> dict[str, Any]:
         """Return what `stvit-video predict --json` writes."""
@@ -128,6 +116,21 @@ class Timeline:
                 "model": round(self.model_milliseconds),
             },
         }
+
+
+def own_times(windows: Sequence[WindowPrediction]) -> Iterator[tuple[float, float]]:
+    """Yield the seconds in which each window counts.
+
+    Where windows overlap, up to half way between its middle and that of the next.
+    """
+    middles = [(w.start_seconds + w.end_seconds) / 2 for w in windows]
+    for number, window in enumerate(windows):
+        start, end = window.start_seconds, window.end_seconds
+        if number:
+            start = max(start, (middles[number - 1] + middles[number]) / 2)
+        if number + 1 < len(middles):
+            end = min(end, (middles[number] + middles[number + 1]) / 2)
+        yield start, end
 
 
 def timeline_table(timeline: Timeline) -> Table:

@@ -131,7 +131,7 @@ function showInfo() {
     const share = own[state.frame] / PATCHES, all = own.reduce((sum, one) => sum + one, 0);
     rows.push(["token", String(state.token)]);
     rows.push(["patches in this frame", `${own[state.frame]} of ${PATCHES} (${(100 * share).toFixed(1)} %)`]);
-    rows.push(["share of all frames", `${(100 * all / PATCHES / DATA.steps.length).toFixed(1)} %`]);
+    rows.push(["share of all patches", `${(100 * all / PATCHES / DATA.steps.length).toFixed(1)} %`]);
     rows.push(["first seen", seconds(DATA.times[frames[0]])]);
     rows.push(["last seen", seconds(DATA.times[frames[frames.length - 1]])]);
   }

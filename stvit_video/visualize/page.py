@@ -6,13 +6,13 @@ whatever a label or a file is called.
 
 import base64
 import hashlib
-import itertools
 import json
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from stvit_video.evaluation.timeline import own_times
 from stvit_video.report.token_colours import FAINTEST, PALETTE, STRONGEST
 from stvit_video.visible import visible
 from stvit_video.visualize.drawing import Kept
@@ -71,11 +71,7 @@ def _page_data(video: ReadVideo, kept: Kept) -> dict[str, Any]:
 
 
 def _windows(video: ReadVideo) -> list[dict[str, Any]]:
-    """Return the windows with their answers; each is shown from half way to its neighbours."""
-    middles = [(w.start_seconds + w.end_seconds) / 2 for w in video.windows]
-    bounds = [(a + b) / 2 for a, b in itertools.pairwise(middles)]
-    starts = [video.windows[0].start_seconds, *bounds]
-    ends = [*bounds, video.windows[-1].end_seconds]
+    """Return the windows with their answers, and from when to when each counts."""
     return [
         {
             "start": window.start_seconds,
@@ -84,7 +80,7 @@ def _windows(video: ReadVideo) -> list[dict[str, Any]]:
             "to": end,
             "topk": [{**entry, "label": visible(entry["label"])} for entry in window.topk],
         }
-        for window, start, end in zip(video.windows, starts, ends, strict=True)
+        for window, (start, end) in zip(video.windows, own_times(video.windows), strict=True)
     ]
 
 

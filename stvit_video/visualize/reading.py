@@ -32,7 +32,7 @@ from stvit_video.video.sampling.time_windows import TimeWindow
 from stvit_video.visualize.lens import Lens, look_through
 from stvit_video.visualize.tubes import link_tubes
 
-MOST_WINDOWS = 1000
+MOST_WINDOWS = 2000
 _AT_ONCE = 16
 """Whole frames in memory."""
 
@@ -113,7 +113,8 @@ def read_video(
         owners.append(owner)
         strengths.append(strength)
     num_steps, *grid = owners[0].shape
-    window_of, step_of = share_out(times, windows, clips, num_steps=num_steps)
+    middles = times + 0.5 / info.fps if info.fps else times
+    window_of, step_of = share_out(middles, windows, clips, num_steps=num_steps)
     used, step = np.unique(window_of * num_steps + step_of, return_inverse=True)
     tubes = link_tubes([(k // num_steps, owners[k // num_steps][k % num_steps]) for k in used])
     choose = transform.choose(info.height, info.width, 0)
@@ -131,22 +132,21 @@ def read_video(
 
 
 def share_out(
-    times: NDArray[np.float64],
+    middles: NDArray[np.float64],
     windows: Sequence[TimeWindow],
     clips: NDArray[np.int64],
     *,
     num_steps: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Say which window and which of its t steps shows each frame: times (N,) -> (N,), (N,).
+    """Say which window and which of its t steps shows each frame: middles (N,) -> (N,), (N,).
 
-    The window whose middle is nearest, and the step that holds the frame of its clip (W, T) that
+    The window whose middle is nearest to that of the frame, in seconds, and the step that holds the frame of its clip (W, T) that
     is nearest.
     """
-    middles = np.array([(window.start + window.end) / 2 for window in windows])
-    halfway = (middles[1:] + middles[:-1]) / 2
-    window_of = np.searchsorted(halfway, times, side="right")
+    own = np.array([(window.start + window.end) / 2 for window in windows])
+    window_of = np.searchsorted((own[1:] + own[:-1]) / 2, middles)
     read = clips[window_of]  # (N, T)
-    nearest = np.abs(read - np.arange(len(times))[:, None]).argmin(axis=1)
+    nearest = np.abs(read - np.arange(len(middles))[:, None]).argmin(axis=1)
     tubelet = -(-clips.shape[1] // num_steps)  # the last may be filled up
     return window_of, nearest // tubelet
 

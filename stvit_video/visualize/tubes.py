@@ -1,7 +1,7 @@
 """Tubes: the patches of a token, followed through time.
 
-A token lives in one window. Where a window ends, the tokens of the next one go on with those that
-they overlap most, so that a thing keeps its number and colour.
+A token lives in one window, or in a stretch of it. Where that ends, the tokens that follow go on
+with those that they overlap most, so that a thing keeps its number and colour.
 
 Legend: W windows, t time steps of a window, K steps in all, (h, w) patch grid.
 """
@@ -19,6 +19,11 @@ def link_tubes(steps: Sequence[tuple[int, NDArray[np.int32]]]) -> NDArray[np.int
     Patches that no token reads are -1 in both. Tubes are numbered as they appear, from 0.
     """
     tubes = np.full((len(steps), *steps[0][1].shape), -1, np.int32)
+    last_seen = {
+        (window, int(token)): k
+        for k, (window, owner) in enumerate(steps)
+        for token in np.unique(owner)
+    }
     number_of: dict[int, int] = {}  # token of this window -> tube
     num_tubes, current = 0, steps[0][0]
     for k, (window, owner) in enumerate(steps):
@@ -27,7 +32,8 @@ def link_tubes(steps: Sequence[tuple[int, NDArray[np.int32]]]) -> NDArray[np.int
         tokens = [int(token) for token in np.unique(owner) if token >= 0]
         new = [token for token in tokens if token not in number_of]
         if k and new:
-            number_of |= _go_on(tubes[k - 1], owner, new, set(number_of.values()))
+            taken = {tube for own, tube in number_of.items() if last_seen[window, own] >= k}
+            number_of |= _go_on(tubes[k - 1], owner, new, taken)
         for token in new:
             if token not in number_of:
                 number_of[token] = num_tubes
