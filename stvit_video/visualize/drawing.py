@@ -38,6 +38,8 @@ class Kept:
     """Frames of the page."""
     jpegs: list[bytes] = field(default_factory=list)
     """The same as they are in the video, without tokens."""
+    every: int = 1
+    """How many frames for the page there are to one that is kept."""
     gif: list[Image.Image] = field(default_factory=list)
     sheet: list[tuple[int, Picture, Picture]] = field(default_factory=list)
     """Frame, as it is and with tokens."""
@@ -62,7 +64,7 @@ def draw_frames(decoder: Decoder, video: ReadVideo, kept: Kept) -> Iterator[Pict
             number = next(numbers)
             step = video.step[number]
             drawn = draw_tokens(plain, index, video.tubes[step], video.strength[step], colours)
-            if number in for_page:
+            if number in for_page and for_page.index(number) % kept.every == 0:
                 _keep_for_page(kept, number, plain)
             if number in for_gif:
                 kept.gif.append(_small(drawn))
@@ -75,7 +77,7 @@ def gif_bytes(pictures: list[Image.Image], seconds: float) -> bytes:
     """Write an endless animation of `seconds`."""
     stream = io.BytesIO()
     first, *others = (picture.quantize(64, dither=Image.Dither.NONE) for picture in pictures)
-    duration = max(round(1000 * seconds / len(pictures)), 20)  # players take less for a mistake
+    duration = 10 * max(round(100 * seconds / len(pictures)), 2)  # less is taken for a mistake
     first.save(
         stream, "gif", save_all=True, append_images=others, duration=duration, loop=0, optimize=True
     )
@@ -89,6 +91,7 @@ def _keep_for_page(kept: Kept, number: int, plain: Picture) -> None:
     kept.jpegs.append(stream.getvalue())
     if sum(map(len, kept.jpegs)) > MOST_PAGE_BYTES:
         del kept.page[1::2], kept.jpegs[1::2]
+        kept.every *= 2
 
 
 def _small(drawn: Picture) -> Image.Image:

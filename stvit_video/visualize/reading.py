@@ -140,8 +140,8 @@ def share_out(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Say which window and which of its t steps shows each frame: middles (N,) -> (N,), (N,).
 
-    The window whose middle is nearest to that of the frame, in seconds, and the step that holds the frame of its clip (W, T) that
-    is nearest.
+    The window whose middle is nearest to that of the frame, in seconds, and the step that holds the
+    frame of its clip (W, T) that is nearest.
     """
     own = np.array([(window.start + window.end) / 2 for window in windows])
     window_of = np.searchsorted((own[1:] + own[:-1]) / 2, middles)
