@@ -46,12 +46,12 @@ def visualize(  # noqa: PLR0913 this is a command line
     from stvit_video.evaluation.predictor import Predictor
     from stvit_video.report.json_file import result_console
     from stvit_video.report.terminal import say
-    from stvit_video.visualize.run import check_folder, draw_clusters
+    from stvit_video.visualize.run import check_folder, visualize_video
 
     check_folder(output_dir)
     predictor = Predictor.load(checkpoint, backend=backend, max_pixels=max_pixels, device=device)
     with Console(stderr=True).status("drawing"):
-        drawn = draw_clusters(
+        drawn = visualize_video(
             video,
             predictor,
             output_dir,

@@ -47,7 +47,7 @@ class Drawn:
     """What they show, and what they leave out."""
 
 
-def draw_clusters(
+def visualize_video(
     video: Path,
     predictor: Predictor,
     folder: Path,

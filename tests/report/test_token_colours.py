@@ -88,9 +88,13 @@ def test_tokens_that_touch_have_different_colours_in_every_step(seed):
 
 
 def test_a_patch_that_changes_its_token_changes_its_colour():
-    owner = np.array([[[0, -1, 1]], [[2, -1, 1]]], np.int32)  # 0 and 2 never touch in a frame
-    colours = choose_colours(owner, 3)
-    assert colours[0] != colours[2]
+    row = np.full(15, -1, np.int32)
+    row[2::2] = range(1, 8)  # none touches another in a frame
+    first, then = row.copy(), row.copy()
+    first[0], then[0] = 0, 8
+    colours = choose_colours(np.stack([first, then])[:, None], 9)
+    assert colours[0] != colours[8]
+    assert len(set(colours.tolist())) == 8
 
 
 @pytest.mark.parametrize("pair", [(2, 5), (0, 8)])

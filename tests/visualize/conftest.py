@@ -8,7 +8,7 @@ from stvit_video import create_model, write_checkpoint
 from stvit_video.datasets.windows import WindowLength
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.video.numbered import write_pictures
-from stvit_video.visualize.run import draw_clusters
+from stvit_video.visualize.run import visualize_video
 
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>'
 LABELS = ("waving", HOSTILE, "a\u202eb\u2028c")
@@ -40,8 +40,10 @@ def moving_video(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def drawn(run_folder, moving_video, tmp_path_factory):
-    """Everything that `draw_clusters` writes of that video."""
+    """Everything that `visualize_video` writes of that video."""
     folder = tmp_path_factory.mktemp("drawn")
     predictor = Predictor.load(run_folder, device="cpu")
-    draw_clusters(moving_video, predictor, folder, length=WindowLength(), max_seconds=60.0, top_k=3)
+    visualize_video(
+        moving_video, predictor, folder, length=WindowLength(), max_seconds=60.0, top_k=3
+    )
     return folder

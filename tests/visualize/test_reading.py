@@ -139,6 +139,11 @@ def test_clips_of_any_length_are_spread_over_all_that_is_drawn(small, numbered_v
     assert np.bincount(video.step).tolist() == pytest.approx([7.5] * 4, abs=2)
 
 
+def test_of_an_image_model_every_frame_shows_a_window_of_its_own(small, numbered_video):
+    video = read(small("vit_tiny_patch16_224", semantic="1x4x4@1"), numbered_video)
+    assert video.window.tolist() == video.step.tolist() == list(range(10))
+
+
 def test_a_frame_shows_the_window_whose_middle_is_nearest_and_its_nearest_step():
     times = np.arange(10) / 10 + 0.05
     windows = [TimeWindow(0, 0.4), TimeWindow(0.3, 0.7), TimeWindow(0.6, 1.0)]

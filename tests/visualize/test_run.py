@@ -16,7 +16,7 @@ from stvit_video.video.decoding.open import open_video, read_frames
 from stvit_video.visualize import drawing
 from stvit_video.visualize.drawing import Kept, draw_frames, gif_bytes, movie_frames
 from stvit_video.visualize.reading import read_video
-from stvit_video.visualize.run import check_folder, describe, draw_clusters
+from stvit_video.visualize.run import check_folder, describe, visualize_video
 
 
 def read(run_folder, video, **options):
@@ -119,7 +119,7 @@ def test_the_page_stays_below_its_bound(run_folder, moving_video, monkeypatch):
 def test_one_format_writes_one_file(run_folder, moving_video, tmp_path):
     predictor = Predictor.load(run_folder, device="cpu")
     options = {"length": WindowLength(), "max_seconds": 0.2, "top_k": 1}
-    drawn = draw_clusters(moving_video, predictor, tmp_path, format="gif", **options)
+    drawn = visualize_video(moving_video, predictor, tmp_path, format="gif", **options)
     assert [path.name for path in drawn.files] == ["clusters.gif"]
     assert {path.name for path in tmp_path.iterdir()} == {"clusters.gif", "visualize.json"}
     check_folder(tmp_path)
