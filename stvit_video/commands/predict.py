@@ -1,18 +1,22 @@
-"""`stvit-video predict`: classify a video, or those of a folder, with a trained model."""
+"""`stvit-video predict`: classify videos with a trained model, as a whole or over their time."""
 
 from typing import Any
 
-from stvit_video.files import ResultFile
+from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.data import Backend
-from stvit_video.settings.paths import CheckpointSource, VideoPath
+from stvit_video.settings.durations import Duration
+from stvit_video.settings.paths import CheckpointSource, check_video_words
+from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, NumCrops
 
 
 def predict(  # noqa: PLR0913 this is a command line
-    video: VideoPath,
+    videos: list[str],
     *,
     checkpoint: CheckpointSource,
+    window: Duration | None = None,
+    stride: Duration | None = None,
     num_clips: Count | None = None,
     num_crops: NumCrops | None = None,
     join_clips: bool | None = None,
@@ -23,53 +27,65 @@ def predict(  # noqa: PLR0913 this is a command line
     backend: Backend | None = None,
     max_pixels: Count | None = None,
     device: str = "auto",
+    dtype: DtypeName = "float32",
+    compile: bool = False,
     json: ResultFile | None = None,
-) -> None:
-    """Classify a video: a table of its best classes; of a folder, the best of each video.
+    jsonl: ResultFile | None = None,
+    csv: ResultFile | None = None,
+    parquet: ResultFile | None = None,
+    timeline_dir: OutputFolder | None = None,
+) -> int:
+    """Classify videos: a table of the best classes of one, or of the best of each.
+
+    A video that cannot be read is a record with an `error`; the exit status is 1 then, and the rest
+    goes on.
 
     Args:
-        video: Video file (docs/decoding.md lists the kinds), or a folder, with videos at any depth.
+        videos: Video files (docs/decoding.md lists the kinds), folders (videos at any depth),
+            patterns such as 'clips/*.mp4', lists (.txt, .csv, .tsv, .json), or `-` for paths on
+            standard input.
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
-        num_clips: Clips of the video; by default as in the settings of the training.
+        window: Classify stretches of this length, such as 2s; by default, where a stride is given,
+            as long as a clip of the model.
+        stride: From the start of a window to that of the next; by default the window.
+        num_clips: Clips of the video, or of each window; by default as in the settings of the
+            training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
         join_clips: Let an attentive pooler read all clips of a crop at once, as V-JEPA 2's probes
             do; by default as in the settings of the training.
         combine: mean_probability or mean_logit; by default as in the settings of the training.
-        top_k: How many classes to name; for a folder in the JSON alone.
+        top_k: How many classes to name; of several videos in the files alone.
         batch_size: Views per forward pass.
-        num_workers: Processes that decode, for a folder.
+        num_workers: Processes that decode, for more than one video, or for windows.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
         max_pixels: Width times height of a picture above which a video is refused; by default as
             in the training.
         device: auto, cpu, cuda or cuda:1.
-        json: Write the result here; `-` is standard output.
+        dtype: Of weights and clips.
+        compile: Run torch.compile, which takes a minute and pays for many videos.
+        json: Write one JSON document here; `-` is standard output. For many videos see --jsonl.
+        jsonl: Write a line of JSON for each video, as it comes; `-` is standard output.
+        csv: Write a line for each class that is named; `-` is standard output.
+        parquet: Write a row for each video.
+        timeline_dir: Write NAME.json, .vtt, .srt (subtitles) and .png of each video here.
     """
+    check_video_words(videos)
     from rich.console import Console
 
-    from stvit_video.evaluation.folder import folder_table, predict_folder
-    from stvit_video.evaluation.prediction import prediction_table
+    from stvit_video.datasets.named_videos import find_named_videos
+    from stvit_video.evaluation.predict_command import Outputs, predict_into, reading_plan
     from stvit_video.evaluation.predictor import Predictor
-    from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import print_table
-    from stvit_video.report.terminal import say
 
+    outputs = Outputs(json=json, jsonl=jsonl, csv=csv, parquet=parquet, timelines=timeline_dir)
+    plan = reading_plan(
+        top_k=top_k, batch_size=batch_size, num_workers=num_workers, window=window, stride=stride
+    )
+    outputs.check(plan)
+    named = find_named_videos(videos)
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
     reading: Any = {"backend": backend, "max_pixels": max_pixels}
-    predictor = Predictor.load(checkpoint, **views, join_clips=join_clips, **reading, device=device)
-    if not video.is_dir():
-        prediction = predictor.predict(video, top_k=top_k)
-        write_json(prediction.as_json(), json)
-        print_table(result_console(json), prediction_table(prediction))
-        return
-    errors = Console(stderr=True, highlight=False)
-    found = predict_folder(
-        predictor,
-        video,
-        top_k=top_k,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        progress=(errors, "classifying"),
+    running: Any = {"device": device, "dtype": dtype, "compile": compile}
+    predictor = Predictor.load(checkpoint, **views, join_clips=join_clips, **reading, **running)
+    return predict_into(
+        outputs, predictor, named, plan, errors=Console(stderr=True, highlight=False)
     )
-    write_json(found.as_json(), json)
-    say(errors, *(f"does not decode: {error}" for error in found.failed))
-    print_table(result_console(json), folder_table(str(video), found))

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stvit_video.evaluation.prediction import views_as_json
+from stvit_video.report.subtitles import Cue, clock
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
 
@@ -69,7 +70,7 @@ class Timeline:
         See `own_times`; time between windows that leave some out is in no segment.
         """
         joined: list[tuple[float, float, dict[str, Any], list[float]]] = []
-        for (start, end), window in zip(own_times(self.windows), self.windows, strict=True):
+        for (start, end), window in zip(self.own_times(), self.windows, strict=True):
             best = window.topk[0]
             if joined and joined[-1][2]["index"] == best["index"] and joined[-1][1] >= start:
                 begun, _, entry, scores = joined.pop()
@@ -79,6 +80,17 @@ class Timeline:
         return [
             Segment(start, end, best["index"], best["label"], sum(scores) / len(scores))
             for start, end, best, scores in joined
+        ]
+
+    def own_times(self) -> Iterator[tuple[float, float]]:
+        """Yield the stretch in which each window counts, in seconds."""
+        return own_times(self.windows)
+
+    def cues(self) -> list[Cue]:
+        """Return the segments as subtitles say them."""
+        return [
+            (part.start_seconds, part.end_seconds, f"{part.label} ({part.score:.2f})")
+            for part in self.segments()
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -148,11 +160,3 @@ def timeline_table(timeline: Timeline) -> Table:
         f" {timeline.window_seconds:.4g} s, one every {timeline.stride_seconds:.4g} s; decoding"
         f" {timeline.decode_milliseconds:.0f} ms, model {timeline.model_milliseconds:.0f} ms",
     )
-
-
-def clock(seconds: float, *, point: str = ".") -> str:
-    """Write a time as players do: `00:01:02.500`."""
-    milliseconds = round(1000 * seconds)
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{point}{rest % 1000:03}"

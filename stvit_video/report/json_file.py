@@ -26,6 +26,11 @@ def write_json(result: Any, destination: str | Path | None) -> None:
         write_file(destination, text.encode(errors="backslashreplace"))
 
 
+def json_line(result: Any) -> str:
+    """Write a result as JSON in one line that a terminal shows as text."""
+    return _visible_json(json.dumps(as_plain(result), ensure_ascii=False, allow_nan=False))
+
+
 def _visible_json(line: str) -> str:
     """Write what `visible` would change as JSON does: the value stays what it was."""
     if visible(line) == line:

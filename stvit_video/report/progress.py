@@ -9,10 +9,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from stvit_video.visible import visible
 
@@ -50,7 +53,12 @@ def track_files(
 
 @contextmanager
 def count_videos(
-    console: Console, label: str, *, total: int, transient: bool = False
+    console: Console,
+    label: str,
+    *,
+    total: int | None,
+    transient: bool = False,
+    unit: str = "videos",
 ) -> Iterator[Callable[[int], None]]:
     """Show a bar; what is handed out is told how many more videos of `total` are done.
 
@@ -59,8 +67,23 @@ def count_videos(
     if transient and not console.is_terminal:
         yield lambda num_videos: None
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     time_left = TimeRemainingColumn(compact=True)
-    with Progress(*columns, time_left, console=console, transient=transient) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, _RateColumn(unit), time_left, console=console, transient=transient
+    ) as bar:
         task = bar.add_task(visible(label), total=total)
         yield lambda num_videos: bar.advance(task, num_videos)
+
+
+class _RateColumn(ProgressColumn):
+    """How many are done a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Write the rate once there is one."""
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:.3g} {self.unit}/s")

@@ -1,13 +1,20 @@
 """Files and folders that commands read. What is not there is told before torch is imported."""
 
+import glob
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from stvit_video.errors import MissingFileError, VideoDecodeError
+from stvit_video.errors import DatasetError, MissingFileError, VideoDecodeError
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".bin", ".pth", ".pyth", ".pt", ".ckpt")
+
+STANDARD_INPUT = "-"
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl")
+"""Of lists of videos."""
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*)/[\w.-]+(@[\w./-]+)?")
 
@@ -56,6 +63,24 @@ def check_video(name: str, path: str | Path) -> None:
     """
     if not Path(path).exists():
         raise VideoDecodeError(Path(path), backend="auto", stage="open", reason="missing")
+
+
+def check_video_words(words: Sequence[str]) -> None:
+    """Refuse a word that names no file, and a pattern that fits none.
+
+    Raises:
+        VideoDecodeError: as the decoder would.
+        DatasetError: naming the pattern.
+    """
+    for word in words:
+        if word == STANDARD_INPUT or os.path.lexists(word):
+            continue
+        if not set("*?") & set(word):
+            check_video("", word)
+        elif next(glob.iglob(word, recursive=True), None) is None:
+            raise DatasetError(
+                f"pattern {word} fits no file; put it in quotes, as in 'clips/*.mp4'"
+            )
 
 
 def check_videos(name: str, path: str | Path) -> None:

@@ -258,7 +258,7 @@ def test_paths_are_told_before_the_slow_imports(tmp_path):
     )
     for arguments in (
         ["evaluate", "nowhere", "x"],
-        ["predict", "nowhere.mp4", "--checkpoint", "x"],
+        ["predict", "nowhere.mp4", "--checkpoint", "owner/name"],
         ["convert", "nowhere", "--model", "x", "--output", "y"],
         ["data", "scan", "nowhere.csv"],
         ["benchmark", "demo_tiny", "--videos", "nowhere"],

@@ -94,7 +94,7 @@ GOOD = {
         "output_dir": "out",
     },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
-    "predict": {"video": "a_file", "checkpoint": "videos"},
+    "predict": {"videos": "a_file", "checkpoint": "videos"},
     "visualize": {"video": "a_file", "checkpoint": "videos", "output_dir": "out"},
     "models": {},
     "recipes": {},

@@ -80,7 +80,7 @@ def test_results_are_there_although_the_terminal_is_not(run_dir, videos, tmp_pat
 
 
 def test_predict_of_a_folder_tells_what_does_not_decode(run_dir, videos, capsys):
-    assert main(["predict", str(videos), "--checkpoint", str(run_dir)]) == 0
+    assert main(["predict", str(videos), "--checkpoint", str(run_dir)]) == 1
     out, err = capsys.readouterr()
     assert safe(out)
     assert safe(err)

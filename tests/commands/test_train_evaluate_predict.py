@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow.parquet
 import pytest
 import torch
 import yaml
@@ -25,10 +26,10 @@ def run_dir(tmp_path_factory, class_folder_root):
     return folder
 
 
-def run_json(capsys, arguments):
+def run_json(capsys, arguments, *, status=0):
     """Run a command with `--json -` and return what it wrote to standard output."""
     capsys.readouterr()
-    assert main([*map(str, arguments), "--json", "-"]) == 0
+    assert main([*map(str, arguments), "--json", "-"]) == status
     return json.loads(capsys.readouterr().out)
 
 
@@ -141,7 +142,7 @@ def some_videos(tmp_path, class_folder_root, numbered_video):
 def test_a_folder_gives_what_its_videos_give(run_dir, some_videos, capsys, num_workers):
     arguments = ["--checkpoint", run_dir, "--top_k", "1"]
     how = ["--num_workers", num_workers, "--batch_size", "12"]
-    found = run_json(capsys, ["predict", some_videos, *arguments, *how])
+    found = run_json(capsys, ["predict", some_videos, *arguments, *how], status=1)
     broken = some_videos / "a" / "broken.mp4"
     assert (found["num_found"], found["num_decoded"]) == (3, 2)
     assert found["failed"] == [f"{broken}: empty (auto, open)"]
@@ -157,7 +158,7 @@ def test_a_folder_gives_what_its_videos_give(run_dir, some_videos, capsys, num_w
 def test_a_folder_is_a_table_and_bad_videos_are_told(run_dir, some_videos, capsys):
     arguments = ["predict", some_videos, "--checkpoint", run_dir, "--num_workers", "0"]
     capsys.readouterr()
-    assert main([*map(str, arguments)]) == 0
+    assert main([*map(str, arguments)]) == 1
     captured = capsys.readouterr()
     broken = some_videos / "a" / "broken.mp4"
     assert captured.err == f"does not decode: {broken}: empty (auto, open)\n"
@@ -165,7 +166,7 @@ def test_a_folder_is_a_table_and_bad_videos_are_told(run_dir, some_videos, capsy
     assert title == str(some_videos)
     assert note == "demo_tiny, 2 clips x 3 crops; 2 of 3 videos decode"
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in drawn if "mp4" in line]
-    best = run_json(capsys, arguments)["predictions"]
+    best = run_json(capsys, arguments, status=1)["predictions"]
     assert rows == [
         [video["video"], video["topk"][0]["label"], f"{video['topk'][0]['score']:.3f}"]
         for video in best
@@ -202,3 +203,70 @@ def test_models_are_listed_with_their_sizes(capsys):
     ]
     assert [(row["tokens"], row["semantic_tokens"]) for row in rows] == [(1568, 128)] * 2
     assert rows[0]["parameters"] == pytest.approx(86.5e6, rel=0.01)
+
+
+def test_a_timeline_is_json_subtitles_and_a_picture(run_dir, numbered_video, capsys, tmp_path):
+    folder = tmp_path / "timelines"
+    arguments = ["predict", numbered_video, "--checkpoint", run_dir, "--window", "800ms"]
+    record = run_json(capsys, [*arguments, "--stride", "0.4", "--timeline_dir", folder])
+    assert {path.name for path in folder.iterdir()} == {
+        *("numbered.json", "numbered.vtt", "numbered.srt", "numbered.png")
+    }
+    times = [(window["start_s"], window["end_s"]) for window in record["windows"]]
+    assert times == [(0, 0.8), (0.4, 1.2), (0.8, 1.6), (1.2, 2.0), (1.6, 2.4)]
+    assert (record["window_s"], record["stride_s"], record["frames"]) == (0.8, 0.4, 60)
+    stored = json.loads((folder / "numbered.json").read_text())
+    assert stored["windows"] == record["windows"]
+    cues = (folder / "numbered.vtt").read_text()
+    assert cues.startswith("WEBVTT\n\n00:00:00.000 --> ")
+    assert "00:00:02.400\n" in cues
+    assert record["segments"][-1]["end_s"] == 2.4
+
+
+def test_videos_of_one_name_do_not_overwrite_each_other(
+    run_dir, some_videos, numbered_video, capsys, tmp_path
+):
+    (some_videos / "z.mp4").rename(some_videos / "good.mp4")
+    arguments = ["predict", some_videos, "--checkpoint", run_dir, "--num_workers", "0"]
+    how = ["--window", "0.3s", "--timeline_dir", tmp_path / "out", "--top_k", "1"]
+    found = run_json(capsys, [*arguments, *how], status=1)
+    assert (found["num_found"], found["num_decoded"]) == (3, 2)
+    names = {path.name for path in (tmp_path / "out").glob("*.json")}
+    assert names == {"good.json", "good_2.json"}
+
+
+def test_records_of_all_videos_bad_ones_too(run_dir, some_videos, capsys, tmp_path):
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("jsonl", "csv", "parquet")}
+    given = [word for kind, path in files.items() for word in (f"--{kind}", str(path))]
+    how = ["--num_workers", "0", "--top_k", "1", *given]
+    assert main(["predict", str(some_videos), "--checkpoint", str(run_dir), *how]) == 1
+    capsys.readouterr()
+    lines = [json.loads(line) for line in files["jsonl"].read_text().splitlines()]
+    broken = some_videos / "a" / "broken.mp4"
+    assert lines[0] == {"video": str(broken), "error": f"{broken}: empty (auto, open)"}
+    assert [line["video"] for line in lines[1:]] == [
+        str(some_videos / "a" / "good.mp4"),
+        str(some_videos / "z.mp4"),
+    ]
+    assert len(files["csv"].read_text().splitlines()) == 4
+    assert pyarrow.parquet.read_table(files["parquet"])["error"].null_count == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--json", "-", "--csv", "-"], "json and csv both go to standard output; name a file"),
+        (["--parquet", "-"], "parquet (-) must be a file: it is no text"),
+        (["--timeline_dir", "out"], "timeline_dir (out) needs a --window, such as 2s"),
+        (["--window", "soon"], "window (soon) must be a duration of 10ms to 24h"),
+        (["--json", "no/where.json"], "json (no/where.json) cannot be written: there is no folder"),
+    ],
+)
+def test_outputs_are_refused_before_the_work(
+    run_dir, numbered_video, capsys, tmp_path, monkeypatch, words, line
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stvit_video.evaluation.predictor.load_model", None)
+    assert main(["predict", str(numbered_video), "--checkpoint", str(run_dir), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"stvit-video predict: {line}")
+    assert list(tmp_path.iterdir()) == []

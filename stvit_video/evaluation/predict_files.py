@@ -1,0 +1,178 @@
+"""Classify files, one record each: as a whole, or window by window."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from stvit_video.datasets.named_videos import NamedVideos
+from stvit_video.datasets.windows import WindowLength
+from stvit_video.errors import DatasetError, VideoDecodeError
+from stvit_video.evaluation.prediction import VideoPrediction, prediction_table
+from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.timeline import Timeline, timeline_table
+from stvit_video.report.progress import count_videos
+from stvit_video.report.records import Record
+from stvit_video.report.tables import Column, Table, make_table
+
+Found = VideoPrediction | Timeline
+Keep = Callable[[Record], object]
+
+MOST_SHOWN = 100
+"""Rows of a table of videos."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingPlan:
+    """How many things are done at once, and what is wanted of each video."""
+
+    top_k: int = 5
+    batch_size: int = 16
+    num_workers: int = 2
+    length: WindowLength | None = None
+    """Of windows; None for one answer a video."""
+
+
+@dataclass(kw_only=True, slots=True)
+class FilesPredicted:
+    """What became of the files: counts, and the first of them."""
+
+    title: str
+    is_one: bool
+    """One file was named, and no folder."""
+    num_found: int = 0
+    num_failed: int = 0
+    first: list[Found] = field(default_factory=list)
+    """As many as a table shows."""
+    errors: list[str] = field(default_factory=list)
+    """As many."""
+
+    def add(self, found: Found) -> None:
+        """Count a video that was classified."""
+        self.num_found += 1
+        if len(self.first) < MOST_SHOWN:
+            self.first.append(found)
+
+    def fail(self, error: str) -> None:
+        """Count a video that cannot be read."""
+        self.num_found += 1
+        self.num_failed += 1
+        if len(self.errors) < MOST_SHOWN:
+            self.errors.append(error)
+
+    @property
+    def table(self) -> Table:
+        """The classes of the one file, or the best of each."""
+        if not self.is_one:
+            return _videos_table(self)
+        (found,) = self.first
+        return timeline_table(found) if isinstance(found, Timeline) else prediction_table(found)
+
+
+def predict_files(
+    predictor: Predictor,
+    videos: NamedVideos,
+    plan: ReadingPlan,
+    *,
+    keep: Keep,
+    on_timeline: Callable[[Timeline], object] = lambda timeline: None,
+    console: Console,
+) -> FilesPredicted:
+    """Classify the videos; `keep` gets a record of each, in order, as it comes.
+
+    A file that cannot be read is a record with an `error`; one that was named alone is raised. A
+    bar is on the console, if that is a terminal.
+
+    Raises:
+        VideoDecodeError: the one video cannot be read.
+        DatasetError: none of several can.
+    """
+    done = FilesPredicted(title=videos.title, is_one=videos.is_one)
+    counts_windows = videos.is_one and plan.length is not None
+    with count_videos(
+        console,
+        "classifying",
+        total=None if counts_windows else videos.total,
+        transient=True,
+        unit="windows" if counts_windows else "videos",
+    ) as advance:
+
+        def fail(error: VideoDecodeError) -> None:
+            if videos.is_one:
+                raise error
+            done.fail(str(error))
+            keep({"video": str(error.path), "error": str(error)})
+            advance(1)
+
+        count_windows = _stepwise(advance) if counts_windows else None
+        for found in _read(predictor, videos.paths, plan, fail, count_windows):
+            done.add(found)
+            keep(found.as_json())
+            if isinstance(found, Timeline):
+                on_timeline(found)
+            if not counts_windows:
+                advance(1)
+    if not done.first:
+        if not done.errors:
+            raise DatasetError(f"{videos.title} names no videos")
+        raise DatasetError(f"none of the {done.num_failed} videos decodes: {done.errors[0]}")
+    return done
+
+
+def _read(
+    predictor: Predictor,
+    paths: Iterable[Path],
+    plan: ReadingPlan,
+    on_error: Callable[[VideoDecodeError], object],
+    on_progress: Callable[[int, int], object] | None,
+) -> Iterator[Found]:
+    how: dict[str, Any] = {
+        "top_k": plan.top_k,
+        "batch_size": plan.batch_size,
+        "num_workers": plan.num_workers,
+        "on_error": on_error,
+    }
+    if plan.length is None:
+        return predictor.predict_many(paths, **how)
+    return predictor.timelines(paths, **plan.length._asdict(), **how, on_progress=on_progress)
+
+
+def _stepwise(advance: Callable[[int], None]) -> Callable[[int, int], None]:
+    """Turn how much is done into how much more."""
+    before = 0
+
+    def tell(num_done: int, total: int) -> None:
+        nonlocal before
+        advance(num_done - before)
+        before = num_done
+
+    return tell
+
+
+def _videos_table(done: FilesPredicted) -> Table:
+    """Make the table of the best class of each video; of a timeline, that of the longest time."""
+    one = done.first[0]
+    num_decoded = done.num_found - done.num_failed
+    more = num_decoded - len(done.first)
+    return make_table(
+        done.title,
+        ["video", "label", Column(title="score", format=".3f")],
+        [[found.video, *_best(found)] for found in done.first],
+        note=f"{one.model}, {one.views.num_clips} clips x {one.views.num_crops} crops;"
+        f" {num_decoded} of {done.num_found} videos decode"
+        + (f"; {more} more are not shown" if more else ""),
+    )
+
+
+def _best(found: Found) -> tuple[str, float]:
+    if isinstance(found, VideoPrediction):
+        return found.topk[0]["label"], found.topk[0]["score"]
+    seconds: dict[str, float] = {}
+    for part in found.segments():
+        length = part.end_seconds - part.start_seconds
+        seconds[part.label] = seconds.get(part.label, 0.0) + length
+    label = max(seconds, key=lambda name: seconds[name])
+    scores = [part.score for part in found.segments() if part.label == label]
+    return label, sum(scores) / len(scores)
