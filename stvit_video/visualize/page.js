@@ -151,9 +151,25 @@ function showAnswer() {
     row.append(make("td", entry.score.toFixed(3), "number"));
     return row;
   }));
-  [...at("windows").children].forEach((part, number) => {
-    part.classList.toggle("now", number === DATA.window[state.frame]);
-  });
+  for (const part of at("windows").children) {
+    const { first, last } = part.dataset, number = DATA.window[state.frame];
+    part.classList.toggle("now", Number(first) <= number && number <= Number(last));
+  }
+}
+
+// Draw the windows as a bar of `length` seconds; neighbours of one best class are one part.
+function showWindows(length) {
+  for (let first = 0, last; first < DATA.windows.length; first = last + 1) {
+    const label = DATA.windows[first].topk[0].label;
+    for (last = first; DATA.windows[last + 1]?.topk[0].label === label; ) last++;
+    const start = DATA.windows[first].from, end = DATA.windows[last].to;
+    const part = make("div", label);
+    Object.assign(part.dataset, { first, last });
+    part.style.left = `${100 * start / length}%`;
+    part.style.width = `${100 * (end - start) / length}%`;
+    part.title = `${seconds(start)} to ${seconds(end)}: ${label}`;
+    at("windows").append(part);
+  }
 }
 
 function showPresence() {
@@ -173,8 +189,9 @@ function showPresence() {
 
 function showStrip() {
   at("strip-title").textContent = state.token < 0 ? "All tokens through time" : `Token ${state.token} through time`;
-  const last = images.length - 1, number = Math.min(12, images.length);
-  const frames = [...Array(number).keys()].map((i) => Math.round(i * last / Math.max(number - 1, 1)));
+  const own = counts.get(state.token), all = [...images.keys()].filter((frame) => !own || own[frame]);
+  const number = Math.min(12, all.length), step = (all.length - 1) / Math.max(number - 1, 1);
+  const frames = [...Array(number).keys()].map((i) => all[Math.round(i * step)]);
   at("strip").replaceChildren(...frames.map((frame) => {
     const button = make("button"), canvas = make("canvas");
     canvas.width = 200;
@@ -246,13 +263,7 @@ function begin() {
   at("picture").width = DATA.size[1];
   at("picture").height = DATA.size[0];
   at("frame").max = images.length - 1;
-  for (const window of DATA.windows) {
-    const part = make("div", window.topk[0].label);
-    part.style.left = `${100 * window.from / length}%`;
-    part.style.width = `${100 * (window.to - window.from) / length}%`;
-    part.title = `${seconds(window.start)} to ${seconds(window.end)}: ${window.topk[0].label}`;
-    at("windows").append(part);
-  }
+  showWindows(length);
   at("windows").onclick = (event) => {
     const box = at("windows").getBoundingClientRect();
     const time = length * (event.clientX - box.left) / box.width;
