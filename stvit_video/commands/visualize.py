@@ -3,8 +3,9 @@
 from typing import Literal
 
 from stvit_video.files import OutputFolder
-from stvit_video.settings.bounds import Count, Positive
+from stvit_video.settings.bounds import Count
 from stvit_video.settings.data import Backend
+from stvit_video.settings.durations import Duration, parse_duration
 from stvit_video.settings.paths import CheckpointSource, VideoPath
 
 
@@ -13,10 +14,10 @@ def visualize(  # noqa: PLR0913 this is a command line
     *,
     checkpoint: CheckpointSource,
     output_dir: OutputFolder,
-    window: Positive | None = None,
-    stride: Positive | None = None,
+    window: Duration | None = None,
+    stride: Duration | None = None,
     format: Literal["all", "page", "video", "gif", "sheet"] = "all",
-    max_seconds: Positive = 60.0,
+    max_duration: Duration = "60s",
     top_k: Count = 5,
     backend: Backend | None = None,
     max_pixels: Count | None = None,
@@ -30,10 +31,11 @@ def visualize(  # noqa: PLR0913 this is a command line
             with semantic tokens or a reducer.
         output_dir: Folder for clusters.mp4, clusters.gif, contact_sheet.png and clusters.html (one
             file, no network).
-        window: Seconds of the video that a clip is taken from; by default what one clip covers.
-        stride: Seconds from one window to the next; by default the window.
+        window: Length of the stretches that a clip is taken from, such as 2s; by default what one
+            clip covers.
+        stride: From the start of a window to that of the next; by default the window.
         format: Which of the files to write.
-        max_seconds: How much of the video to draw, from its start.
+        max_duration: How much of the video to draw, from its start.
         top_k: How many classes to name for a window.
         backend: What decodes: auto, decord, pyav or torchcodec; by default as in the training.
         max_pixels: Width times height of a picture above which a video is refused; by default as
@@ -55,8 +57,11 @@ def visualize(  # noqa: PLR0913 this is a command line
             video,
             predictor,
             output_dir,
-            length=WindowLength(window, stride),
-            max_seconds=max_seconds,
+            length=WindowLength(
+                None if window is None else parse_duration("window", window),
+                None if stride is None else parse_duration("stride", stride),
+            ),
+            max_duration=parse_duration("max_duration", max_duration),
             top_k=top_k,
             format=format,
         )

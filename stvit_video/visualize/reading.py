@@ -79,10 +79,10 @@ def read_video(
     predictor: Predictor,
     *,
     length: WindowLength,
-    max_seconds: float,
+    max_duration: float,
     top_k: int,
 ) -> ReadVideo:
-    """Read the first `max_seconds` of a video, by one clip of the centre for each window.
+    """Read the first `max_duration` of a video, by one clip of the centre for each window.
 
     Raises:
         ConfigError: the windows are too many, or have no length.
@@ -90,14 +90,14 @@ def read_video(
     """
     model, info = predictor.model, decoder.info
     sample = sampling_scheme(model.preprocessing, predictor.data, num_clips=1)
-    duration = min(info.duration_seconds, max_seconds)
+    duration = min(info.duration_seconds, max_duration)
     usual = sample.span_seconds(info.fps) or duration  # of clips of any length: all that is drawn
     window = length.window or usual
     stride = length.stride or window
     if duration / stride > MOST_WINDOWS:
         raise ConfigError(
             f"stride ({stride:g} s) makes {duration / stride:.0f} windows; at most {MOST_WINDOWS}"
-            " are drawn: take a longer stride or a smaller max_seconds"
+            " are drawn: take a longer stride or a smaller max_duration"
         )
     times = decoder.times()
     times = times[times < duration]

@@ -53,7 +53,7 @@ def visualize_video(
     folder: Path,
     *,
     length: WindowLength,
-    max_seconds: float,
+    max_duration: float,
     top_k: int,
     format: Format = "all",
 ) -> Drawn:
@@ -69,7 +69,7 @@ def visualize_video(
     wanted = list(FILES) if format == "all" else [format]
     opened = open_video(video, backend=predictor.data.backend, max_pixels=predictor.data.max_pixels)
     with opened as decoder:
-        read = read_video(decoder, predictor, length=length, max_seconds=max_seconds, top_k=top_k)
+        read = read_video(decoder, predictor, length=length, max_duration=max_duration, top_k=top_k)
         duration = decoder.info.duration_seconds
         pictures = draw_frames(decoder, read, kept)
         if "video" in wanted:
@@ -116,7 +116,7 @@ def describe(read: ReadVideo, kept: Kept, model: str, *, duration: float) -> str
     if len(read.times) > 1:
         end += float(np.median(np.diff(read.times)))
     if duration - end > 0.01:
-        words.append(f"The first {end:.1f} of {duration:.1f} s; max_seconds draws more.")
+        words.append(f"The first {end:.1f} of {duration:.1f} s; max_duration draws more.")
     num_frames, num_movie = len(read.times), len(movie_frames(len(read.times)))
     if num_movie < num_frames:
         words.append(f"The movie shows {num_movie} of {num_frames} frames.")

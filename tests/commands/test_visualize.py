@@ -20,12 +20,12 @@ def runs(tmp_path_factory):
 
 def test_it_says_what_it_drew_left_out_and_wrote(runs, numbered_video, tmp_path, capsys):
     words = ["visualize", str(numbered_video), "--checkpoint", str(runs / "semantic")]
-    words += ["--output_dir", str(tmp_path / "out"), "--device", "cpu", "--max_seconds", "1"]
+    words += ["--output_dir", str(tmp_path / "out"), "--device", "cpu", "--max_duration", "1s"]
     words += ["--window", "0.5", "--stride", "0.25", "--format", "page"]
     assert main(words) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("demo_tiny: 16 tokens a window, 3 windows. Where one ends, ")
-    assert told[0].endswith(" The first 1.0 of 2.4 s; max_seconds draws more.")
+    assert told[0].endswith(" The first 1.0 of 2.4 s; max_duration draws more.")
     assert told[1:] == [f"wrote {tmp_path / 'out' / 'clusters.html'}"]
     assert main([*words[:-1], "sheet"]) == 0, "a folder of its own is written over"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {

@@ -44,6 +44,6 @@ def drawn(run_folder, moving_video, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
     predictor = Predictor.load(run_folder, device="cpu")
     visualize_video(
-        moving_video, predictor, folder, length=WindowLength(), max_seconds=60.0, top_k=3
+        moving_video, predictor, folder, length=WindowLength(), max_duration=60.0, top_k=3
     )
     return folder

@@ -47,7 +47,7 @@ def small(monkeypatch):
 
 
 def read(model, path, **options):
-    options = {"length": WindowLength(), "max_seconds": 0.4, "top_k": 3} | options
+    options = {"length": WindowLength(), "max_duration": 0.4, "top_k": 3} | options
     predictor = Predictor(model, device="cpu", data=options.pop("data", None))
     with open_video(path) as decoder:
         return read_video(decoder, predictor, **options)
@@ -67,7 +67,7 @@ def test_every_model_gathers_every_patch_of_its_grid(name, small, numbered_video
     setting = usual_setting(name)
     model = small(name, semantic=setting)
     num_frames = model.preprocessing.num_frames
-    video = read(model, numbered_video, max_seconds=num_frames / 25)
+    video = read(model, numbered_video, max_duration=num_frames / 25)
     assert video.num_tokens == np.prod([int(n) for n in setting.split("@")[0].split("x")])
     assert video.tubes.shape == (1 if num_frames == 1 else 4, 6, 6)
     assert len(video.windows) == 1
@@ -98,7 +98,7 @@ def test_each_patch_belongs_to_one_token_of_its_window(
     name, options, num_tokens, small, numbered_video
 ):
     model = small(name, **options)
-    video = read(model, numbered_video, max_seconds=0.3)
+    video = read(model, numbered_video, max_duration=0.3)
     assert video.num_tokens == num_tokens
     assert video.tubes.min() >= 0
     assert len(video.colours) == video.tubes.max() + 1
@@ -107,7 +107,7 @@ def test_each_patch_belongs_to_one_token_of_its_window(
 
 def test_the_owners_are_those_of_the_assignments_of_the_clip(small, numbered_video):
     model = small("demo_tiny", semantic="4x2x3@1")
-    video = read(model, numbered_video, max_seconds=0.32)
+    video = read(model, numbered_video, max_duration=0.32)
     clip = preprocess(read_frames(numbered_video, range(8)), model.preprocessing)
     with torch.inference_mode():
         weights = model.forward_assignments(clip)[0]
@@ -121,7 +121,7 @@ def test_the_owners_are_those_of_the_assignments_of_the_clip(small, numbered_vid
 
 def test_windows_answer_as_the_timeline_does(small, numbered_video):
     model = small("demo_tiny", semantic="4x2x3@1")
-    video = read(model, numbered_video, length=WindowLength(0.6, 0.3), max_seconds=99.0)
+    video = read(model, numbered_video, length=WindowLength(0.6, 0.3), max_duration=99.0)
     predictor = Predictor(model, device="cpu")
     timeline = predictor.timeline(numbered_video, window=0.6, stride=0.3, top_k=3)
     assert len(video.windows) == len(timeline.windows) == 7
@@ -134,7 +134,7 @@ def test_windows_answer_as_the_timeline_does(small, numbered_video):
 def test_clips_of_any_length_are_spread_over_all_that_is_drawn(small, numbered_video):
     model = small("demo_tiny", semantic="4x2x3@1")
     data = DataConfig(sampling="uniform")
-    video = read(model, numbered_video, data=data, max_seconds=1.2)
+    video = read(model, numbered_video, data=data, max_duration=1.2)
     assert [(w.start_seconds, w.end_seconds) for w in video.windows] == [(0, 1.2)]
     assert np.bincount(video.step).tolist() == pytest.approx([7.5] * 4, abs=2)
 
@@ -170,5 +170,5 @@ def test_too_many_windows_are_refused_before_any_is_read(small, numbered_video):
         read(small("demo_tiny", semantic="7@1"), numbered_video, length=WindowLength(None, 1e-4))
     assert str(caught.value) == (
         "stride (0.0001 s) makes 4000 windows; at most 2000 are drawn: take a longer stride or a"
-        " smaller max_seconds"
+        " smaller max_duration"
     )

@@ -20,7 +20,7 @@ from stvit_video.visualize.run import check_folder, describe, visualize_video
 
 
 def read(run_folder, video, **options):
-    options = {"length": WindowLength(), "max_seconds": 60.0, "top_k": 2} | options
+    options = {"length": WindowLength(), "max_duration": 60.0, "top_k": 2} | options
     with open_video(video) as decoder:
         read = read_video(decoder, Predictor.load(run_folder, device="cpu"), **options)
         kept = Kept()
@@ -95,15 +95,15 @@ def test_of_long_videos_each_output_shows_some_frames_and_the_words_say_so(
 ):
     for name, most in {"MOST_MOVIE": 15, "MOST_PAGE": 7, "MOST_GIF": 4, "NUM_SHEET": 3}.items():
         monkeypatch.setattr(drawing, name, most)
-    video, kept, pictures = read(run_folder, moving_video, max_seconds=1.0)
+    video, kept, pictures = read(run_folder, moving_video, max_duration=1.0)
     assert list(movie_frames(25)) == list(range(0, 25, 2))
     assert len(pictures) == 13
     assert kept.page == [0, 4, 8, 12, 16, 20, 24]
     assert [len(kept.gif), [number for number, _, _ in kept.sheet]] == [4, [0, 12, 24]]
     words = describe(video, kept, "demo_tiny", duration=1.2)
     assert words.endswith(
-        " The first 1.0 of 1.2 s; max_seconds draws more. The movie shows 13 of 25 frames. The page"
-        " shows 7 of 25 frames."
+        " The first 1.0 of 1.2 s; max_duration draws more. The movie shows 13 of 25 frames. The"
+        " page shows 7 of 25 frames."
     )
 
 
@@ -118,7 +118,7 @@ def test_the_page_stays_below_its_bound(run_folder, moving_video, monkeypatch):
 
 def test_one_format_writes_one_file(run_folder, moving_video, tmp_path):
     predictor = Predictor.load(run_folder, device="cpu")
-    options = {"length": WindowLength(), "max_seconds": 0.2, "top_k": 1}
+    options = {"length": WindowLength(), "max_duration": 0.2, "top_k": 1}
     drawn = visualize_video(moving_video, predictor, tmp_path, format="gif", **options)
     assert [path.name for path in drawn.files] == ["clusters.gif"]
     assert {path.name for path in tmp_path.iterdir()} == {"clusters.gif", "visualize.json"}
