@@ -59,14 +59,19 @@ class ReadVideo:
     """Of a window, S."""
 
 
+def gathers(model: VideoModel) -> bool:
+    """Whether tokens of a model stand for several patches."""
+    is_reduced = any(isinstance(stage, GatheringStage) for stage in model.stages)
+    return is_reduced or isinstance(model, RunLengthTransformer)
+
+
 def check_gathers(model: VideoModel) -> None:
     """Refuse a model all of whose patches stay tokens of their own.
 
     Raises:
         ConfigError: saying how to make one that clusters.
     """
-    is_reduced = any(isinstance(stage, GatheringStage) for stage in model.stages)
-    if is_reduced or isinstance(model, RunLengthTransformer):
+    if gathers(model):
         return
     raise ConfigError(
         f"{model.name} is dense: no token gathers patches; train with model.semantic or"
@@ -74,22 +79,35 @@ def check_gathers(model: VideoModel) -> None:
     )
 
 
-def read_video(
-    decoder: Decoder,
-    predictor: Predictor,
-    *,
-    length: WindowLength,
-    max_duration: float,
-    top_k: int,
-) -> ReadVideo:
-    """Read the first `max_duration` of a video, by one clip of the centre for each window.
+@dataclass(frozen=True, kw_only=True)
+class ClipPlan:
+    """The windows of the part of a video that is read, and the clip of each."""
+
+    windows: tuple[TimeWindow, ...]
+    clips: NDArray[np.int64]
+    """Frames of each clip: (W, T)."""
+    times: NDArray[np.float64]
+    """Seconds of each frame of that part: (N,)."""
+    transform: WindowTransform
+
+    def read_clip(self, decoder: Decoder, number: int) -> Tensor:
+        """Read a clip, a few frames at a time: uint8 (1, C, T, S, S)."""
+        unique, inverse = np.unique(self.clips[number], return_inverse=True)
+        parts = decoder.parts(unique.tolist(), _AT_ONCE)
+        cut = torch.cat([self.transform(cast(Tensor, part), 0) for part in parts], dim=1)
+        return cut[None, :, torch.from_numpy(inverse)]
+
+
+def plan_clips(
+    decoder: Decoder, predictor: Predictor, *, length: WindowLength, max_duration: float
+) -> ClipPlan:
+    """Lay windows over the first `max_duration` seconds of a video, one clip of the centre each.
 
     Raises:
-        ConfigError: the windows are too many, or have no length.
-        VideoDecodeError: the video cannot be read.
+        ConfigError: the windows are too many.
     """
-    model, info = predictor.model, decoder.info
-    sample = sampling_scheme(model.preprocessing, predictor.data, num_clips=1)
+    info, preprocessing, views = decoder.info, predictor.model.preprocessing, predictor.views
+    sample = sampling_scheme(preprocessing, predictor.data, num_clips=1)
     duration = min(info.duration_seconds, max_duration)
     usual = sample.span_seconds(info.fps) or duration  # of clips of any length: all that is drawn
     window = length.window or usual
@@ -102,25 +120,50 @@ def read_video(
     times = decoder.times()
     times = times[times < duration]
     plan = lay_windows(times, duration, sample, WindowLength(window, stride), fps=info.fps)
-    windows, clips = plan.windows, plan.frames[:, 0].numpy()  # (W, T)
-    transform = cast(WindowTransform, _centre_transform(predictor))
+    short_side = preprocessing.short_side if views.short_side is None else views.short_side
+    transform = build_transform(preprocessing, short_side=short_side, normalize=False)
+    return ClipPlan(
+        windows=plan.windows,
+        clips=plan.frames[:, 0].numpy(),
+        times=times,
+        transform=cast(WindowTransform, transform),
+    )
+
+
+def read_video(
+    decoder: Decoder,
+    predictor: Predictor,
+    *,
+    length: WindowLength,
+    max_duration: float,
+    top_k: int,
+) -> ReadVideo:
+    """Read the first `max_duration` seconds of a video, by one clip of the centre for each window.
+
+    Raises:
+        ConfigError: the windows are too many.
+        VideoDecodeError: the video cannot be read.
+    """
+    model, info = predictor.model, decoder.info
+    plan = plan_clips(decoder, predictor, length=length, max_duration=max_duration)
     answers, owners, strengths = [], [], []
-    for frames in clips:
-        clip = _read_clip(decoder, frames, transform)
-        scores, assignments = _run(predictor, clip)
+    for number in range(len(plan.windows)):
+        pixels = normalized(predictor, plan.read_clip(decoder, number))
+        with torch.inference_mode():
+            answers.append(classify_clip(predictor, pixels))
+            assignments = model.forward_assignments(pixels)[0].float().cpu().numpy()
         owner, strength = find_owners(assignments)
-        answers.append(scores)
         owners.append(owner)
         strengths.append(strength)
     num_steps, *grid = owners[0].shape
-    middles = times + 0.5 / info.fps if info.fps else times
-    window_of, step_of = share_out(middles, windows, clips, num_steps=num_steps)
+    middles = plan.times + 0.5 / info.fps if info.fps else plan.times
+    window_of, step_of = share_out(middles, plan.windows, plan.clips, num_steps=num_steps)
     used, step = np.unique(window_of * num_steps + step_of, return_inverse=True)
     tubes = link_tubes([(k // num_steps, owners[k // num_steps][k % num_steps]) for k in used])
-    choose = transform.choose(info.height, info.width, 0)
+    choose = plan.transform.choose(info.height, info.width, 0)
     return ReadVideo(
-        windows=_describe(windows, answers, model, top_k=top_k),
-        times=times,
+        windows=describe_windows(plan.windows, answers, model, top_k=top_k),
+        times=plan.times,
         window=window_of,
         step=step,
         tubes=tubes,
@@ -129,6 +172,19 @@ def read_video(
         lens=look_through(model, info, choose, (grid[0], grid[1])),
         num_tokens=len(assignments),
     )
+
+
+def normalized(predictor: Predictor, clip: Tensor) -> Tensor:
+    """Make the input of a model of a clip: uint8 (1, C, T, S, S) -> the same, on its device."""
+    pixels = normalize_clip(clip.to(predictor.device), predictor.model.preprocessing)
+    return pixels.to(predictor.dtype)
+
+
+def classify_clip(predictor: Predictor, pixels: Tensor) -> Tensor:
+    """Classify a normalised clip: (1, C, T, S, S) -> scores (K,) on the CPU."""
+    logits = predictor.model(pixels).float()
+    multi_label = predictor.model.multi_label
+    return combine_views(logits, predictor.views.combine, multi_label=multi_label).cpu()
 
 
 def share_out(
@@ -151,34 +207,10 @@ def share_out(
     return window_of, nearest // tubelet
 
 
-def _centre_transform(predictor: Predictor) -> object:
-    preprocessing, views = predictor.model.preprocessing, predictor.views
-    short_side = preprocessing.short_side if views.short_side is None else views.short_side
-    return build_transform(preprocessing, short_side=short_side, normalize=False)
-
-
-def _read_clip(decoder: Decoder, frames: NDArray[np.int64], transform: WindowTransform) -> Tensor:
-    """Read the frames (T,) of a clip, a few at a time: uint8 (1, C, T, S, S)."""
-    unique, inverse = np.unique(frames, return_inverse=True)
-    parts = decoder.parts(unique.tolist(), _AT_ONCE)
-    cut = torch.cat([transform(cast(Tensor, part), 0) for part in parts], dim=1)
-    return cut[None, :, torch.from_numpy(inverse)]
-
-
-def _run(predictor: Predictor, clip: Tensor) -> tuple[Tensor, NDArray[np.float32]]:
-    """Classify a clip uint8 (1, C, T, S, S) -> scores (K,), weights (S, t, h, w)."""
-    model, views = predictor.model, predictor.views
-    pixels = normalize_clip(clip.to(predictor.device), model.preprocessing).to(predictor.dtype)
-    with torch.inference_mode():
-        logits = model(pixels).float()
-        assignments = model.forward_assignments(pixels)[0].float()
-    scores = combine_views(logits, views.combine, multi_label=model.multi_label)
-    return scores.cpu(), assignments.cpu().numpy()
-
-
-def _describe(
+def describe_windows(
     windows: Sequence[TimeWindow], answers: Sequence[Tensor], model: VideoModel, *, top_k: int
 ) -> tuple[WindowPrediction, ...]:
+    """Name the best classes of windows by their scores, (K,) each."""
     described = []
     for window, scores in zip(windows, answers, strict=True):
         best = scores.topk(min(top_k, len(scores)))
