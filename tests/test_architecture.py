@@ -25,10 +25,11 @@ MAY_IMPORT = {
     "training": {"report", "video", "datasets", "models", "evaluation"},
     "probing": {"report", "datasets", "models", "evaluation", "training"},
     "visualize": {"report", "video", "datasets", "models", "evaluation"},
+    "serving": {"video", "datasets", "models", "evaluation", "visualize"},
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        *("probing", "visualize", "demo"),
+        *("probing", "visualize", "serving", "demo"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},

@@ -7,12 +7,13 @@ whatever a label or a file is called.
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from stvit_video.evaluation.timeline import own_times
+from stvit_video.evaluation.timeline import WindowPrediction, own_times
 from stvit_video.report.token_colours import FAINTEST, PALETTE, STRONGEST
 from stvit_video.visible import visible
 from stvit_video.visualize.drawing import Kept
@@ -43,6 +44,20 @@ def page_text(video: ReadVideo, kept: Kept, *, title: str, about: str) -> str:
     )
 
 
+def windows_data(windows: Sequence[WindowPrediction]) -> list[dict[str, Any]]:
+    """Return windows with their answers as scripts read them, and from when to when each counts."""
+    return [
+        {
+            "start": window.start_seconds,
+            "end": window.end_seconds,
+            "from": start,
+            "to": end,
+            "topk": [{**entry, "label": visible(entry["label"])} for entry in window.topk],
+        }
+        for window, (start, end) in zip(windows, own_times(windows), strict=True)
+    ]
+
+
 def _page_data(video: ReadVideo, kept: Kept) -> dict[str, Any]:
     """Return what the script reads."""
     lens, frames = video.lens, kept.page
@@ -52,7 +67,7 @@ def _page_data(video: ReadVideo, kept: Kept) -> dict[str, Any]:
         "times": [round(float(video.times[frame]), 3) for frame in frames],
         "steps": video.step[frames].tolist(),
         "window": video.window[frames].tolist(),
-        "windows": _windows(video),
+        "windows": windows_data(video.windows),
         "grid": list(video.tubes.shape[1:]),
         "owner": _base64(video.tubes.astype("<u2").tobytes()),  # -1 is 65535
         "strength": _base64((255 * video.strength).round().astype(np.uint8).tobytes()),
@@ -68,20 +83,6 @@ def _page_data(video: ReadVideo, kept: Kept) -> dict[str, Any]:
             "cell": list(lens.cell),
         },
     }
-
-
-def _windows(video: ReadVideo) -> list[dict[str, Any]]:
-    """Return the windows with their answers, and from when to when each counts."""
-    return [
-        {
-            "start": window.start_seconds,
-            "end": window.end_seconds,
-            "from": start,
-            "to": end,
-            "topk": [{**entry, "label": visible(entry["label"])} for entry in window.topk],
-        }
-        for window, (start, end) in zip(video.windows, own_times(video.windows), strict=True)
-    ]
 
 
 def _script_json(data: Any) -> str:

@@ -18,6 +18,7 @@ from stvit_video.datasets.windows import WindowLength
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.files import check_own, replacing, write_file
 from stvit_video.report.json_file import write_json
+from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import write_pictures
 from stvit_video.visualize.drawing import Kept, Picture, draw_frames, gif_bytes, movie_frames
@@ -90,6 +91,27 @@ def visualize_video(
         if kind in makers:
             write_file(folder / FILES[kind], makers[kind]())
     return Drawn(files=files, about=about)
+
+
+def draw_page(
+    decoder: Decoder,
+    predictor: Predictor,
+    *,
+    title: str,
+    length: WindowLength,
+    max_duration: float,
+    top_k: int,
+) -> str:
+    """Draw the page alone of a video that is open, and return it.
+
+    Raises as `visualize_video`.
+    """
+    read = read_video(decoder, predictor, length=length, max_duration=max_duration, top_k=top_k)
+    kept = Kept()
+    deque(draw_frames(decoder, read, kept), maxlen=0)
+    duration = decoder.info.duration_seconds
+    about = describe(read, kept, predictor.model.name, duration=duration)
+    return page_text(read, kept, title=title, about=about)
 
 
 def check_folder(folder: Path) -> None:

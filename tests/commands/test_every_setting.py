@@ -96,6 +96,7 @@ GOOD = {
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"videos": "a_file", "checkpoint": "videos"},
     "visualize": {"video": "a_file", "checkpoint": "videos", "output_dir": "out"},
+    "serve": {"checkpoint": "videos"},
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},

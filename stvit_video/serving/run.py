@@ -1,0 +1,108 @@
+"""Serve until ctrl-c or SIGTERM: an address to listen at, a private folder, workers."""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvicorn
+
+from stvit_video.datasets.upkeep.stopping import stoppable
+from stvit_video.errors import ConfigError
+from stvit_video.serving.analyst import (
+    AnalysisSettings,
+    Analyst,
+    describe_model,
+    load_predictors,
+)
+from stvit_video.serving.app import Desk, Limits, build_app
+from stvit_video.serving.bench import Bench
+
+_MOST_CONNECTIONS = 100
+_GRACE_SECONDS = 2
+"""For answers under way, at the end."""
+
+
+def serve(
+    settings: AnalysisSettings,
+    limits: Limits,
+    *,
+    host: str,
+    port: int,
+    num_workers: int,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Serve until a signal; `tell` says what happens, line by line.
+
+    A video may be looked at for `seconds`. Port 0 takes one that is free.
+
+    Raises:
+        ConfigError: the address cannot be listened at, or there is no such device.
+        CheckpointError: a folder holds no model.
+        KeyboardInterrupt: the signal, once uploads, results and workers are gone.
+    """
+    models = [describe_model(predictor) for predictor in load_predictors(settings)]
+    about = {
+        "models": models,
+        "max_bytes": limits.max_bytes,
+        "max_duration": settings.max_duration,
+        "max_time": seconds,
+    }
+    with (
+        stoppable("stopped; uploads and results are deleted"),
+        _listen(host, port) as listening,
+        TemporaryDirectory(prefix="stvit-video-serve-") as folder,
+    ):
+        bench = Bench(Analyst(settings), num_workers=num_workers, seconds=seconds)
+        desk = Desk(bench, Path(folder), limits, about, tell)
+        address = _address(host, listening.getsockname()[1])
+        names = " and ".join(
+            f"{model['name']} ({model['tokens'] or model['patches']} tokens)" for model in models
+        )
+
+        def on_ready() -> None:
+            if not is_loopback(host):
+                tell(f"warning: whoever reaches {host} can send videos; there is no password")
+            tell(f"{names} at {address} (ctrl-c ends)")
+
+        config = uvicorn.Config(
+            build_app(desk, host=host, on_ready=on_ready),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            http="h11",
+            ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            bench.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"host ({host}) and port ({port}) cannot be listened at: {error.strerror}; choose"
+            " another port, or 0 for any"
+        ) from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
