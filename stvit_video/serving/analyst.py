@@ -33,7 +33,6 @@ from stvit_video.visualize.reading import (
 )
 from stvit_video.visualize.run import draw_page
 
-
 _LEAST_TIMES, _MORE_SECONDS = 7, 2.0
 """Forward passes of each model that are compared, and how long more of them may take."""
 

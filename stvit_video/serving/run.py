@@ -43,18 +43,18 @@ def serve(
         CheckpointError: a folder holds no model.
         KeyboardInterrupt: the signal, once uploads, results and workers are gone.
     """
-    models = [describe_model(predictor) for predictor in load_predictors(settings)]
-    about = {
-        "models": models,
-        "max_bytes": limits.max_bytes,
-        "max_duration": settings.max_duration,
-        "max_time": seconds,
-    }
     with (
         stoppable("stopped; uploads and results are deleted"),
         _listen(host, port) as listening,
         TemporaryDirectory(prefix="stvit-video-serve-") as folder,
     ):
+        models = [describe_model(predictor) for predictor in load_predictors(settings)]
+        about = {
+            "models": models,
+            "max_bytes": limits.max_bytes,
+            "max_duration": settings.max_duration,
+            "max_time": seconds,
+        }
         bench = Bench(Analyst(settings), num_workers=num_workers, seconds=seconds)
         desk = Desk(bench, Path(folder), limits, about, tell)
         address = _address(host, listening.getsockname()[1])
