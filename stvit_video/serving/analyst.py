@@ -4,7 +4,6 @@ Legend: W windows, C colours, T frames, S height and width of a clip.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from stvit_video.datasets.windows import WindowLength
 from stvit_video.errors import StvitVideoError, VideoDecodeError
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.files import write_file
+from stvit_video.serving.memory import bound_memory
 from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.open import open_video
 from stvit_video.visible import cut, visible
@@ -89,7 +89,7 @@ class Analyst:
             with torch.inference_mode():
                 classify_clip(predictor, normalized(predictor, clip.to(torch.uint8)))
         if self.predictors[0].device.type == "cpu":
-            _bound_memory(settings.max_memory)
+            bound_memory(settings.max_memory)
 
     def __call__(self, job: Job) -> Answer:
         """Look at a video and write the page of its clusters."""
@@ -251,14 +251,3 @@ def _agreement(models: Sequence[dict[str, Any]]) -> float | None:
     if len(first) != len(second):
         return None
     return sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
-
-
-def _bound_memory(most: int) -> None:
-    """Let the system refuse this process more than `most` bytes on top of what it has."""
-    if sys.platform != "linux":
-        return
-    import resource
-
-    with open("/proc/self/status") as status:
-        (kibibytes,) = (line.split()[1] for line in status if line.startswith("VmData:"))
-    resource.setrlimit(resource.RLIMIT_DATA, (1024 * int(kibibytes) + most,) * 2)

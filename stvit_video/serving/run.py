@@ -1,6 +1,7 @@
 """Serve until ctrl-c or SIGTERM: an address to listen at, a private folder, workers."""
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -98,8 +99,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        number = error.errno or 0  # negative where a name is not known
+        reason = os.strerror(number) if number > 0 else error.strerror
         raise ConfigError(
-            f"host ({host}) and port ({port}) cannot be listened at: {error.strerror}; choose"
+            f"host ({host}) and port ({port}) cannot be listened at: {reason}; choose"
             " another port, or 0 for any"
         ) from error
 

@@ -32,12 +32,11 @@ def test_old_browsers_that_tell_nothing_of_the_site_are_answered():
 
 
 CODE = """
-import numpy as np
-from stvit_video.serving.analyst import _bound_memory
-_bound_memory(64 << 20)
-np.ones(16 << 20, np.uint8)
+from stvit_video.serving.memory import bound_memory
+bound_memory(64 << 20)
+bytearray(16 << 20)
 try:
-    np.ones(256 << 20, np.uint8)
+    bytearray(256 << 20)
 except MemoryError:
     print("refused")
 """

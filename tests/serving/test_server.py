@@ -41,7 +41,8 @@ def test_both_models_answer_as_the_predictor_does(server, video, runs, numbered_
     assert server.left_over() == [], "the video is gone, and what it was looked at in"
 
 
-def test_nothing_is_kept_but_the_last_results(server, video):
+def test_nothing_is_kept_but_the_last_results(server, write_numbered, tmp_path):
+    video = write_numbered(tmp_path / "short.mp4", 2).read_bytes()
     pages = [server.look_at(video)[1]["page"] for _ in range(9)]
     assert server.ask("GET", pages[0])[0] == 404
     assert server.ask("GET", pages[1])[0] == 200
