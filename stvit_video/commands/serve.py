@@ -54,19 +54,16 @@ def serve(  # noqa: PLR0913 this is a command line
 
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise ConfigError("serve needs starlette and uvicorn; run pip install 'stvit-video[serve]'")
-    from stvit_video.datasets.windows import WindowLength
     from stvit_video.report.json_file import result_console
     from stvit_video.report.terminal import say
-    from stvit_video.serving.analyst import AnalysisSettings
     from stvit_video.serving.app import Limits
+    from stvit_video.serving.messages import AnalysisSettings
     from stvit_video.serving.run import serve
 
     settings = AnalysisSettings(
         checkpoints=(checkpoint,) if compare is None else (checkpoint, compare),
-        length=WindowLength(
-            None if window is None else parse_duration("window", window),
-            None if stride is None else parse_duration("stride", stride),
-        ),
+        window=None if window is None else parse_duration("window", window),
+        stride=None if stride is None else parse_duration("stride", stride),
         max_duration=parse_duration("max_duration", max_duration),
         top_k=top_k,
         max_pixels=max_pixels,

@@ -6,9 +6,7 @@ Legend: W windows, C colours, T frames, S height and width of a clip.
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from stvit_video.errors import StvitVideoError, VideoDecodeError
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.files import write_file
 from stvit_video.serving.memory import bound_memory
+from stvit_video.serving.messages import AnalysisSettings, Answer, Job
 from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.open import open_video
 from stvit_video.visible import cut, visible
@@ -37,59 +36,32 @@ _LEAST_TIMES, _MORE_SECONDS = 7, 2.0
 """Forward passes of each model that are compared, and how long more of them may take."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnalysisSettings:
-    """Which models look at a video, and how much of it."""
-
-    checkpoints: tuple[str, ...]
-    """The first that gathers tokens has its clusters drawn."""
-    length: WindowLength
-    max_duration: float
-    """Seconds of a video that are looked at, from its start."""
-    top_k: int
-    max_pixels: int
-    max_memory: int
-    """Bytes that a worker may take beyond its models, where the system can bound them."""
-    device: str
-
-
-class Job(NamedTuple):
-    """A video, and where the page of its clusters goes."""
-
-    video: Path
-    page: Path
-
-
-class Answer(NamedTuple):
-    """What a worker found, or why it refuses the video."""
-
-    found: dict[str, Any] | None
-    error: str = ""
-    """One line without a path."""
-
-
 class Analyst:
-    """Models in a process: they are loaded where it arrives, not where it is sent from."""
+    """Models that look at videos."""
 
     def __init__(self, settings: AnalysisSettings) -> None:
+        """Load the models, run each once, and bound the memory of this process from there on.
+
+        Raises:
+            CheckpointError: a folder holds no model.
+            ConfigError: there is no such device.
+        """
         self.settings = settings
-        self.predictors: list[Predictor] = []
-
-    def __getstate__(self) -> AnalysisSettings:
-        """Send the settings alone."""
-        return self.settings
-
-    def __setstate__(self, settings: AnalysisSettings) -> None:
-        """Load the models, run each once, and bound the memory from there on."""
-        self.__init__(settings)  # type: ignore[misc]
-        self.predictors = load_predictors(settings)
+        self.length = WindowLength(settings.window, settings.stride)
+        self.predictors = [
+            Predictor.load(checkpoint, max_pixels=settings.max_pixels, device=settings.device)
+            for checkpoint in settings.checkpoints
+        ]
         for predictor in self.predictors:
             like = predictor.model.preprocessing
-            clip = torch.zeros(1, 3, like.num_frames, like.image_size, like.image_size)
-            with torch.inference_mode():
-                classify_clip(predictor, normalized(predictor, clip.to(torch.uint8)))
+            shape = (1, 3, like.num_frames, like.image_size, like.image_size)
+            _timed(predictor, normalized(predictor, torch.zeros(shape, dtype=torch.uint8)))
         if self.predictors[0].device.type == "cpu":
             bound_memory(settings.max_memory)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Name the models and count their tokens."""
+        return [_describe_model(predictor) for predictor in self.predictors]
 
     def __call__(self, job: Job) -> Answer:
         """Look at a video and write the page of its clusters."""
@@ -105,7 +77,7 @@ class Analyst:
         settings = self.settings
         with open_video(job.video, max_pixels=settings.max_pixels) as decoder:
             info = decoder.info
-            models = compare_models(decoder, self.predictors, settings)
+            models = compare_models(decoder, self.predictors, self.length, settings)
             found = {
                 "duration": info.duration_seconds,
                 "analysed": min(info.duration_seconds, settings.max_duration),
@@ -124,7 +96,7 @@ class Analyst:
                     decoder,
                     drawn,
                     title="Clusters",
-                    length=settings.length,
+                    length=self.length,
                     max_duration=settings.max_duration,
                     top_k=settings.top_k,
                 )
@@ -133,20 +105,7 @@ class Analyst:
         return found
 
 
-def load_predictors(settings: AnalysisSettings) -> list[Predictor]:
-    """Load the models.
-
-    Raises:
-        CheckpointError: a folder holds no model.
-        ConfigError: there is no such device.
-    """
-    return [
-        Predictor.load(checkpoint, max_pixels=settings.max_pixels, device=settings.device)
-        for checkpoint in settings.checkpoints
-    ]
-
-
-def describe_model(predictor: Predictor) -> dict[str, Any]:
+def _describe_model(predictor: Predictor) -> dict[str, Any]:
     """Name a model and count its tokens."""
     counts = predictor.model.token_counts()
     return {
@@ -158,14 +117,17 @@ def describe_model(predictor: Predictor) -> dict[str, Any]:
 
 
 def compare_models(
-    decoder: Decoder, predictors: Sequence[Predictor], settings: AnalysisSettings
+    decoder: Decoder,
+    predictors: Sequence[Predictor],
+    length: WindowLength,
+    settings: AnalysisSettings,
 ) -> list[dict[str, Any]]:
     """Classify every window by every model, in turns, and time both reading and forward passes.
 
     Models that read the same frames in the same size share the reading.
     """
     plans = [
-        plan_clips(decoder, one, length=settings.length, max_duration=settings.max_duration)
+        plan_clips(decoder, one, length=length, max_duration=settings.max_duration)
         for one in predictors
     ]
     answers: list[list[Tensor]] = [[] for _ in predictors]
@@ -183,7 +145,7 @@ def compare_models(
     _run_more(predictors, inputs, running)
     return [
         {
-            **describe_model(predictor),
+            **_describe_model(predictor),
             "windows": windows_data(
                 describe_windows(plan.windows, scores, predictor.model, top_k=settings.top_k)
             ),

@@ -7,8 +7,7 @@ is found by a name that was drawn at random here.
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,9 +21,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from stvit_video.datasets.upkeep.workers import Outcome
-from stvit_video.serving.analyst import Answer, Job
 from stvit_video.serving.bench import Bench
 from stvit_video.serving.guard import Guard
+from stvit_video.serving.messages import Answer, Job
 from stvit_video.serving.uploads import RefusedError, receive_upload
 
 MOST_RESULTS = 8
@@ -134,18 +133,8 @@ class Desk:
         return f"/results/{name}"
 
 
-def build_app(desk: Desk, *, host: str, on_ready: Callable[[], None]) -> Starlette:
-    """Make the application: workers start with it and end with it."""
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await desk.bench.start()
-        try:
-            on_ready()
-            yield
-        finally:
-            desk.bench.close()
-
+def build_app(desk: Desk, *, host: str) -> Starlette:
+    """Make the application."""
     return Starlette(
         routes=[
             *(Route(path, _send_part(*part)) for path, part in _PARTS.items()),
@@ -160,7 +149,6 @@ def build_app(desk: Desk, *, host: str, on_ready: Callable[[], None]) -> Starlet
             404: _not_here,
             405: _not_here,
         },
-        lifespan=lifespan,
     )
 
 

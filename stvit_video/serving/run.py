@@ -1,5 +1,6 @@
 """Serve until ctrl-c or SIGTERM: an address to listen at, a private folder, workers."""
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -11,14 +12,9 @@ import uvicorn
 
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import ConfigError
-from stvit_video.serving.analyst import (
-    AnalysisSettings,
-    Analyst,
-    describe_model,
-    load_predictors,
-)
 from stvit_video.serving.app import Desk, Limits, build_app
 from stvit_video.serving.bench import Bench
+from stvit_video.serving.messages import AnalysisSettings
 
 _MOST_CONNECTIONS = 100
 _GRACE_SECONDS = 2
@@ -40,8 +36,7 @@ def serve(
     A video may be looked at for `seconds`. Port 0 takes one that is free.
 
     Raises:
-        ConfigError: the address cannot be listened at, or there is no such device.
-        CheckpointError: a folder holds no model.
+        ConfigError: the address cannot be listened at, or the models cannot be loaded.
         KeyboardInterrupt: the signal, once uploads, results and workers are gone.
     """
     with (
@@ -49,41 +44,44 @@ def serve(
         _listen(host, port) as listening,
         TemporaryDirectory(prefix="stvit-video-serve-") as folder,
     ):
-        models = [describe_model(predictor) for predictor in load_predictors(settings)]
-        about = {
-            "models": models,
-            "max_bytes": limits.max_bytes,
-            "max_duration": settings.max_duration,
-            "max_time": seconds,
-        }
-        bench = Bench(Analyst(settings), num_workers=num_workers, seconds=seconds)
-        desk = Desk(bench, Path(folder), limits, about, tell)
-        address = _address(host, listening.getsockname()[1])
-        names = " and ".join(
-            f"{model['name']} ({model['tokens'] or model['patches']} tokens)" for model in models
-        )
-
-        def on_ready() -> None:
-            if not is_loopback(host):
-                tell(f"warning: whoever reaches {host} can send videos; there is no password")
-            tell(f"{names} at {address} (ctrl-c ends)")
-
-        config = uvicorn.Config(
-            build_app(desk, host=host, on_ready=on_ready),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            http="h11",
-            ws="none",
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
+        bench = Bench(settings, num_workers=num_workers, seconds=seconds)
+        desk = Desk(bench, Path(folder), limits, {}, tell)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            asyncio.run(_serve(desk, settings, listening, host))
         finally:
             bench.close()
+
+
+async def _serve(
+    desk: Desk, settings: AnalysisSettings, listening: socket.socket, host: str
+) -> None:
+    models = await desk.bench.start()
+    desk.about |= {
+        "models": models,
+        "max_bytes": desk.limits.max_bytes,
+        "max_duration": settings.max_duration,
+        "max_time": desk.bench.seconds,
+    }
+    config = uvicorn.Config(
+        build_app(desk, host=host),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        http="h11",
+        ws="none",
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    if not is_loopback(host):
+        desk.tell(f"warning: whoever reaches {host} can send videos; there is no password")
+    names = " and ".join(
+        f"{model['name']} ({model['tokens'] or model['patches']} tokens)" for model in models
+    )
+    desk.tell(f"{names} at {_address(host, listening.getsockname()[1])} (ctrl-c ends)")
+    await uvicorn.Server(config).serve(sockets=[listening])
 
 
 def is_loopback(host: str) -> bool:

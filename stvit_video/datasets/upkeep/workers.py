@@ -71,7 +71,7 @@ def run_killable(
     than `timeout_seconds` over one item is killed and replaced. Closing the iterator ends the
     workers. `after_kill` gets each item whose process came to its end before it had answered.
     """
-    context = clean_context(function)
+    context = clean_context(function.__module__)
     waiting = iter(items)
     workers: list[_Worker] = []
     try:
@@ -155,10 +155,10 @@ def _answer(connection: Connection, function: Callable[[Any], Any]) -> None:
     connection.send((result, ""))
 
 
-def clean_context(function: Callable[[Any], Any]) -> Any:
-    """Start workers from a process without threads or open decoders, imports done once."""
+def clean_context(module: str) -> Any:
+    """Start workers from a process without threads or open decoders, imports of `module` done."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([function.__module__, "stvit_video.video.decoding.open"])
+    context.set_forkserver_preload([module, "stvit_video.video.decoding.open"])
     return context
