@@ -8,8 +8,8 @@ from starlette.requests import Request
 
 UPLOAD_TYPE = "application/octet-stream"
 """Which no form of a foreign site can send without asking first."""
-IDLE_SECONDS = 20.0
-"""Without a byte, after which an upload is given up."""
+IDLE_SECONDS, UPLOAD_SECONDS = 20.0, 600.0
+"""Without a byte, and in all, after which an upload is given up."""
 
 
 class RefusedError(Exception):
@@ -56,10 +56,15 @@ async def receive_upload(request: Request, file: IO[bytes], *, max_bytes: int) -
 async def _in_time(request: Request) -> AsyncIterator[bytes]:
     """Yield the parts of a body, as long as they keep coming."""
     parts = request.stream()
+    end = asyncio.get_running_loop().time() + UPLOAD_SECONDS
     while True:
+        left = end - asyncio.get_running_loop().time()
         try:
-            yield await asyncio.wait_for(anext(parts), IDLE_SECONDS)
+            yield await asyncio.wait_for(anext(parts), min(left, IDLE_SECONDS))
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise RefusedError(408, f"no byte came for {IDLE_SECONDS:g} s") from error
+            line = f"no byte came for {IDLE_SECONDS:g} s"
+            if left < IDLE_SECONDS:
+                line = f"the video took more than {UPLOAD_SECONDS:g} s to come"
+            raise RefusedError(408, line) from error
