@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import uvicorn
+from starlette.applications import Starlette
 
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import ConfigError
@@ -46,24 +47,34 @@ def serve(
     ):
         bench = Bench(settings, num_workers=num_workers, seconds=seconds)
         desk = Desk(bench, Path(folder), limits, {}, tell)
-        try:
-            asyncio.run(_serve(desk, settings, listening, host))
-        finally:
-            bench.close()
+        asyncio.run(_serve(desk, settings, listening, host))
 
 
 async def _serve(
     desk: Desk, settings: AnalysisSettings, listening: socket.socket, host: str
 ) -> None:
-    models = await desk.bench.start()
-    desk.about |= {
-        "models": models,
-        "max_bytes": desk.limits.max_bytes,
-        "max_duration": settings.max_duration,
-        "max_time": desk.bench.seconds,
-    }
+    try:
+        models = await desk.bench.start()
+        desk.about |= {
+            "models": models,
+            "max_bytes": desk.limits.max_bytes,
+            "max_duration": settings.max_duration,
+            "max_time": desk.bench.seconds,
+        }
+        if not is_loopback(host):
+            desk.tell(f"warning: whoever reaches {host} can send videos; there is no password")
+        names = " and ".join(
+            f"{model['name']} ({model['tokens'] or model['patches']} tokens)" for model in models
+        )
+        desk.tell(f"{names} at {_address(host, listening.getsockname()[1])} (ctrl-c ends)")
+        await _server(build_app(desk, host=host)).serve(sockets=[listening])
+    finally:
+        desk.bench.close()
+
+
+def _server(app: Starlette) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(desk, host=host),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -75,13 +86,7 @@ async def _serve(
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    if not is_loopback(host):
-        desk.tell(f"warning: whoever reaches {host} can send videos; there is no password")
-    names = " and ".join(
-        f"{model['name']} ({model['tokens'] or model['patches']} tokens)" for model in models
-    )
-    desk.tell(f"{names} at {_address(host, listening.getsockname()[1])} (ctrl-c ends)")
-    await uvicorn.Server(config).serve(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 def is_loopback(host: str) -> bool:
