@@ -32,7 +32,7 @@ from stvit_video.video.sampling.time_windows import TimeWindow
 from stvit_video.visualize.lens import Lens, look_through
 from stvit_video.visualize.tubes import link_tubes
 
-MOST_WINDOWS = 2000
+MOST_WINDOWS, MOST_TUBES = 2000, 65_535
 _AT_ONCE = 16
 """Whole frames in memory."""
 
@@ -141,7 +141,7 @@ def read_video(
     """Read the first `max_duration` seconds of a video, by one clip of the centre for each window.
 
     Raises:
-        ConfigError: the windows are too many.
+        ConfigError: the windows or the tokens are too many.
         VideoDecodeError: the video cannot be read.
     """
     model, info = predictor.model, decoder.info
@@ -160,6 +160,12 @@ def read_video(
     window_of, step_of = share_out(middles, plan.windows, plan.clips, num_steps=num_steps)
     used, step = np.unique(window_of * num_steps + step_of, return_inverse=True)
     tubes = link_tubes([(k // num_steps, owners[k // num_steps][k % num_steps]) for k in used])
+    num_tubes = max(int(tubes.max()) + 1, 1)
+    if num_tubes > MOST_TUBES:
+        raise ConfigError(
+            f"{model.name} makes {num_tubes} tokens of this video; at most {MOST_TUBES} are drawn:"
+            " take a smaller max_duration"
+        )
     choose = plan.transform.choose(info.height, info.width, 0)
     return ReadVideo(
         windows=describe_windows(plan.windows, answers, model, top_k=top_k),
@@ -168,7 +174,7 @@ def read_video(
         step=step,
         tubes=tubes,
         strength=np.concatenate(strengths)[used],
-        colours=choose_colours(tubes, int(tubes.max()) + 1),
+        colours=choose_colours(tubes, num_tubes),
         lens=look_through(model, info, choose, (grid[0], grid[1])),
         num_tokens=len(assignments),
     )

@@ -14,6 +14,7 @@ from stvit_video.settings.data import DataConfig
 from stvit_video.video.decoding.open import open_video, read_frames
 from stvit_video.video.pixels.crops import preprocess
 from stvit_video.video.sampling.time_windows import TimeWindow
+from stvit_video.visualize import reading
 from stvit_video.visualize.reading import check_gathers, read_video, share_out
 
 IN_FRAMES = ("space", "_fe_", "videoprism", "siglip2", "dinov3", "pe_core")
@@ -172,3 +173,10 @@ def test_too_many_windows_are_refused_before_any_is_read(small, numbered_video):
         "stride (0.0001 s) makes 4000 windows; at most 2000 are drawn: take a longer stride or a"
         " smaller max_duration"
     )
+
+
+def test_more_tokens_than_the_page_can_number_are_refused(small, numbered_video, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_TUBES", 3)
+    with pytest.raises(ConfigError) as caught:
+        read(small("demo_tiny", semantic="4x2x3@1"), numbered_video, max_duration=0.32)
+    assert str(caught.value).startswith("demo_tiny makes 7 tokens of this video; at most 3 are")
