@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from stvit_video.evaluation.predict_video import predict_video as predict_video
     from stvit_video.evaluation.prediction import VideoPrediction as VideoPrediction
     from stvit_video.evaluation.predictor import Predictor as Predictor
+    from stvit_video.evaluation.timeline import Timeline as Timeline
     from stvit_video.models.checkpoint import load_model as load_model
     from stvit_video.models.checkpoint import write_checkpoint as write_checkpoint
+    from stvit_video.models.hub import from_pretrained as from_pretrained
+    from stvit_video.models.hub import push_to_hub as push_to_hub
     from stvit_video.models.network.fuse import fuse as fuse
     from stvit_video.models.network.video_model import VideoModel as VideoModel
     from stvit_video.models.registry import create_model as create_model
@@ -32,17 +35,20 @@ _HOMES = {
     "Preprocessing": "stvit_video.settings.model",
     "SemanticConfig": "stvit_video.settings.grammar",
     "StvitVideoError": "stvit_video.errors",
+    "Timeline": "stvit_video.evaluation.timeline",
     "VideoDecodeError": "stvit_video.errors",
     "VideoInfo": "stvit_video.video.decoding.decoder",
     "VideoModel": "stvit_video.models.network.video_model",
     "VideoPrediction": "stvit_video.evaluation.prediction",
     "create_model": "stvit_video.models.registry",
+    "from_pretrained": "stvit_video.models.hub",
     "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
     "load_model": "stvit_video.models.checkpoint",
     "predict_video": "stvit_video.evaluation.predict_video",
     "preprocess": "stvit_video.video.pixels.crops",
     "probe_video": "stvit_video.video.decoding.open",
+    "push_to_hub": "stvit_video.models.hub",
     "read_clips": "stvit_video.video.decoding.open",
     "read_frames": "stvit_video.video.decoding.open",
     "sparsify": "stvit_video.models.sparsify",
@@ -57,17 +63,20 @@ __all__ = [
     "Preprocessing",
     "SemanticConfig",
     "StvitVideoError",
+    "Timeline",
     "VideoDecodeError",
     "VideoInfo",
     "VideoModel",
     "VideoPrediction",
     "create_model",
+    "from_pretrained",
     "fuse",
     "list_models",
     "load_model",
     "predict_video",
     "preprocess",
     "probe_video",
+    "push_to_hub",
     "read_clips",
     "read_frames",
     "sparsify",

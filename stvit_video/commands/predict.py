@@ -1,11 +1,13 @@
 """`stvit-video predict`: classify videos with a trained model, as a whole or over their time."""
 
+from functools import partial
 from typing import Any
 
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.bounds import Count, Whole
 from stvit_video.settings.data import Backend
 from stvit_video.settings.durations import Duration
+from stvit_video.settings.output import EngineName
 from stvit_video.settings.paths import CheckpointSource, check_video_words
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, NumCrops
@@ -34,6 +36,10 @@ def predict(  # noqa: PLR0913 this is a command line
     csv: ResultFile | None = None,
     parquet: ResultFile | None = None,
     timeline_dir: OutputFolder | None = None,
+    output_dir: OutputFolder | None = None,
+    shard_size: Count = 1000,
+    engine: EngineName = "local",
+    replicas: Count | None = None,
 ) -> int:
     """Classify videos: a table of the best classes of one, or of the best of each.
 
@@ -68,24 +74,23 @@ def predict(  # noqa: PLR0913 this is a command line
         csv: Write a line for each class that is named; `-` is standard output.
         parquet: Write a row for each video.
         timeline_dir: Write NAME.json, .vtt, .srt (subtitles) and .png of each video here.
+        output_dir: Write Parquet shards here instead; the same command goes on where it stopped.
+        shard_size: Videos of a shard.
+        engine: What classifies into output_dir: this process (local), or a Ray cluster (ray).
+        replicas: Models at once, with Ray; by default one for each GPU, or as the processors allow.
     """
     check_video_words(videos)
-    from rich.console import Console
-
-    from stvit_video.datasets.named_videos import find_named_videos
-    from stvit_video.evaluation.predict_command import Outputs, predict_into, reading_plan
+    from stvit_video.evaluation.predict_command import Outputs, Sharding, reading_plan, run_predict
     from stvit_video.evaluation.predictor import Predictor
 
-    outputs = Outputs(json=json, jsonl=jsonl, csv=csv, parquet=parquet, timelines=timeline_dir)
-    plan = reading_plan(
-        top_k=top_k, batch_size=batch_size, num_workers=num_workers, window=window, stride=stride
-    )
-    outputs.check(plan)
-    named = find_named_videos(videos)
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
-    reading: Any = {"backend": backend, "max_pixels": max_pixels}
-    running: Any = {"device": device, "dtype": dtype, "compile": compile}
-    predictor = Predictor.load(checkpoint, **views, join_clips=join_clips, **reading, **running)
-    return predict_into(
-        outputs, predictor, named, plan, errors=Console(stderr=True, highlight=False)
+    reading: Any = {"backend": backend, "max_pixels": max_pixels, "join_clips": join_clips}
+    amounts: Any = {"top_k": top_k, "batch_size": batch_size, "num_workers": num_workers}
+    return run_predict(
+        videos,
+        partial(Predictor.load, checkpoint, **views, **reading, dtype=dtype, compile=compile),
+        device,
+        reading_plan(**amounts, window=window, stride=stride),
+        Outputs(json=json, jsonl=jsonl, csv=csv, parquet=parquet, timelines=timeline_dir),
+        Sharding(folder=output_dir, size=shard_size, engine=engine, replicas=replicas),
     )

@@ -90,13 +90,20 @@ def collate_samples(items: Sequence[Item], *, take: TakeMemory = new_memory) -> 
     clips = [(row, s.clip) for row, s in enumerate(samples) if isinstance(s.clip, Tensor)]
     labels = [(sample.label, sample.video_index, sample.view_index) for sample in samples]
     return Parcel(
-        torch.stack([clip for _, clip in clips]) if clips else torch.empty(0),
+        _stack([clip for _, clip in clips]),
         stack_planes([clip for _, clip in planes], take=take) if planes else None,
         torch.tensor([row for row, _ in clips + planes], dtype=torch.int64),
         torch.tensor(labels, dtype=torch.int64).reshape(-1, 3).T.contiguous(),
         tuple(failures),
         tuple(sample.facts for sample in samples),
     )
+
+
+def _stack(clips: Sequence[Tensor]) -> Tensor:
+    """Stack clips; one alone stays where it is."""
+    if len(clips) == 1:
+        return clips[0][None]
+    return torch.stack(list(clips)) if clips else torch.empty(0)
 
 
 class Delivery:

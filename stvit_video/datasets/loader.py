@@ -3,6 +3,7 @@
 Legend: B clips in a batch, T H W frames and pixels, C colours.
 """
 
+import gc
 import itertools
 import signal
 import time
@@ -143,7 +144,9 @@ class VideoLoader(DataLoader[Any]):
         In a cycle of garbage (the traceback of an error is one) they could be finalised before it:
         it would then write to file descriptors that were closed, or are another's by then.
         """
+        gc.freeze()  # a collection in a worker would write to, and so copy, all that it inherits
         iterator = super()._get_iterator()
+        gc.unfreeze()
         queues = list(getattr(iterator, "_index_queues", ()))
         weakref.finalize(iterator, queues.clear).atexit = False
         return iterator

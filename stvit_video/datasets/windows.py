@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from stvit_video.datasets.clips import FailedVideo, Item, Sample, VideoFacts
 from stvit_video.datasets.records import UNKNOWN_LABEL
@@ -27,15 +27,15 @@ from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.index import VideoIndex
 from stvit_video.video.decoding.indexing import known_index
 from stvit_video.video.decoding.open import open_video
-from stvit_video.video.pixels.planes import ClipPlanes, PlaneTransform, join_clips
+from stvit_video.video.pixels.planes import ClipPlanes, PlaneTransform, join_planes
 from stvit_video.video.pixels.transform import ClipTransform
 from stvit_video.video.sampling.scheme import SamplingScheme
 from stvit_video.video.sampling.time_windows import TimeWindow, frames_within, spread_windows
 
-_MOST_FRAMES = 256
-"""Of a chunk: 38 MB of 224 x 224 pixels."""
-_AT_ONCE = 16
-"""Whole pictures in memory: 44 MB of 1280 x 720 pixels."""
+_MOST_FRAMES = 128
+"""Of a chunk: 19 MB of 224 x 224 pixels."""
+_AT_ONCE = 4
+"""Whole pictures in memory: 11 MB of 1280 x 720 pixels, and four times that to resize them."""
 
 
 class WindowLength(NamedTuple):
@@ -231,12 +231,34 @@ class ChunkReader(Dataset[Item]):
         """Decode the frames and cut each crop of them."""
         transform, info = self.transform, decoder.info
         ships = isinstance(transform, PlaneTransform) and transform.takes(info.height, info.width)
-        clips: list[list[Tensor | ClipPlanes]] = [[] for _ in range(self.num_crops)]
+        made = _Growing(self.num_crops, len(frames))
+        planes: list[list[ClipPlanes]] = [[] for _ in range(self.num_crops)]
         for part in decoder.parts(frames, _AT_ONCE, as_planes=ships):
-            for crop_index, own in enumerate(clips):
+            for crop_index in range(self.num_crops):
                 if isinstance(part, Tensor):
-                    own.append(transform(part, crop_index))
+                    made.add(transform(part, crop_index), crop_index)
                 else:
                     assert isinstance(transform, PlaneTransform)
-                    own.append(transform.cut_planes(part, slice(None), crop_index))
-        return [join_clips(own) for own in clips]
+                    cut = transform.cut_planes(part, slice(None), crop_index)
+                    planes[crop_index].append(cut)
+        return [join_planes(own) for own in planes] if planes[0] else list(made.clips)
+
+
+class _Growing:
+    """Clips (C, U, S, S), one for each crop, in memory that needs no copy to leave a worker."""
+
+    def __init__(self, num_crops: int, num_frames: int) -> None:
+        self.clips = torch.empty(0)
+        self._shape = (num_crops, num_frames)
+        self._ends = [0] * num_crops
+
+    def add(self, part: Tensor, crop_index: int) -> None:
+        """Put frames (C, T, S, S) behind those of the crop that are there."""
+        if not len(self.clips):
+            num_crops, num_frames = self._shape
+            self.clips = part.new_empty(num_crops, len(part), num_frames, *part.shape[2:])
+            if get_worker_info() is not None:
+                self.clips.share_memory_()
+        begin, end = self._ends[crop_index], self._ends[crop_index] + part.shape[1]
+        self.clips[crop_index, :, begin:end] = part
+        self._ends[crop_index] = end

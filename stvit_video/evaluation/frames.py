@@ -19,6 +19,7 @@ from stvit_video.errors import ConfigError
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
+from stvit_video.video.live import LiveFrames
 from stvit_video.video.pixels.crops import check_frames
 
 Frames = NDArray[np.uint8] | Tensor
@@ -26,7 +27,7 @@ Frames = NDArray[np.uint8] | Tensor
 
 
 def cut_videos(
-    videos: Iterable[Frames],
+    videos: Iterable[Frames | LiveFrames],
     preprocessing: Preprocessing,
     *,
     data: DataConfig,
@@ -44,13 +45,13 @@ def cut_videos(
     sample = sampling_scheme(preprocessing, data, num_clips=views.num_clips)
     transform = evaluation_transform(preprocessing, views, None)
 
-    def cut(video: Frames) -> tuple[Tensor, VideoFacts]:
+    def cut(video: Frames | LiveFrames) -> tuple[Tensor, VideoFacts]:
         start = time.perf_counter()
-        frames = check_frames(video)
-        chosen = [frames[indices] for indices in sample(len(frames), fps=fps)]
+        pick = video.pick if isinstance(video, LiveFrames) else check_frames(video).__getitem__
+        chosen = [pick(indices) for indices in sample(len(video), fps=fps)]
         clips = [transform(own, i) for own in chosen for i in range(views.num_crops)]
-        duration = len(frames) / fps if fps else 0.0
-        facts = VideoFacts(len(frames), fps, duration, time.perf_counter() - start)
+        duration = len(video) / fps if fps else 0.0
+        facts = VideoFacts(len(video), fps, duration, time.perf_counter() - start)
         return torch.stack(clips), facts
 
     waiting = map(cut, videos)

@@ -1,24 +1,35 @@
 """From files to answers in files and on the terminal: the work of `stvit-video predict`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from stvit_video.datasets.named_videos import NamedVideos
+from stvit_video.datasets.named_videos import NamedVideos, find_named_videos
 from stvit_video.datasets.windows import WindowLength
 from stvit_video.errors import ConfigError
-from stvit_video.evaluation.predict_files import FilesPredicted, ReadingPlan, predict_files
+from stvit_video.evaluation.answers import ReadingPlan
+from stvit_video.evaluation.bulk import (
+    MakePredictor,
+    check_bulk,
+    identify_predictions,
+    local_engine,
+    predict_in_bulk,
+)
+from stvit_video.evaluation.predict_files import FilesPredicted, predict_files
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.ray_engine import ray_engine
 from stvit_video.evaluation.timeline_files import TimelineFolder
 from stvit_video.report.json_file import result_console, write_json
 from stvit_video.report.records import STANDARD_OUTPUT, Record, writing_records
 from stvit_video.report.tables import print_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.durations import parse_duration
+from stvit_video.settings.output import EngineName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +69,38 @@ class Outputs:
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sharding:
+    """Where predictions of very many videos go, and what makes them."""
+
+    folder: Path | None = None
+    """None where that is not wanted."""
+    size: int = 1000
+    engine: EngineName = "local"
+    replicas: int | None = None
+    """Models at once, with Ray; None for as many as fit."""
+
+    def check(self, outputs: Outputs, plan: ReadingPlan) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ConfigError: answers are to go elsewhere, too, or a setting has no use.
+        """
+        if self.folder is None:
+            unused = {"engine (ray)": self.engine == "ray", "replicas": self.replicas is not None}
+            for name, is_given in unused.items():
+                if is_given:
+                    raise ConfigError(f"{name} needs an --output_dir to write shards into")
+            return
+        for name in ("json", "jsonl", "csv", "parquet", "timelines"):
+            if getattr(outputs, name) is not None:
+                option = "timeline_dir" if name == "timelines" else name
+                raise ConfigError(f"{option} cannot be written beside output_dir; leave out one")
+        if self.replicas is not None and self.engine != "ray":
+            raise ConfigError(f"replicas ({self.replicas}) are for --engine ray alone")
+        check_bulk(plan)
+
+
 def reading_plan(
     *, top_k: int, batch_size: int, num_workers: int, window: str | None, stride: str | None
 ) -> ReadingPlan:
@@ -72,6 +115,27 @@ def reading_plan(
     }
     length = None if window is None and stride is None else WindowLength(**seconds)
     return ReadingPlan(top_k=top_k, batch_size=batch_size, num_workers=num_workers, length=length)
+
+
+def run_predict(
+    words: Sequence[str],
+    load: MakePredictor,
+    device: str,
+    plan: ReadingPlan,
+    outputs: Outputs,
+    shards: Sharding,
+) -> int:
+    """Classify the videos that words name; return the exit status.
+
+    Raises as `find_named_videos`, `Predictor.load`, `predict_into` and `predict_into_shards`.
+    """
+    outputs.check(plan)
+    shards.check(outputs, plan)
+    videos = find_named_videos(words)
+    errors = Console(stderr=True, highlight=False)
+    if shards.folder is not None:
+        return predict_into_shards(shards, load, device, videos, plan, errors=errors)
+    return predict_into(outputs, load(device=device), videos, plan, errors=errors)
 
 
 def predict_into(
@@ -114,6 +178,38 @@ def predict_into(
     is_taken = bool(outputs.on_standard_output)
     print_table(result_console(STANDARD_OUTPUT if is_taken else None), done.table)
     return 1 if done.num_failed else 0
+
+
+def predict_into_shards(
+    shards: Sharding,
+    load: MakePredictor,
+    device: str,
+    videos: NamedVideos,
+    plan: ReadingPlan,
+    *,
+    errors: Console,
+) -> int:
+    """Fill a folder with shards, and say what was done; returns the exit status as `predict_into`.
+
+    Raises as `predict_in_bulk`.
+    """
+    assert shards.folder is not None
+    if shards.engine == "ray":
+        predictor = load(device="cpu")
+        make = partial(load, device=device)
+        engine = ray_engine(make, plan, shard_size=shards.size, replicas=shards.replicas)
+    else:
+        predictor = load(device=device)
+        engine = local_engine(predictor, plan, shard_size=shards.size)
+    run = predict_in_bulk(
+        shards.folder,
+        videos,
+        engine,
+        identity=identify_predictions(predictor, plan),
+        console=errors,
+    )
+    say(result_console(), run.describe())
+    return 1 if run.num_failed else 0
 
 
 def _timeline_writer(outputs: Outputs, predictor: Predictor) -> Callable[..., object]:

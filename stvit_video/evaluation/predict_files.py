@@ -1,15 +1,13 @@
 """Classify files, one record each: as a whole, or window by window."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from stvit_video.datasets.named_videos import NamedVideos
-from stvit_video.datasets.windows import WindowLength
-from stvit_video.errors import DatasetError, VideoDecodeError
+from stvit_video.errors import DatasetError
+from stvit_video.evaluation.answers import ReadingPlan, UnreadVideo, answer_each
 from stvit_video.evaluation.prediction import VideoPrediction, prediction_table
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.evaluation.timeline import Timeline, timeline_table
@@ -22,17 +20,6 @@ Keep = Callable[[Record], object]
 
 MOST_SHOWN = 100
 """Rows of a table of videos."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadingPlan:
-    """How many things are done at once, and what is wanted of each video."""
-
-    top_k: int = 5
-    batch_size: int = 16
-    num_workers: int = 2
-    length: WindowLength | None = None
-    """Of windows; None for one answer a video."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -86,7 +73,7 @@ def predict_files(
     bar is on the console, if that is a terminal.
 
     Raises:
-        VideoDecodeError: the one video cannot be read.
+        VideoDecodeError, WorkerDiedError: the one video cannot be read.
         DatasetError: none of several can.
     """
     done = FilesPredicted(title=videos.title, is_one=videos.is_one)
@@ -98,20 +85,17 @@ def predict_files(
         transient=True,
         unit="windows" if counts_windows else "videos",
     ) as advance:
-
-        def fail(error: VideoDecodeError) -> None:
-            if videos.is_one:
-                raise error
-            done.fail(str(error))
-            keep({"video": str(error.path), "error": str(error)})
-            advance(1)
-
         count_windows = _stepwise(advance) if counts_windows else None
-        for found in _read(predictor, videos.paths, plan, fail, count_windows):
-            done.add(found)
-            keep(found.as_json())
-            if isinstance(found, Timeline):
-                on_timeline(found)
+        for answer in answer_each(predictor, videos.paths, plan, count_windows):
+            if isinstance(answer, UnreadVideo):
+                if videos.is_one:
+                    raise answer.error
+                done.fail(str(answer.error))
+            else:
+                done.add(answer)
+            keep(answer.as_json())
+            if isinstance(answer, Timeline):
+                on_timeline(answer)
             if not counts_windows:
                 advance(1)
     if not done.first:
@@ -119,24 +103,6 @@ def predict_files(
             raise DatasetError(f"{videos.title} names no videos")
         raise DatasetError(f"none of the {done.num_failed} videos decodes: {done.errors[0]}")
     return done
-
-
-def _read(
-    predictor: Predictor,
-    paths: Iterable[Path],
-    plan: ReadingPlan,
-    on_error: Callable[[VideoDecodeError], object],
-    on_progress: Callable[[int, int], object] | None,
-) -> Iterator[Found]:
-    how: dict[str, Any] = {
-        "top_k": plan.top_k,
-        "batch_size": plan.batch_size,
-        "num_workers": plan.num_workers,
-        "on_error": on_error,
-    }
-    if plan.length is None:
-        return predictor.predict_many(paths, **how)
-    return predictor.timelines(paths, **plan.length._asdict(), **how, on_progress=on_progress)
 
 
 def _stepwise(advance: Callable[[int], None]) -> Callable[[int, int], None]:

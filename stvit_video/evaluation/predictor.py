@@ -30,6 +30,7 @@ from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import Backend, DataConfig
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, FeatureKind, ViewConfig
+from stvit_video.video.live import LiveFrames
 from stvit_video.video.pixels.crops import check_frames, normalize_clip
 
 
@@ -123,7 +124,7 @@ class Predictor:
 
     def predict_frames(
         self,
-        videos: Iterable[Frames],
+        videos: Iterable[Frames | LiveFrames],
         *,
         fps: float | None = None,
         top_k: int = 5,

@@ -3,7 +3,6 @@
 Legend: M videos that decode, V views of a video, K classes.
 """
 
-import json
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -17,55 +16,22 @@ from torch import Tensor
 from stvit_video.datasets.label_sets import SEPARATOR
 from stvit_video.datasets.manifest import Manifest
 from stvit_video.datasets.records import Records
-from stvit_video.errors import ConfigError
+from stvit_video.evaluation.claimed_folder import ClaimedFolder
 from stvit_video.evaluation.evaluate import VideoScores
 from stvit_video.evaluation.score_log import ScoreLog, read_logs, record_layout
 from stvit_video.evaluation.views import combine_views
-from stvit_video.files import LOCK_FILE
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.report.json_file import as_plain, write_json
+from stvit_video.report.json_file import as_plain
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.sampling.scheme import SamplingScheme
 
 
-class AnswerFolder:
+class AnswerFolder(ClaimedFolder):
     """What one network says of all views of one list of videos."""
 
-    setting = "output_dir"
-    """What names the folder."""
-    identity_file = "evaluation.json"
-    content = "scores of another evaluation"
-    """What such a folder may hold that is not wanted."""
-
     def __init__(self, path: Path, layout: np.dtype[Any]) -> None:
-        self.path = path
+        super().__init__(path)
         self.layout = layout
-
-    def begin(self, identity: dict[str, Any]) -> None:
-        """Let the folder be for what `identity` says, where it is new.
-
-        Raises:
-            ConfigError: it is for something else.
-            WriteError: nothing can be written there.
-        """
-        own = self.path / self.identity_file
-        if not own.exists():
-            if any(path.name != LOCK_FILE for path in self.path.glob("*")):
-                raise ConfigError(
-                    f"{self.setting} ({self.path}) holds other files; choose a new folder"
-                )
-            write_json(identity, own)
-            return
-        try:
-            before = dict(json.loads(own.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ConfigError(f"{own} cannot be read; choose another folder") from error
-        for name in {**identity, **before}:
-            if identity.get(name) != before.get(name):
-                raise ConfigError(
-                    f"{self.setting} ({self.path}) holds {self.content}: its {name} was"
-                    f" {before.get(name)}, not {identity.get(name)}; choose another folder"
-                )
 
     def new_log(self) -> ScoreLog:
         """Return what one process writes its scores with."""
@@ -114,17 +80,24 @@ def identify(
     model: VideoModel, manifest: Manifest, *, views: ViewConfig, sampling: SamplingScheme
 ) -> dict[str, Any]:
     """Say what scores depend on: weights, list, views; not on how they are computed or combined."""
+    return {
+        **identify_model(model),
+        "number of videos": len(manifest.records),
+        "list of videos": _list_digest(manifest),
+        **{name: value for name, value in asdict(views).items() if name != "combine"},
+        "sampling": as_plain(asdict(sampling)),
+        "preprocessing": as_plain(asdict(model.preprocessing)),
+    }
+
+
+def identify_model(model: VideoModel) -> dict[str, Any]:
+    """Say which network it is, and with which weights."""
     options = model.recipe.options if model.recipe else None
     return {
         "model": model.name,
         "semantic": "+".join(map(str, options.semantic)) if options else "",
         "reduction": str(options.reducer or "") if options else "",
         "weights": _weights_digest(model),
-        "number of videos": len(manifest.records),
-        "list of videos": _list_digest(manifest),
-        **{name: value for name, value in asdict(views).items() if name != "combine"},
-        "sampling": as_plain(asdict(sampling)),
-        "preprocessing": as_plain(asdict(model.preprocessing)),
     }
 
 

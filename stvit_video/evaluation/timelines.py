@@ -3,7 +3,7 @@
 Legend: R views, W windows, V views of a window, K classes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import tee
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +66,11 @@ class TimelineReader:
             VideoDecodeError: a file cannot be read, and there is no `on_error` to tell.
         """
         planned, ahead = tee(self.reading.plan(videos))
-        answers = self._answers(self.reading.batches(ahead))
+        num_chunks = None
+        if isinstance(videos, Sized) and len(videos) == 1:
+            planned, ahead, counted = tee(ahead, 3)
+            num_chunks = sum(1 for _ in counted)
+        answers = self._answers(self.reading.batches(ahead, num_chunks=num_chunks))
         parts: list[_Part] = []
         error: VideoDecodeError | None = None
         for name, video, chunk in planned:

@@ -4,8 +4,10 @@ Legend: W windows of a chunk, V clips of a window, T frames of a clip, U differe
 chunk, R views, C colours, S height and width of a clip.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import tee
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +37,8 @@ from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import Preprocessing
 from stvit_video.settings.views import ViewConfig
 
+_LEAST_WINDOWS = 8
+"""Of a chunk, in a video that has so many: to open a file for fewer takes longer than it spares."""
 _MOST_BYTES = 1 << 27
 """Of the clips of a chunk, side by side: 55 of 16 x 224 x 224."""
 
@@ -86,19 +90,28 @@ class WindowReading:
                 yield PlannedChunk(str(path), video, chunk)
 
     def chunks(self, video: WindowedVideo) -> Iterator[Chunk]:
-        """Cut a video into chunks."""
-        return chunks_of(video, most_clips=self.most_clips)
+        """Cut a video into chunks: some for each process that reads, and none without reason."""
+        num_windows, num_clips, _ = video.frames.shape
+        for_all = math.ceil(num_windows / max(2 * self.data.num_workers, 1))
+        most = max(for_all, _LEAST_WINDOWS) * num_clips
+        return chunks_of(video, most_clips=min(self.most_clips, most))
 
-    def batches(self, planned: Iterable[PlannedChunk]) -> Iterator[Batch]:
+    def batches(
+        self, planned: Iterable[PlannedChunk], *, num_chunks: int | None = None
+    ) -> Iterator[Batch]:
         """Read the chunks that there are: all views of their windows, on the device.
 
-        `video_index` counts the windows of a video.
+        `video_index` counts the windows of a video. `num_chunks` is how many there are, where that
+        is known: one alone is read in this process, and there are no more processes than chunks.
         """
         ahead, following = tee(planned)
+        workers = self.data.num_workers
+        if num_chunks is not None:
+            workers = 0 if num_chunks <= 1 else min(workers, num_chunks)
         loader = build_window_loader(
             _keys(ahead),
             self.preprocessing,
-            data=self.data,
+            data=replace(self.data, num_workers=workers),
             views=self.views,
             device=self.device,
         )

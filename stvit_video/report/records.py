@@ -129,8 +129,8 @@ def parquet_row(record: Record) -> dict[str, Any]:
     """Bring a record into these columns; names that are no text are written as JSON does."""
     windows = record.get("windows")
     return {
-        "video": _as_text(record["video"]),
-        "error": _as_text(record.get("error")),
+        "video": recorded_name(record["video"]),
+        "error": recorded_name(record.get("error", "")) or None,
         "model": record.get("model"),
         **{name: record.get(name) for name in ("duration_s", "fps", "frames")},
         **_classes(record),
@@ -149,8 +149,9 @@ def _classes(record: Record) -> dict[str, Any]:
     return {name: None if topk is None else [entry[name] for entry in topk] for name in names}
 
 
-def _as_text(words: str | None) -> str | None:
-    return None if words is None else words.encode(errors="backslashreplace").decode()
+def recorded_name(words: str) -> str:
+    """Return how words that may be no text stand in a Parquet file."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 @contextmanager

@@ -2,5 +2,6 @@
 
 from typing import Literal
 
+EngineName = Literal["local", "ray"]
 TableFormat = Literal["table", "csv", "markdown", "latex"]
 FolderKind = Literal["stvit-video", "transformers"]

@@ -97,6 +97,7 @@ GOOD = {
     "predict": {"videos": "a_file", "checkpoint": "videos"},
     "visualize": {"video": "a_file", "checkpoint": "videos", "output_dir": "out"},
     "serve": {"checkpoint": "videos"},
+    "stream": {"source": "a_file", "checkpoint": "videos"},
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},

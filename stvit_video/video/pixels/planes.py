@@ -121,13 +121,10 @@ class PlaneTransform(WindowTransform):
         )
 
 
-def join_clips(parts: Sequence[Tensor | ClipPlanes]) -> Tensor | ClipPlanes:
-    """Put parts of a clip behind each other: all (C, T, S, S), or all planes of one window."""
-    if isinstance(parts[0], Tensor):
-        return torch.cat([part for part in parts if isinstance(part, Tensor)], dim=1)
-    planes = [part for part in parts if isinstance(part, ClipPlanes)]
-    luma = torch.cat([part.luma for part in planes])
-    return planes[0]._replace(luma=luma, chroma=torch.cat([part.chroma for part in planes]))
+def join_planes(parts: Sequence[ClipPlanes]) -> ClipPlanes:
+    """Put parts of a clip behind each other, all of one window."""
+    luma = torch.cat([part.luma for part in parts])
+    return parts[0]._replace(luma=luma, chroma=torch.cat([part.chroma for part in parts]))
 
 
 TakeMemory = Callable[[int], tuple[Tensor, int]]
