@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -36,12 +37,16 @@ class Server:
             text=True,
         )
         self.told = []
-        while not (self.told and "ctrl-c" in self.told[-1]):
-            line = self.process.stdout.readline()
-            assert line, self.told
-            self.told.append(line.strip())
+        """Lines, as they come."""
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self.wait(lambda: any("ctrl-c" in line for line in self.told), seconds=120)
         self.address = re.search(r"http://\S+/", self.told[-1])[0]
         self.port = int(self.address.rstrip("/").rpartition(":")[2])
+
+    def _listen(self):
+        for line in self.process.stdout:
+            self.told.append(line.rstrip("\n"))
 
     def ask(self, method, path, *, body=None, headers=None, host=None):
         """Ask once: status, headers, and the answer, JSON where it is."""
@@ -94,14 +99,17 @@ class Server:
         """Wait until it is so."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "too late"
+            assert time.monotonic() < end, self.told
+            assert self.process.poll() is None, self.told
             time.sleep(0.02)
 
     def stop(self, number):
-        """Send a signal and return the status at the end and what was told last."""
+        """Send a signal and return the status at the end and the last line."""
         self.process.send_signal(number)
-        rest = self.process.communicate(timeout=30)[0]
-        return self.process.returncode, rest
+        status = self.process.wait(timeout=30)
+        self._listener.join()
+        self.process.stdout.close()
+        return status, self.told[-1]
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +138,7 @@ def start(runs, tmp_path_factory):
     yield start
     for server, temp in servers:
         server.process.kill()
-        server.process.communicate()
+        server.process.wait()
         temp.cleanup()
 
 
@@ -141,7 +149,7 @@ def server(start, runs):
     yield server
     workers, folder = server.workers(), server.folder
     status, told = server.stop(signal.SIGINT)
-    assert told.endswith("stvit-video serve: stopped; uploads and results are deleted\n")
+    assert told == "stvit-video serve: stopped; uploads and results are deleted"
     assert status == 130
     assert not folder.exists()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)

@@ -188,11 +188,13 @@ def test_who_goes_away_leaves_nothing_behind(server, video):
     server.wait(lambda: not server.left_over())
     assert server.workers() == {worker}, "no worker had begun"
     os.kill(worker, signal.SIGSTOP)
+    before = len(server.told)
     asked = server.begin(video)
     server.wait(server.left_over)
     asked.close()  # while it is being looked at
     server.wait(lambda: not server.left_over())
     server.wait(lambda: worker not in server.workers())
+    assert server.told[before:] == [], "nobody waited until its time was over"
     assert server.look_at(video)[0] == 200
 
 
@@ -227,6 +229,6 @@ def test_sigterm_ends_it_with_its_workers_and_folder_and_other_hosts_are_warned_
     server.wait(server.left_over)
     status, told = server.stop(signal.SIGTERM)
     asked.close()
-    assert (status, told) == (143, "stvit-video serve: stopped; uploads and results are deleted\n")
+    assert (status, told) == (143, "stvit-video serve: stopped; uploads and results are deleted")
     assert not folder.exists()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
