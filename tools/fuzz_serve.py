@@ -177,7 +177,7 @@ def make_page(outcomes: list[Outcome], told: list[str], command: str, seconds: f
         )
     failed = [outcome for outcome in outcomes if outcome.fault]
     words = ", ".join(f"{line} ({number} times)" for line, number in deaths.items())
-    lines += ["", f"{len(failed)} failed. Workers that were replaced: {words or 'none'}."]
+    lines += ["", f"{len(failed)} failed. Workers that died or took too long: {words or 'none'}."]
     lines += [f"- {one.kind}, seed {one.seed}: {one.fault}" for one in failed[:50]]
     return "\n".join(lines) + "\n"
 
