@@ -43,6 +43,7 @@ COMMANDS = {
     "convert": Command(
         "convert", "turn weights into a checkpoint folder, ours or one of transformers"
     ),
+    "export": Command("export", "write a network to a file for ONNX Runtime, TensorRT or torch"),
     "flops": Command("flops", "count the arithmetic of models, side by side"),
     "benchmark": Command("benchmark", "time models side by side"),
     "report": Command("report", "write a page of tables and plots that compares models"),

@@ -37,6 +37,10 @@ class TrainingError(StvitVideoError, ArithmeticError):
     """A training that cannot go on: its loss is no number."""
 
 
+class ExportError(StvitVideoError, ValueError):
+    """A network that a format cannot hold, or an exported file that computes something else."""
+
+
 class WorkerDiedError(StvitVideoError, RuntimeError):
     """A process that prepares batches has died: killed by the system, or by what it decoded."""
 

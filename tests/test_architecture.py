@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "probing": {"report", "datasets", "models", "evaluation", "training"},
     "visualize": {"report", "video", "datasets", "models", "evaluation"},
     "serving": {"video", "datasets", "models", "evaluation", "visualize"},
+    "exporting": {"report", "video", "datasets", "models", "evaluation"},
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        *("probing", "visualize", "serving", "demo"),
+        *("probing", "visualize", "serving", "exporting", "demo"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},

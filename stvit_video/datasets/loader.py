@@ -144,6 +144,7 @@ class VideoLoader(DataLoader[Any]):
         In a cycle of garbage (the traceback of an error is one) they could be finalised before it:
         it would then write to file descriptors that were closed, or are another's by then.
         """
+        gc.collect(1)  # of what was dropped lately: the next line keeps the rest for long
         gc.freeze()  # a collection in a worker would write to, and so copy, all that it inherits
         iterator = super()._get_iterator()
         gc.unfreeze()

@@ -101,6 +101,7 @@ GOOD = {
     "models": {},
     "recipes": {},
     "convert": {"source": "a_file", "output": "out"},
+    "export": {"checkpoint": "videos", "output": "out.onnx"},
     "flops": {"models": "demo_tiny"},
     "benchmark": {"models": "demo_tiny"},
     "report": {"models": "demo_tiny", "output": "out"},

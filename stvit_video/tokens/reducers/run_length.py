@@ -48,11 +48,12 @@ def find_runs(changed: Tensor) -> Runs:
     series = changed.flatten(2)  # (B, t, h*w)
     step = torch.arange(num_steps, device=changed.device)[None, :, None]
     begin = step.where(series, num_steps)  # (B, t, h*w)
-    next_begin = begin.flip(1).cummin(dim=1).values.flip(1)  # of this step or later
-    after = torch.cat([next_begin[:, 1:], torch.full_like(next_begin[:, :1], num_steps)], dim=1)
+    is_later = step.mT > step  # (1, t, t): of a step, and those behind it
+    after = begin[:, None].where(is_later[..., None], num_steps).amin(dim=2)  # (B, t, h*w)
     length = ((after - step) * series).flatten(1)  # (B, N), 0 where no run begins
     counts = series.flatten(1).sum(dim=-1)  # (B,)
-    order = series.flatten(1).int().argsort(dim=-1, descending=True, stable=True)  # (B, N)
+    token = torch.arange(length.shape[1], device=changed.device)
+    order = token.where(series.flatten(1), token + len(token)).argsort(dim=-1)  # (B, N)
     longest = order.shape[1] if torch.compiler.is_exporting() else int(counts.max())
     order = order[:, :longest]
     is_filler = torch.arange(longest, device=changed.device) >= counts[:, None]  # (B, L)
