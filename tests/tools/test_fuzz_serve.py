@@ -28,6 +28,7 @@ def test_what_is_a_fault(status, answer, fault):
     assert judge(status, answer) == fault
 
 
+@pytest.mark.slow
 def test_a_few_requests_of_each_kind_end_as_they_should(tmp_path):
     words = ["--num_cases", "20", "--output", str(tmp_path / "page.md")]
     run = subprocess.run(
