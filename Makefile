@@ -29,6 +29,7 @@ unit: $(READY)
 slow: $(READY)
 	$(BIN)/pytest -m slow
 	OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz_inputs.py --num_cases 10000
+	OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz_serve.py --num_cases 2000
 
 clean:
 	rm -rf .venv

@@ -36,6 +36,8 @@ COMMANDS = {
     "evaluate": Command("evaluate", "measure the accuracy of a trained model"),
     "predict": Command("predict", "classify videos, as a whole or over their time"),
     "stream": Command("stream", "classify a camera or an address while it runs"),
+    "visualize": Command("visualize", "draw which patches each token gathers, through time"),
+    "serve": Command("serve", "serve a page that shows what models see in a video"),
     "models": Command("models", "list the models"),
     "recipes": Command("recipes", "list the recipes, or copy one to start from"),
     "convert": Command(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stvit_video.video.numbered import numbered_picture, write_pictures
+from tests.browser import CHROMIUM, Browser
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +87,13 @@ def run_code() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium with one tab; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    opened = Browser(tmp_path_factory.mktemp("browser"))
+    yield opened
+    opened.close()

@@ -10,18 +10,16 @@ Legend: T frames, H W pixels, S semantic tokens, (t, h, w) patch grid.
 
 import argparse
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from stvit_video import load_model, read_clips, sparsify
 from stvit_video.files import write_file
-from stvit_video.report.clusters import compare_clusters
+from stvit_video.report.clusters import compare_clusters, with_few_colours
 from stvit_video.video.pixels.crops import build_transform, normalize_clip
 
 
@@ -56,13 +54,6 @@ def draw(
     shown = clip[0].permute(1, 2, 3, 0).numpy()  # (T, S, S, C)
     title = f"{video.stem}, frames {start} to {stop - look.frame_stride} by {look.frame_stride}"
     return compare_clusters(shown, rows, title=title), rows
-
-
-def with_few_colours(content: bytes) -> bytes:
-    """Write a PNG picture again with a table of 256 colours, a third as large."""
-    stream = io.BytesIO()
-    Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(stream, "png", optimize=True)
-    return stream.getvalue()
 
 
 def main() -> None:

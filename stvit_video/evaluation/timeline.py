@@ -3,7 +3,7 @@
 Legend: W windows, K classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,7 @@ class Timeline:
     def segments(self) -> list[Segment]:
         """Join neighbouring windows of the same best class.
 
-        Where windows overlap, each counts up to half way between its middle and that of the next;
-        time between windows that leave some out is in no segment.
+        See `own_times`; time between windows that leave some out is in no segment.
         """
         joined: list[tuple[float, float, dict[str, Any], list[float]]] = []
         for (start, end), window in zip(self.own_times(), self.windows, strict=True):
@@ -85,14 +84,7 @@ class Timeline:
 
     def own_times(self) -> Iterator[tuple[float, float]]:
         """Yield the stretch in which each window counts, in seconds."""
-        middles = [(w.start_seconds + w.end_seconds) / 2 for w in self.windows]
-        for number, window in enumerate(self.windows):
-            start, end = window.start_seconds, window.end_seconds
-            if number:
-                start = max(start, (middles[number - 1] + middles[number]) / 2)
-            if number + 1 < len(middles):
-                end = min(end, (middles[number] + middles[number + 1]) / 2)
-            yield start, end
+        return own_times(self.windows)
 
     def cues(self) -> list[Cue]:
         """Return the segments as subtitles say them."""
@@ -136,6 +128,21 @@ class Timeline:
                 "model": round(self.model_milliseconds),
             },
         }
+
+
+def own_times(windows: Sequence[WindowPrediction]) -> Iterator[tuple[float, float]]:
+    """Yield the seconds in which each window counts.
+
+    Where windows overlap, up to half way between its middle and that of the next.
+    """
+    middles = [(w.start_seconds + w.end_seconds) / 2 for w in windows]
+    for number, window in enumerate(windows):
+        start, end = window.start_seconds, window.end_seconds
+        if number:
+            start = max(start, (middles[number - 1] + middles[number]) / 2)
+        if number + 1 < len(middles):
+            end = min(end, (middles[number] + middles[number + 1]) / 2)
+        yield start, end
 
 
 def timeline_table(timeline: Timeline) -> Table:

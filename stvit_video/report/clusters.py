@@ -4,15 +4,16 @@ Legend: T frames, H W pixels, C colours, S semantic tokens, (t, h, w) patch grid
 """
 
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from stvit_video.report.plots import plot_words
+from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
 
 
 def draw_clusters(
@@ -32,50 +33,69 @@ def compare_clusters(
     num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
     shown = frames[::every][:num_steps]  # (t, H, W, 3)
-    rows: list[tuple[str, NDArray[Any]]] = [("", shown)]  # (t, H, W, 3) each
-    rows += [(name, colour_patches(shown, weights)) for name, weights in assignments.items()]
-    size = (1.7 * num_steps + 0.3, 1.8 * len(rows) + 0.3)
+    titles = [f"frame {step * every + 1}" for step in range(num_steps)]
+    rows = [PictureRow("", list(shown), titles)]
+    rows += [
+        PictureRow(name, list(colour_patches(shown, weights)))
+        for name, weights in assignments.items()
+    ]
+    return draw_rows(rows, title=title)
+
+
+class PictureRow(NamedTuple):
+    """Pictures (H, W, 3) beside each other."""
+
+    name: str
+    """On the left."""
+    pictures: Sequence[NDArray[np.uint8]]
+    titles: Sequence[str] = ()
+    """One above each picture, or none."""
+
+
+def draw_rows(rows: Sequence[PictureRow], *, title: str, side: float = 1.7) -> bytes:
+    """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture."""
+    num_columns = max(len(row.pictures) for row in rows)
+    height, width = rows[0].pictures[0].shape[:2]
+    tall = side * height / width + 0.1
+    size = (
+        side * num_columns + 0.3,
+        tall * len(rows) + 0.2 * sum(bool(r.titles) for r in rows) + 0.3,
+    )
     figure = Figure(figsize=size, dpi=110, layout="constrained")
-    axes = figure.subplots(len(rows), num_steps, squeeze=False)
+    axes = figure.subplots(len(rows), num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], frame_on=False)
-    for row, (name, pictures) in zip(axes, rows, strict=True):
-        row[0].set_ylabel(plot_words(name), fontsize=9)
-        for axis, picture in zip(row, pictures, strict=True):
+    for row, own in zip(rows, axes, strict=True):
+        own[0].set_ylabel(plot_words(row.name), fontsize=9)
+        for axis, picture in zip(own, row.pictures, strict=False):
             axis.imshow(picture, interpolation="nearest")
-    for step, axis in enumerate(axes[0]):
-        axis.set_title(f"frame {step * every + 1}", fontsize=9)
+        for axis, words in zip(own, row.titles, strict=False):
+            axis.set_title(plot_words(words), fontsize=9)
     figure.suptitle(plot_words(title), fontsize=10)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
 
 
+def with_few_colours(content: bytes) -> bytes:
+    """Write a PNG picture again with a table of 256 colours, a third as large."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(stream, "png", optimize=True)
+    return stream.getvalue()
+
+
 def colour_patches(
     frames: NDArray[np.uint8], assignments: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> 0..1 (t, H, W, 3).
+) -> NDArray[np.uint8]:
+    """Mix frames (t, H, W, 3) with the colours of the tokens (S, t, h, w) -> the same.
 
     Every patch takes the colour of the semantic token that attends to it most, the stronger the
-    closer it comes to what that token attends to most; so the patches of a mean are all as strong,
-    however many there are.
+    closer it comes to what that token attends to most.
     """
-    owner = assignments.argmax(axis=0)  # (t, h, w)
-    strength = assignments.max(axis=0)  # (t, h, w)
-    strength = strength / assignments.max(axis=(1, 2, 3)).clip(1e-12)[owner]
-    colours = token_colours(len(assignments))[owner]  # (t, h, w, 3)
-    alpha = (0.15 + 0.5 * strength)[..., None]  # (t, h, w, 1)
+    owner, strength = find_owners(assignments)
+    colours = PALETTE[choose_colours(owner, len(assignments))]  # (S, 3)
     height, width = (frames.shape[i + 1] // owner.shape[i + 1] for i in (0, 1))
-    grown = [values.repeat(height, axis=1).repeat(width, axis=2) for values in (alpha, colours)]
-    grey = frames.mean(axis=-1, keepdims=True) / 255  # (t, H, W, 1)
-    return (grey * (1 - grown[0]) + grown[1] * grown[0]).astype(np.float32)
-
-
-def token_colours(num_tokens: int) -> NDArray[np.float32]:
-    """Return one colour per semantic token, as different as can be: (S, 3) in 0..1."""
-    if num_tokens <= 20:
-        table = matplotlib.colormaps["tab20"](np.arange(num_tokens))
-    else:
-        hue = (np.arange(num_tokens) * 0.618) % 1  # steps of the golden ratio never meet again
-        table = matplotlib.colormaps["hsv"](hue)
-    return table[:, :3].astype(np.float32)
+    owners, strengths = (
+        values.repeat(height, axis=1).repeat(width, axis=2) for values in (owner, strength)
+    )
+    return np.stack([paint(*step, colours) for step in zip(frames, owners, strengths, strict=True)])

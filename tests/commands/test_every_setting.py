@@ -95,6 +95,8 @@ GOOD = {
     },
     "evaluate": {"checkpoint": "videos", "videos": "videos"},
     "predict": {"videos": "a_file", "checkpoint": "videos"},
+    "visualize": {"video": "a_file", "checkpoint": "videos", "output_dir": "out"},
+    "serve": {"checkpoint": "videos"},
     "stream": {"source": "a_file", "checkpoint": "videos"},
     "models": {},
     "recipes": {},

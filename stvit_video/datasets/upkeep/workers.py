@@ -36,7 +36,7 @@ class _Worker:
 
     def __init__(self, context: Any, function: Callable[[Any], Any]) -> None:
         self.connection, far_end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(far_end, function), daemon=True)
+        self.process = context.Process(target=serve_items, args=(far_end, function), daemon=True)
         self.process.start()
         far_end.close()
         self.item: Any = None
@@ -71,7 +71,7 @@ def run_killable(
     than `timeout_seconds` over one item is killed and replaced. Closing the iterator ends the
     workers. `after_kill` gets each item whose process came to its end before it had answered.
     """
-    context = _clean_context(function)
+    context = clean_context(function.__module__)
     waiting = iter(items)
     workers: list[_Worker] = []
     try:
@@ -105,7 +105,7 @@ def _collect(
     for connection, worker in busy.items():
         seconds = time.monotonic() - worker.started_at
         if connection in ready or connection.poll():
-            outcome = _receive(connection, worker.item, seconds)
+            outcome = receive_outcome(connection, worker.item, seconds)
         elif seconds >= timeout_seconds:
             outcome = Outcome(item=worker.item, result=None, failure="time limit", seconds=seconds)
         else:
@@ -123,7 +123,8 @@ def _collect(
             break
 
 
-def _receive(connection: Connection, item: Any, seconds: float) -> Outcome[Any, Any]:
+def receive_outcome(connection: Connection, item: Any, seconds: float) -> Outcome[Any, Any]:
+    """Wait for what a worker says of its item, or for its end."""
     try:
         result, text = connection.recv()
     except (EOFError, ConnectionResetError):  # the process died without an answer
@@ -132,7 +133,7 @@ def _receive(connection: Connection, item: Any, seconds: float) -> Outcome[Any, 
     return Outcome(item=item, result=result, failure=failure, seconds=seconds, traceback=text)
 
 
-def _serve(connection: Connection, function: Callable[[Any], Any]) -> None:
+def serve_items(connection: Connection, function: Callable[[Any], Any]) -> None:
     """Answer items until the parent goes away; ctrl-c and SIGTERM are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -154,10 +155,10 @@ def _answer(connection: Connection, function: Callable[[Any], Any]) -> None:
     connection.send((result, ""))
 
 
-def _clean_context(function: Callable[[Any], Any]) -> Any:
-    """Start workers from a process without threads or open decoders, imports done once."""
+def clean_context(module: str) -> Any:
+    """Start workers from a process without threads or open decoders, imports of `module` done."""
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([function.__module__, "stvit_video.video.decoding.open"])
+    context.set_forkserver_preload([module, "stvit_video.video.decoding.open"])
     return context

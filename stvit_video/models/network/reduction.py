@@ -41,6 +41,27 @@ class ReductionStage(nn.Module):
             state = self._run(block, state, str(number))
         return state
 
+    def assignments(self, state: TokenSet, blocks: Sequence[nn.Module]) -> Tensor:
+        """Say which patches each token at the end stands for: (B, P + N, D) -> shares (B, S, N).
+
+        Every step does with marks of the patches what it does with places.
+        """
+        num_clips, num_tokens = state.tokens.shape[0], state.grid.size
+        own = torch.eye(num_tokens, device=state.tokens.device).expand(num_clips, -1, -1)
+        marks = [own]  # (B, tokens that are left, N) each
+
+        def follow(step: nn.Module, given: tuple[TokenSet, AttentionInputs], _: TokenSet) -> None:
+            moved = step.forward(given[0]._replace(places=marks[-1]), given[1])
+            marks.append(cast(Tensor, moved.places))
+
+        hooks = [step.register_forward_hook(follow) for step in self.reducers.values()]
+        try:
+            self(state, blocks)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return marks[-1]
+
     def _run(self, block: nn.Module, state: TokenSet, number: str) -> TokenSet:
         bias = state.key_bias()
         if number not in self.reducers:
@@ -87,6 +108,15 @@ class RunLengthTransformer(VideoModel):
             tokens = block(tokens, mask=mask, **tell_places(places, places))
         size = mask[:, 0].mT.to(tokens.dtype)
         return TokenSet(tokens, flat_grid(is_token.shape[1]), size, places)
+
+    def forward_assignments(self, clip: Tensor) -> Tensor:
+        """Show which tubelets each token stands for: (B, C, T, H, W) -> shares (B, L, t, h, w)."""
+        changed = self._changed(clip)  # (B, t, h, w)
+        number = changed.flatten(1).cumsum(dim=1).unflatten(1, changed.shape[1:]) - 1
+        owner = number.where(changed, -1).cummax(dim=1).values  # of the run that lasts
+        token = torch.arange(int(owner.max()) + 1, device=clip.device)[:, None, None, None]
+        member = (owner[:, None] == token).float()  # (B, L, t, h, w)
+        return member / member.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1)
 
     def count_tokens(self, clip: Tensor) -> Tensor:
         """Count the patch tokens that each clip keeps: (B, C, T, H, W) -> (B,)."""

@@ -9,10 +9,10 @@ Legend: B clips, P class tokens (0 or 1), N patch tokens, S semantic tokens, D w
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.grammar import SemanticConfig
@@ -27,6 +27,15 @@ class Stage(Protocol):
 
     def __call__(self, state: TokenSet, blocks: Sequence[nn.Module]) -> TokenSet:
         """Map tokens (B, P + N, D) on a grid to tokens on a grid."""
+        ...
+
+
+@runtime_checkable
+class GatheringStage(Protocol):
+    """A stage that makes fewer tokens, and can say of which."""
+
+    def assignments(self, state: TokenSet, blocks: Sequence[nn.Module]) -> Tensor:
+        """Say what each token is made of: tokens (B, P + N, D) -> weights (B, S, N)."""
         ...
 
 
@@ -69,6 +78,10 @@ class SemanticStage(nn.Module):
         return self.recovery(
             state, semantic, self.recovery_layer(state.grid, semantic.grid, blocks)
         )
+
+    def assignments(self, state: TokenSet, blocks: Sequence[nn.Module]) -> Tensor:
+        """Say what semantic tokens read: tokens (B, P + N, D) -> weights (B, S, N)."""
+        return self.generator.assignments(state, self.layers(state.grid, blocks))
 
     def layers(self, grid: Grid, blocks: Sequence[nn.Module]) -> Sequence[Layer]:
         """Return the layers of the generator: the first of the blocks."""

@@ -16,7 +16,7 @@ from stvit_video.models.layers.embed import Embed
 from stvit_video.models.layers.readers import Reader
 from stvit_video.models.network.recompute import runnable
 from stvit_video.models.network.remembered import RememberedModule
-from stvit_video.models.network.stages import Run, SemanticStage, split_runs
+from stvit_video.models.network.stages import GatheringStage, Run, SemanticStage, split_runs
 from stvit_video.settings.model import Preprocessing
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.token_set import TokenSet, join_sets
@@ -194,8 +194,8 @@ class VideoModel(RememberedModule):
     def forward_assignments(self, clip: Tensor) -> Tensor:
         """Show what semantic tokens read: clip (B, C, T, H, W) -> weights (B, S, t, h, w).
 
-        Of the first semantic stage: attention of its last layer over the patch grid, or, of far
-        centres without layers, the share of each patch in the mean.
+        Attention of the last layer of the first semantic stage, or, without layers or of a reducer
+        in eval mode, the share of each patch in the mean.
 
         Raises:
             ConfigError: the model has no semantic tokens.
@@ -207,8 +207,8 @@ class VideoModel(RememberedModule):
         """Say what semantic tokens read: embedded tokens (B, P + N, D) -> weights (B, S, N)."""
         for stage, numbers in zip(self.stages, self.block_ranges, strict=True):
             blocks = self.blocks_of(numbers)
-            if isinstance(stage, SemanticStage):
-                return stage.generator.assignments(state, stage.layers(state.grid, blocks))
+            if isinstance(stage, GatheringStage):
+                return stage.assignments(state, blocks)
             state = stage(state, blocks)
         raise ConfigError("the model has no semantic tokens; create it with semantic='8x4x4@4'")
 

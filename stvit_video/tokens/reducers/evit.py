@@ -39,4 +39,10 @@ class ClassAttentionTopK(Reducer):
         rest_weight = weight.gather(1, rest)[..., None]  # (B, N - S, 1)
         fused = (gather_tokens(patches, rest) * rest_weight).sum(dim=1, keepdim=True)  # (B, 1, D)
         tokens = torch.cat([cls, gather_tokens(patches, kept), fused], dim=1)
-        return TokenSet(tokens, flat_grid(self.num_kept + 1), None)
+
+        def move(x: Tensor) -> Tensor:  # the fused token sits in the weighted middle of the others
+            middle = (gather_tokens(x, rest) * rest_weight).sum(dim=1, keepdim=True)
+            middle = middle / rest_weight.sum(dim=1, keepdim=True)
+            return torch.cat([gather_tokens(x, kept), middle], dim=1)
+
+        return TokenSet(tokens, flat_grid(self.num_kept + 1), None, state.move_places(move))

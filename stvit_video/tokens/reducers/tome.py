@@ -7,6 +7,7 @@ width.
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stvit_video.errors import ConfigError
@@ -102,5 +103,10 @@ class TokenMerging(Reducer):
             attention.keys.mean(dim=1), self.r, num_class_tokens=num_class_tokens
         )
         tokens, size = merge_by_size(state.tokens, token_sizes(state), matching)
-        places = state.move_places(lambda x: merge_by_size(x, token_sizes(state), matching)[0])
+
+        def merge_places(x: Tensor) -> Tensor:  # class tokens have no place
+            ahead = F.pad(x, (0, 0, num_class_tokens, 0))
+            return merge_by_size(ahead, token_sizes(state), matching)[0][:, num_class_tokens:]
+
+        places = state.move_places(merge_places)
         return TokenSet(tokens, flat_grid(tokens.shape[1] - num_class_tokens), size, places)

@@ -30,6 +30,9 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if PYAV_VERSION < 19 e
 MOST_SECONDS = 600.0
 """For one pass over the packets of a file, with what is decoded of them."""
 
+MOST_STREAMS = 16
+"""Of pictures, among which the video is looked for: each takes an open of its own."""
+
 _NO_DECODER = {"codec_whitelist": "none"}
 """Opens a file without decoding anything of it."""
 
@@ -66,6 +69,11 @@ def open_stream(
         videos = video_streams(container)
         if not videos:
             raise VideoDecodeError(path, backend=backend, stage="open", reason="no video stream")
+        if len(videos) > MOST_STREAMS:
+            detail = f"{len(videos)} video streams, at most {MOST_STREAMS} are looked through"
+            raise VideoDecodeError(
+                path, backend=backend, stage="open", reason="too large", detail=detail
+            )
         stream = videos[0] if len(videos) == 1 else _best_of(path, demuxer, container, videos)
         width, height = _declared_size(path, demuxer, stream)
         check_size(path, width, height, backend=backend, max_pixels=max_pixels)

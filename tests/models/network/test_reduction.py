@@ -224,3 +224,36 @@ def test_run_length_tokens_of_clips_that_cannot_be_cut(size, told):
     model = create_model("demo_tiny", reduction="rlt:threshold=0.1").eval()
     with pytest.raises(ConfigError, match=told):
         model(torch.zeros(1, *size))
+
+
+@pytest.mark.parametrize("options", REDUCERS)
+def test_assignments_say_which_patches_each_token_stands_for(options):
+    model = build(**options).eval()
+    clip = walking_clip(num_clips=3)
+    with torch.no_grad():
+        shares = model.forward_assignments(clip)  # (B, S, t, h, w)
+        state = model.forward_tokens(clip)
+    assert shares.shape == (3, state.tokens.shape[1] - state.num_class_tokens, 4, 3, 3)
+    owners = (shares > 0).sum(dim=1)  # (B, t, h, w)
+    counts = (shares > 0).sum(dim=(2, 3, 4))  # (B, S)
+    name = options["reduction"].partition(":")[0]
+    if name == "random":
+        assert owners.sum(dim=(1, 2, 3)).tolist() == [11] * 3, "the others are dropped"
+        assert torch.equal(shares.sum(dim=(2, 3, 4)), torch.ones(3, 11))
+        return
+    if name == "average":  # of 3 columns, both windows hold the middle one
+        assert (counts == 2 * 1 * 2).all()
+        assert owners[..., 1].unique().tolist() == [2]
+        return
+    assert (owners == 1).all(), "every patch is in one token"
+    if name in ("tome", "dpcknn", "atc"):
+        assert torch.equal(counts, state.size[:, state.num_class_tokens :, 0].long())
+        torch.testing.assert_close(shares.sum(dim=(2, 3, 4)), torch.ones(counts.shape))
+    if name == "evit":
+        fused = counts[counts > 1].unflatten(0, (3, 2))  # 18 of 36, then 9 of 19
+        assert fused.tolist() == [[18, 9]] * 3
+    if name == "rlt":
+        kept = model.count_tokens(clip)
+        assert (counts > 0).sum(dim=1).tolist() == kept.tolist()
+        assert (shares[0, :, 1, 0, 2] == shares[0, :, 0, 0, 2]).all(), "a still patch runs on"
+        assert (shares[0, :, 1, 0, 0] != shares[0, :, 0, 0, 0]).any()

@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from importlib import import_module
 
+import av
+import numpy as np
 import pytest
 
 from stvit_video.errors import ConfigError, VideoDecodeError
@@ -115,6 +117,20 @@ def test_every_door_takes_the_limit(numbered_video):
     ):
         with pytest.raises(VideoDecodeError, match=r"more than max_pixels \(9\) allows"):
             read()
+
+
+def test_a_file_of_many_videos_is_too_large(tmp_path):
+    """400 KB of Matroska promised 1000 tracks, and took minutes."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        for _ in range(stream.MOST_STREAMS + 1):
+            added = container.add_stream("ffv1", rate=25)
+            added.width, added.height, added.pix_fmt = 32, 16, "gray"
+        picture = np.zeros((16, 32), np.uint8)
+        for added in container.streams:
+            container.mux(added.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+            container.mux(added.encode(None))
+    assert _refusal(path, "pyav") == "too large: 17 video streams, at most 16 are looked through"
 
 
 def test_a_video_of_too_many_pictures_is_too_large(numbered_video, tmp_path, monkeypatch):
