@@ -48,10 +48,10 @@ class BulkRun:
 
     def describe(self) -> str:
         """Say it in a line."""
-        before = f", {self.num_before} had been before" if self.num_before else ""
+        before = f"; {self.num_before} had been done before" if self.num_before else ""
         return (
-            f"{self.folder}: {self.num_done} videos done, of which {self.num_failed} cannot be read"
-            f"{before}"
+            f"{self.folder}: {self.num_done} video{'s' * (self.num_done != 1)} done,"
+            f" {self.num_failed} of them unreadable{before}"
         )
 
 

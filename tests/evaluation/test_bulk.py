@@ -57,7 +57,7 @@ def test_shards_hold_each_video_once(checkpoint, folder_of_videos, tmp_path, cap
     command = ["predict", str(folder_of_videos), "--checkpoint", str(checkpoint)]
     command += ["--output_dir", str(out), "--shard_size", "3", "--num_workers", "1"]
     assert main([*command, "--top_k", "2"]) == 1
-    assert capsys.readouterr().out == (f"{out}: 7 videos done, of which 1 cannot be read\n")
+    assert capsys.readouterr().out == (f"{out}: 7 videos done, 1 of them unreadable\n")
     assert [pyarrow.parquet.read_metadata(path).num_rows for path in shards(out)].count(3) == 2
     found = rows(out)
     assert [row["video"] for row in found] == [str(folder_of_videos / f"{i}.mp4") for i in range(7)]
@@ -67,7 +67,7 @@ def test_shards_hold_each_video_once(checkpoint, folder_of_videos, tmp_path, cap
     assert found[0]["score"] == pytest.approx([entry["score"] for entry in alone.topk], abs=2e-6)
     before = [path.stat().st_mtime_ns for path in shards(out)]
     assert main([*command, "--top_k", "2"]) == 0
-    said = f"{out}: 0 videos done, of which 0 cannot be read, 7 had been before\n"
+    said = f"{out}: 0 videos done, 0 of them unreadable; 7 had been done before\n"
     assert capsys.readouterr().out == said
     assert [path.stat().st_mtime_ns for path in shards(out)] == before
     assert main([*command, "--top_k", "1"]) == 2
