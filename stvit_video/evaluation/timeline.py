@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from stvit_video.evaluation.prediction import views_as_json
+from stvit_video.evaluation.prediction import rank_labels, views_as_json
 from stvit_video.report.subtitles import Cue, clock
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
+from stvit_video.video.sampling.time_windows import TimeWindow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +144,21 @@ def own_times(windows: Sequence[WindowPrediction]) -> Iterator[tuple[float, floa
         if number + 1 < len(middles):
             end = min(end, (middles[number] + middles[number + 1]) / 2)
         yield start, end
+
+
+def describe_windows(
+    windows: Sequence[TimeWindow], scores: Tensor, labels: Sequence[str], *, top_k: int
+) -> tuple[WindowPrediction, ...]:
+    """Name the best classes of windows by their scores (W, K)."""
+    best = scores.topk(min(top_k, scores.shape[1]))
+    return tuple(
+        WindowPrediction(
+            start_seconds=start,
+            end_seconds=end,
+            topk=tuple(rank_labels(values, indices, labels)),
+        )
+        for (start, end), values, indices in zip(windows, *best, strict=True)
+    )
 
 
 def timeline_table(timeline: Timeline) -> Table:

@@ -15,8 +15,7 @@ from stvit_video.datasets.batches import Batch
 from stvit_video.datasets.windows import Chunk, WindowedVideo
 from stvit_video.errors import VideoDecodeError
 from stvit_video.evaluation.forward import Answer, run_batches
-from stvit_video.evaluation.prediction import rank_labels
-from stvit_video.evaluation.timeline import Timeline, WindowPrediction
+from stvit_video.evaluation.timeline import Timeline, describe_windows
 from stvit_video.evaluation.views import combine_views
 from stvit_video.evaluation.windows import WindowReading
 from stvit_video.models.network.video_model import VideoModel
@@ -124,7 +123,6 @@ class TimelineReader:
 
     def _describe(self, name: str, video: WindowedVideo, parts: list[_Part]) -> Timeline:
         scores = torch.cat([part.scores for part in parts])  # (W, K)
-        best = scores.topk(min(self.top_k, scores.shape[1]))
         counts = self.model.token_counts()
         window, stride = video.length
         assert window is not None
@@ -138,14 +136,7 @@ class TimelineReader:
             views=self.reading.views,
             window_seconds=window,
             stride_seconds=stride,
-            windows=tuple(
-                WindowPrediction(
-                    start_seconds=start,
-                    end_seconds=end,
-                    topk=tuple(rank_labels(values, indices, self.model.labels)),
-                )
-                for (start, end), values, indices in zip(video.windows, *best, strict=True)
-            ),
+            windows=describe_windows(video.windows, scores, self.model.labels, top_k=self.top_k),
             scores=scores,
             num_patch_tokens=counts["input"] or 0,
             num_semantic_tokens=counts["semantic"],

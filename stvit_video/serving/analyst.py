@@ -15,6 +15,7 @@ from torch import Tensor
 from stvit_video.datasets.windows import WindowLength
 from stvit_video.errors import StvitVideoError, VideoDecodeError
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.timeline import describe_windows
 from stvit_video.files import write_file
 from stvit_video.serving.memory import bound_memory
 from stvit_video.serving.messages import AnalysisSettings, Answer, Job
@@ -25,7 +26,6 @@ from stvit_video.visualize.page import windows_data
 from stvit_video.visualize.reading import (
     ClipPlan,
     classify_clip,
-    describe_windows,
     gathers,
     normalized,
     plan_clips,
@@ -147,7 +147,12 @@ def compare_models(
         {
             **_describe_model(predictor),
             "windows": windows_data(
-                describe_windows(plan.windows, scores, predictor.model, top_k=settings.top_k)
+                describe_windows(
+                    plan.windows,
+                    torch.stack(scores),
+                    predictor.model.labels,
+                    top_k=settings.top_k,
+                )
             ),
             "read_ms": round(1000 * read, 1),
             "model_ms": round(1000 * total, 1),

@@ -6,7 +6,7 @@ w) patch grid, S tokens, H W pixels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -14,19 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvit_video.datasets.from_settings import sampling_scheme
+from stvit_video.datasets.from_settings import evaluation_transform, sampling_scheme
 from stvit_video.datasets.windows import WindowLength, lay_windows
 from stvit_video.errors import ConfigError
-from stvit_video.evaluation.prediction import rank_labels
 from stvit_video.evaluation.predictor import Predictor
-from stvit_video.evaluation.timeline import WindowPrediction
+from stvit_video.evaluation.timeline import WindowPrediction, describe_windows
 from stvit_video.evaluation.views import combine_views
 from stvit_video.models.network.reduction import RunLengthTransformer
 from stvit_video.models.network.stages import GatheringStage
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.token_colours import choose_colours, find_owners
 from stvit_video.video.decoding.decoder import Decoder
-from stvit_video.video.pixels.crops import build_transform, normalize_clip
+from stvit_video.video.pixels.crops import normalize_clip
 from stvit_video.video.pixels.transform import WindowTransform
 from stvit_video.video.sampling.time_windows import TimeWindow
 from stvit_video.visualize.lens import Lens, look_through
@@ -120,8 +119,7 @@ def plan_clips(
     times = decoder.times()
     times = times[times < duration]
     plan = lay_windows(times, duration, sample, WindowLength(window, stride), fps=info.fps)
-    short_side = preprocessing.short_side if views.short_side is None else views.short_side
-    transform = build_transform(preprocessing, short_side=short_side, normalize=False)
+    transform = evaluation_transform(preprocessing, replace(views, num_crops=1), None)
     return ClipPlan(
         windows=plan.windows,
         clips=plan.frames[:, 0].numpy(),
@@ -168,7 +166,7 @@ def read_video(
         )
     choose = plan.transform.choose(info.height, info.width, 0)
     return ReadVideo(
-        windows=describe_windows(plan.windows, answers, model, top_k=top_k),
+        windows=describe_windows(plan.windows, torch.stack(answers), model.labels, top_k=top_k),
         times=plan.times,
         window=window_of,
         step=step,
@@ -211,17 +209,3 @@ def share_out(
     nearest = np.abs(read - np.arange(len(middles))[:, None]).argmin(axis=1)
     tubelet = -(-clips.shape[1] // num_steps)  # the last may be filled up
     return window_of, nearest // tubelet
-
-
-def describe_windows(
-    windows: Sequence[TimeWindow], answers: Sequence[Tensor], model: VideoModel, *, top_k: int
-) -> tuple[WindowPrediction, ...]:
-    """Name the best classes of windows by their scores, (K,) each."""
-    described = []
-    for window, scores in zip(windows, answers, strict=True):
-        best = scores.topk(min(top_k, len(scores)))
-        topk = tuple(rank_labels(best.values, best.indices, model.labels))
-        described.append(
-            WindowPrediction(start_seconds=window.start, end_seconds=window.end, topk=topk)
-        )
-    return tuple(described)
