@@ -1,7 +1,6 @@
 """Clips out of real files whose frames carry their number."""
 
 import functools
-import multiprocessing
 
 import pytest
 import torch
@@ -189,7 +188,7 @@ def test_workers_are_kept_from_pass_to_pass(three_videos, shuffle):
     passes = []
     for _ in range(2):
         labels = sorted(int(batch.label) for batch in loader)
-        passes.append((labels, {child.pid for child in multiprocessing.active_children()}))
+        passes.append((labels, {worker.pid for worker in loader._workers()}))
     assert passes[0] == passes[1]
     assert len(passes[0][1]) == 2
 

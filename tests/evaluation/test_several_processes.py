@@ -121,15 +121,18 @@ def test_a_killed_process_loses_nothing_that_was_scored(model, videos, whole, tm
         folder=folder,
     )
 
+    others = set(multiprocessing.active_children())  # of loaders that nobody has collected yet
+
     def kill(num_videos):
-        for child in multiprocessing.active_children()[: min(num_videos, 1)]:
+        children = [c for c in multiprocessing.active_children() if c not in others]
+        for child in children[: min(num_videos, 1)]:
             os.kill(child.pid, signal.SIGKILL)
 
     with pytest.raises(WorkerDiedError) as caught:
         score_on_devices(scoring, torch.arange(17), [CPU, CPU], kill)
     assert "the process that evaluates on cpu (pid " in str(caught.value)
     assert str(caught.value).endswith("died (Killed)")
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= others
     assert 1 <= len(folder.read(multi_label=False).video_index) < 15
 
 

@@ -68,6 +68,7 @@ def test_a_signal_keeps_the_features_and_the_same_command_goes_on(work, capsys):
     assert weights(work / "stopped") == weights(work / "whole")
 
 
+@pytest.mark.slow  # `evaluate` is tested with several processes, by the same code
 def test_several_devices_share_the_features(work):
     whole = yaml.safe_load((work / "whole" / "config.yaml").read_text())
     run = ProbeRun(

@@ -40,6 +40,7 @@ def test_moving_digits_move_and_are_labelled():
         assert (own[:, :-1] == own[:, 1:]).float().mean() < 0.99
 
 
+@pytest.mark.slow  # it trains
 @pytest.mark.usefixtures("tools")
 def test_what_was_measured_becomes_tables_and_a_plot(tmp_path, monkeypatch):
     import training_free
