@@ -52,6 +52,7 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow  # `evaluate` is tested so, by the same code
 def test_a_signal_keeps_the_features_and_the_same_command_goes_on(work, capsys):
     features = work / "stopped" / "features" / "train"
     with start(command(work, "stopped")) as run:

@@ -28,7 +28,7 @@ def spread_windows(duration: float, *, window: float, stride: float) -> Iterator
         yield TimeWindow(0.0, duration)
         return
     slack = 1e-6 * window  # of sums of seconds
-    last = int((duration - window + slack) // stride)
+    last = int((duration - window) // stride)
     for number in range(last + 1):
         yield TimeWindow(number * stride, number * stride + window)
     if last * stride + window < duration - slack:
