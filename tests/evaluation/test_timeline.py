@@ -160,6 +160,26 @@ def test_a_video_that_is_cut_is_told_and_the_rest_goes_on(model, numbered_video,
         next(predictor.timelines(videos, window=0.4, num_workers=0))
 
 
+def test_a_video_that_goes_away_while_it_is_read_is_told_once(
+    model, numbered_video, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("stvit_video.datasets.windows._MOST_FRAMES", 8)
+    path = tmp_path / "going.mp4"
+    path.write_bytes(numbered_video.read_bytes())
+    predictor, errors = Predictor(model, device="cpu"), []
+    found = predictor.timelines(
+        [path, numbered_video],
+        window=0.2,
+        num_workers=0,
+        on_error=errors.append,
+        on_progress=lambda *_: path.unlink(missing_ok=True),
+    )
+    assert [(timeline.video, len(timeline.windows)) for timeline in found] == [
+        (str(numbered_video), 12)
+    ]
+    assert [(error.path, error.reason) for error in errors] == [(path, "missing")]
+
+
 def test_clips_without_a_length_need_a_window(model, numbered_video):
     predictor = Predictor(model, data=DataConfig(sampling="segments"), device="cpu")
     with pytest.raises(ConfigError) as caught:

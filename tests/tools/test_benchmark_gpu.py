@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOOLS = Path(__file__).parents[2] / "tools"
 PROGRAM = """
 import sys
@@ -25,6 +27,7 @@ print(len(names))
 """
 
 
+@pytest.mark.slow  # it builds every model of the tables
 def test_it_imports_without_decoders_and_every_case_can_be_built():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(TOOLS)], capture_output=True, text=True, check=False

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
@@ -15,6 +17,7 @@ def _run(name, *words):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow  # a tool over many files
 def test_damaged_files_end_in_a_clean_error_or_in_frames(tmp_path):
     status, text, error = _run(
         "fuzz_decoders.py",
@@ -30,6 +33,7 @@ def test_damaged_files_end_in_a_clean_error_or_in_frames(tmp_path):
     assert "| 12 | 0 of 0" in cut[1], "every file that was cut off is bad by the scan"
 
 
+@pytest.mark.slow  # a tool over all backends
 def test_wrong_frames_of_every_backend_are_counted(tmp_path):
     names = ("closed.mp4", "transposed.mp4", "fast_2000.mkv", "thumbnail_first.mp4")
     status, _, error = _run(
