@@ -88,7 +88,7 @@ def looped_stream():
 
 def answers(source, model, *, num, window=1.0, stride=0.5):
     predictor = Predictor(model, views=ViewConfig(), device="cpu")
-    with LiveVideo(source, keep_seconds=window + 2 * stride) as live:
+    with LiveVideo(source, keep_seconds=10) as live:
         found = []
         for answer in predict_live(predictor, live, window=window, stride=stride):
             found.append(answer)

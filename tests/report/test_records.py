@@ -78,6 +78,15 @@ def test_a_row_of_parquet_for_each_video(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_record_is_written_when_it_comes(tmp_path, kind):
+    with writing_records({kind: tmp_path / "out"}) as keep:
+        keep(RECORDS[1])
+        (partial_path,) = tmp_path.iterdir()
+        assert "bad.mp4: empty" in partial_path.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_file_that_was_begun_is_not_left(tmp_path, kind):
     path = tmp_path / "out"
