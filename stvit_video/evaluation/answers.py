@@ -1,9 +1,8 @@
 """One answer for each file, in order, whatever the files do to the processes that read them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +54,11 @@ def answer_each(
     Raises:
         ConfigError: see `Predictor`.
     """
-    rest, asked = iter(paths), deque[Path]()
-
-    def ask() -> Iterator[Path]:
-        for path in rest:
-            asked.append(path)
-            yield path
-
+    waiting = _SizedPaths(paths) if isinstance(paths, Sized) else _Paths(paths)
+    asked = waiting.asked
     while True:
         try:
-            for answer in _answer(predictor, chain(list(asked), ask()), plan, on_progress):
+            for answer in _answer(predictor, waiting, plan, on_progress):
                 asked.popleft()
                 yield answer
             return
@@ -72,6 +66,32 @@ def answer_each(
             if not asked:
                 raise
         yield _answer_alone(predictor, asked.popleft(), plan)
+
+
+class _Paths:
+    """Paths that have no answer yet: those that were asked for, then the rest."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.asked = deque[Path]()
+        self._rest = iter(paths)
+
+    def __iter__(self) -> Iterator[Path]:
+        yield from list(self.asked)
+        for path in self._rest:
+            self.asked.append(path)
+            yield path
+
+
+class _SizedPaths(_Paths):
+    """As many as are known: few are shared between the processes that read."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        known = list(paths)
+        super().__init__(known)
+        self._num_paths = len(known)
+
+    def __len__(self) -> int:
+        return self._num_paths
 
 
 def _answer_alone(predictor: Predictor, path: Path, plan: ReadingPlan) -> Answer:

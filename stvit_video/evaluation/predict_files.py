@@ -1,7 +1,7 @@
 """Classify files, one record each: as a whole, or window by window."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
@@ -78,6 +78,8 @@ def predict_files(
     """
     done = FilesPredicted(title=videos.title, is_one=videos.is_one)
     counts_windows = videos.is_one and plan.length is not None
+    if videos.is_one and plan.length is None:
+        plan = replace(plan, num_workers=0)  # which takes less time than to start a process
     with count_videos(
         console,
         "classifying",

@@ -126,6 +126,11 @@ def test_prediction_is_the_json_of_the_field(run_dir, numbered_video, capsys):
     assert {entry["label"] for entry in record["topk"]} == {"pushing left", "waving"}
 
 
+def test_one_video_starts_no_process(run_dir, numbered_video, capsys, monkeypatch):
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", None)
+    assert run_json(capsys, ["predict", numbered_video, "--checkpoint", run_dir])["frames"] == 60
+
+
 @pytest.fixture
 def some_videos(tmp_path, class_folder_root, numbered_video):
     """Folder of two videos at different depths, and one that is empty."""

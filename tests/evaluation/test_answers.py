@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from stvit_video.datasets import clips
+from stvit_video.datasets.windows import WindowLength
+from stvit_video.evaluation import windows
 from stvit_video.evaluation.answers import ReadingPlan, UnreadVideo, answer_each
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.models.registry import create_model
@@ -61,6 +63,40 @@ def test_answers_come_in_order_bad_ones_too(predictor, videos):
     found = names_and_errors(answer_each(predictor, paths, ReadingPlan(num_workers=0)))
     assert [name for name, _ in found] == ["a.mp4", "empty.mp4", "b.mp4", "empty2.mp4"]
     assert [error.endswith("empty (auto, open)") for _, error in found] == [False, True] * 2
+
+
+@pytest.mark.parametrize(
+    ("num_videos", "num_workers", "batches"), [(4, 2, [2, 2]), (4, 0, [4]), (1, 2, [1])]
+)
+def test_few_videos_are_shared_between_readers(
+    predictor, videos, monkeypatch, num_videos, num_workers, batches
+):
+    seen, classify = [], predictor._logits
+
+    def watch(clips):
+        seen.append(len(clips))
+        return classify(clips)
+
+    monkeypatch.setattr(predictor, "_logits", watch)
+    paths = videos(*map(str, range(num_videos)))
+    assert (
+        len(list(answer_each(predictor, paths, ReadingPlan(num_workers=num_workers)))) == num_videos
+    )
+    assert seen == batches
+
+
+def test_windows_of_a_short_video_are_read_here(predictor, videos, monkeypatch):
+    plan = ReadingPlan(num_workers=2, length=WindowLength(1.2))
+    loaders, make = [], windows.build_window_loader
+
+    def watch(chunks, *args, data, **how):
+        loaders.append(data.num_workers)
+        return make(chunks, *args, data=data, **how)
+
+    monkeypatch.setattr(windows, "build_window_loader", watch)
+    (timeline,) = answer_each(predictor, videos("short"), plan)
+    assert len(timeline.windows) == 2
+    assert loaders == [0]
 
 
 def test_a_file_that_kills_its_readers_is_one_record(predictor, videos, monkeypatch):

@@ -20,7 +20,7 @@ from fuzz_serve import judge  # noqa: E402 the folder is known now
         (422, {"error": "the video cannot be read: empty"}, ""),
         (500, {"error": "the process died"}, "status 500: the process died"),
         (422, {"error": "two\nlines"}, "told 'two\\nlines'"),
-        (422, {"error": "/tmp/x: no"}, "told '/tmp/x: no'"),
+        (422, {"error": "/some/where: no"}, "told '/some/where: no'"),
         (413, {}, "told None"),
     ],
 )
