@@ -161,10 +161,10 @@ def load_and_die_once(checkpoint, mark):
     return predictor
 
 
-@pytest.mark.slow  # a minute, most of it Ray's start
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_ray_survives_a_killed_worker(checkpoint, folder_of_videos, tmp_path):
-    ray = pytest.importorskip("ray")
+    import ray
+
     mark, out = tmp_path / "killed", tmp_path / "out"
     predictor = Predictor.load(checkpoint, device="cpu")
     videos = find_named_videos([str(folder_of_videos)])
