@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "datasets": {"report", "video"},
     "models": {"report", "tokens"},
     "evaluation": {"report", "video", "datasets", "models"},
-    "training": {"report", "video", "datasets", "models", "evaluation"},
+    "detection": {"report", "video", "tokens", "datasets", "models", "evaluation"},
+    "training": {"report", "video", "datasets", "models", "evaluation", "detection"},
     "probing": {"report", "datasets", "models", "evaluation", "training"},
     "visualize": {"report", "video", "datasets", "models", "evaluation"},
     "serving": {"video", "datasets", "models", "evaluation", "visualize"},
@@ -30,7 +31,7 @@ MAY_IMPORT = {
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        *("probing", "visualize", "serving", "exporting", "demo"),
+        *("probing", "visualize", "serving", "exporting", "detection", "demo"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},
@@ -41,7 +42,13 @@ MAY_IMPORT = {
 INSIDE = {
     "video": {"decoding": set(), "sampling": set(), "pixels": set()},
     "tokens": {"semantic": set(), "reducers": {"semantic"}},
-    "datasets": {"layouts": set(), "upkeep": {"layouts"}},
+    "datasets": {"layouts": set(), "upkeep": {"layouts"}, "coco": set(), "ava": set()},
+    "detection": {
+        "networks": set(),
+        "pictures": {"networks"},
+        "actions": {"networks"},
+        "temporal": set(),
+    },
     "models": {
         "layers": set(),
         "network": {"layers"},

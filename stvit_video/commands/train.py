@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.data import AugmentationConfig, DataConfig
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import DistillConfig, OptimizerConfig, RunConfig, TrainConfig
 from stvit_video.settings.views import ViewConfig
@@ -18,6 +19,7 @@ _VIEWS = ViewConfig()
 _OPTIMIZER = OptimizerConfig()
 _TRAIN = TrainConfig()
 _DISTILL = DistillConfig()
+_DETECTOR = DetectorConfig()
 
 
 def train_(  # noqa: PLR0913 this is a command line
@@ -29,6 +31,7 @@ def train_(  # noqa: PLR0913 this is a command line
     optimizer: OptimizerConfig = _OPTIMIZER,
     train: TrainConfig = _TRAIN,
     distill: DistillConfig = _DISTILL,
+    detector: DetectorConfig = _DETECTOR,
     output_dir: OutputFolder,
     dry_run: bool = False,
     json: ResultFile | None = None,
@@ -43,6 +46,7 @@ def train_(  # noqa: PLR0913 this is a command line
         optimizer: How fast it learns.
         train: How long and on what.
         distill: Which trained model to learn from as well.
+        detector: What is found in pictures or clips, in place of one class for a clip.
         output_dir: Run folder, for the model, the settings, the metrics and checkpoints; the same
             command again goes on from the newest.
         dry_run: Train two steps on tiny videos laid out as the data set, from random weights, and
@@ -63,6 +67,7 @@ def train_(  # noqa: PLR0913 this is a command line
         optimizer=optimizer,
         train=train,
         distill=distill,
+        detector=detector,
     )
     console = result_console(json)
     train_as_said = run_dry if dry_run else run_training

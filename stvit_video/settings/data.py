@@ -19,7 +19,7 @@ from stvit_video.settings.bounds import (
     check_rising,
     check_settings,
 )
-from stvit_video.settings.paths import VideosPath
+from stvit_video.settings.paths import InputPath, VideosPath
 from stvit_video.settings.rand_augment import parse_rand_augment
 
 Backend = Literal["auto", "decord", "pyav", "torchcodec"]
@@ -67,9 +67,14 @@ class DataConfig:
     """Where the videos are and how clips are read from them."""
 
     train: VideosPath | None = None
-    """Folder of class folders, or a manifest."""
+    """Folder of class folders, or a manifest; of a detector COCO's JSON or AVA's CSV."""
     val: VideosPath | None = None
     """The same, for the accuracy that is watched during training; None watches none."""
+    train_media: InputPath | None = None
+    """Folder of the pictures or videos that annotations name, of a detector alone; None takes the
+    folder of the annotations."""
+    val_media: InputPath | None = None
+    """The same for `val`."""
     sampling: SamplingKind = "dense"
     """`dense`: neighbouring frames at a stride. `segments`: one frame of each of T equal parts."""
     target_fps: Positive | None = None

@@ -19,6 +19,7 @@ from stvit_video.settings.bounds import (
     check_settings,
 )
 from stvit_video.settings.data import AugmentationConfig, DataConfig
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.paths import CheckpointSource
 from stvit_video.settings.views import ViewConfig
@@ -188,6 +189,7 @@ class RunConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
 
     def __post_init__(self) -> None:
         check_settings("", self)

