@@ -103,6 +103,14 @@ def facts(weights: Weights) -> dict[str, Any]:
     return {"window_size": (published + fitting)[0]} if fitting else {}
 
 
+def rename_detector(weights: Weights) -> Weights:
+    """Take the network out of a detector of mmdetection, which norms the map of every stage."""
+    if "norm3.weight" not in weights:
+        return weights
+    renamed = set_aside(weights, r"(?:neck|rpn_head|roi_head|norm[012])\.")
+    return {re.sub(r"^norm3\.", "norm.", key): value for key, value in renamed.items()}
+
+
 def flatten_stages(weights: Weights) -> Weights:
     """Number the blocks of all stages in one row, a merging after each stage but the last.
 
@@ -128,7 +136,7 @@ def flatten_stages(weights: Weights) -> Weights:
 
 
 def _rename(weights: Weights, family: str, *, num_axes: int) -> Weights:
-    renamed = rename_keys(weights, _RULES, _PREFIXES)
+    renamed = rename_detector(rename_keys(weights, _RULES, _PREFIXES))
     renamed = {_within_block(_as_layers(key)): value for key, value in renamed.items()}
     renamed = flatten_stages(join_qkv(set_aside(renamed, _UNUSED)))
     renamed = {
