@@ -4,10 +4,11 @@ Heads, matcher, losses and suppression are torchvision's; this file only wires.
 """
 
 import dataclasses
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
@@ -24,9 +25,6 @@ from stvit_video.models.registry import build_model
 from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 
-Detector = nn.Module
-"""A `FasterRCNN`, `MaskRCNN` or `RetinaNet` of torchvision, which states no types."""
-
 OUT_CHANNELS = 256
 """Of every map that heads read."""
 
@@ -41,20 +39,71 @@ class DetectorBackbone(nn.Module):
         self.pyramid = build_pyramid(model, levels)
         self.fpn = FeaturePyramidNetwork(self.pyramid.channels, OUT_CHANNELS, cast(Any, extra))
 
-    @property
-    def model(self) -> VideoModel:
-        """The network."""
-        return self.pyramid.model
-
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, C, H, W) -> maps (B, 256, h, w) by name, the finest first."""
         maps = self.pyramid(images)
         return self.fpn(OrderedDict((str(number), found) for number, found in enumerate(maps)))
 
 
-def backbone_of(detector: Detector) -> DetectorBackbone:
-    """Return what a detector of ours reads images with."""
-    return cast(DetectorBackbone, detector.backbone)
+class Detector(nn.Module):
+    """What detectors on our networks have beside what torchvision gives them."""
+
+    settings: DetectorConfig
+    """What it was built with."""
+    labels: tuple[str, ...] = ()
+    """Name of each class, label 1 first; empty when unknown."""
+
+    if TYPE_CHECKING:
+        backbone: DetectorBackbone
+        roi_heads: Any
+        head: Any
+
+    @property
+    def network(self) -> VideoModel:
+        """Our network, below pyramid and heads."""
+        return self.backbone.pyramid.model
+
+    @property
+    def num_classes(self) -> int:
+        """Classes, the background among them."""
+        if isinstance(self, RetinaNet):
+            return int(self.head.classification_head.num_classes)
+        return int(self.roi_heads.box_predictor.cls_score.out_features)
+
+    @property
+    def finds_masks(self) -> bool:
+        """Whether it says which pixels belong to an object."""
+        return self.settings.name == "mask_rcnn"
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the parameters that never decay, besides those of one axis."""
+        return {_NETWORK + name for name in self.network.no_weight_decay()}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layer of the network a parameter belongs to; last comes all that is above."""
+        own = self.network.group_matcher(coarse)
+        start = re.escape(_NETWORK)
+        blocks = [(f"^{start}{pattern[1:]}", number) for pattern, number in own["blocks"]]
+        return {"stem": f"^{start}{own['stem'][1:]}", "blocks": blocks}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of each block of the network in training."""
+        self.network.set_grad_checkpointing(enable)
+
+
+_NETWORK = "backbone.pyramid.model."
+
+
+class OurMaskRCNN(Detector, MaskRCNN):
+    """Mask R-CNN on one of our networks."""
+
+
+class OurFasterRCNN(Detector, FasterRCNN):
+    """Faster R-CNN on one of our networks."""
+
+
+class OurRetinaNet(Detector, RetinaNet):
+    """RetinaNet on one of our networks."""
 
 
 def create_detector(  # noqa: PLR0913 one front door, as `create_model`
@@ -129,16 +178,21 @@ def wire(network: VideoModel, settings: DetectorConfig, *, num_classes: int) -> 
         "image_mean": list(shape.mean[::turn]),
         "image_std": list(shape.std[::turn]),
     }
+    detector: Detector
     if settings.name == "retinanet":
         last = LastLevelP6P7(OUT_CHANNELS, OUT_CHANNELS)
         backbone = DetectorBackbone(network, levels=(1, 2, 3), extra=last)
-        return RetinaNet(backbone, num_classes, score_thresh=settings.score_threshold, **common)
-    backbone = DetectorBackbone(network, levels=range(4), extra=LastLevelMaxPool())
-    kinds = {"mask_rcnn": MaskRCNN, "faster_rcnn": FasterRCNN}
-    if settings.name not in kinds:
+        common["score_thresh"] = settings.score_threshold
+        detector = OurRetinaNet(backbone, num_classes, **common)
+    elif settings.name in ("mask_rcnn", "faster_rcnn"):
+        backbone = DetectorBackbone(network, levels=range(4), extra=LastLevelMaxPool())
+        kind = OurMaskRCNN if settings.name == "mask_rcnn" else OurFasterRCNN
+        common["box_score_thresh"] = settings.score_threshold
+        detector = kind(backbone, num_classes, **common)
+    else:
         raise ConfigError(
             f"detector ({settings.name}) must be mask_rcnn, faster_rcnn or retinanet; cascades wait"
             " for heads that are kept up"
         )
-    kind = kinds[settings.name]
-    return kind(backbone, num_classes, box_score_thresh=settings.score_threshold, **common)
+    detector.settings = settings
+    return detector

@@ -2,14 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from stvit_video.detection.networks.build import Detector, backbone_of, wire
+from stvit_video.detection.networks.build import Detector, wire
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.files import replacing
 from stvit_video.models.build import build, check_positions, options_of
@@ -23,53 +23,33 @@ from stvit_video.models.card import (
     write_card,
 )
 from stvit_video.models.checkpoint import find_card
-from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.registry import find_variant
 from stvit_video.models.variant import Recipe
+from stvit_video.models.weights.files import find_files
 from stvit_video.settings.bounds import Classes, fit_value
 from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
-
-
-class TrainedDetector(NamedTuple):
-    """A detector with what is needed to use it."""
-
-    detector: Detector
-    """In eval mode."""
-    settings: DetectorConfig
-    labels: tuple[str, ...]
-    """Name of each class, label 1 first; empty when unknown."""
-    card: ModelCard
-
-    @property
-    def network(self) -> VideoModel:
-        """The network below the detector."""
-        return backbone_of(self.detector).model
-
-    @property
-    def semantic(self) -> str | None:
-        """The setting that it was trained with."""
-        return self.card.config.semantic
 
 
 def write_detector(
     detector: Detector,
     folder: str | Path,
     *,
-    settings: DetectorConfig,
-    labels: tuple[str, ...] = (),
+    labels: tuple[str, ...] | None = None,
     weights: dict[str, Tensor] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Path:
     """Write a detector into a folder, each file whole or not at all, the card last.
 
+    `weights` and `labels` default to those of the detector; `extra` is what the writer wants kept.
+
     Raises:
         CheckpointError: the labels do not fit its classes, or the folder holds another model.
         WriteError: the disk refuses a file; a detector that was there before still is.
     """
-    recipe = backbone_of(detector).model.recipe
+    recipe, num_classes = detector.network.recipe, detector.num_classes
     assert recipe is not None
-    num_classes = _num_classes(detector)
+    labels = detector.labels if labels is None else tuple(labels)
     _check_labels(labels, num_classes, str(folder))
     options = recipe.options
     card = ModelCard(
@@ -80,7 +60,7 @@ def write_detector(
         source=recipe.variant.source,
         license=recipe.variant.license,
         extra={
-            DETECTOR: dataclasses.asdict(settings) | {"num_classes": num_classes},
+            DETECTOR: dataclasses.asdict(detector.settings) | {"num_classes": num_classes},
             "detector_labels": list(labels),
             **(extra or {}),
         },
@@ -108,15 +88,13 @@ def find_detector(source: str | Path) -> ModelCard | None:
     return card if card is not None and DETECTOR in card.extra else None
 
 
-def load_detector(source: str | Path) -> TrainedDetector:
+def load_detector(source: str | Path) -> Detector:
     """Build the detector of a run folder or a hub id, in eval mode.
 
     Raises:
         MissingFileError: there is no such folder.
         CheckpointError: it holds no detector, or its files do not belong together.
     """
-    from stvit_video.models.weights.files import find_files
-
     card = find_detector(source)
     if card is None:
         raise CheckpointError(f"{source} holds no detector; train one with --detector.name")
@@ -128,7 +106,8 @@ def load_detector(source: str | Path) -> TrainedDetector:
     _check_shapes(wanted, weights)
     detector = _build(card, settings, num_classes, folder)
     detector.load_state_dict(load_file(weights))
-    return TrainedDetector(detector.eval(), settings, labels, card)
+    detector.labels = labels
+    return detector.eval()
 
 
 def _build(card: ModelCard, settings: DetectorConfig, num_classes: int, folder: Path) -> Detector:
@@ -184,13 +163,6 @@ def _check_shapes(wanted: dict[str, Tensor], path: Path) -> None:
                 f"{path.parent} does not fit together: {CARD_FILE} makes {key} {own}, but"
                 f" {path.name} has it as {held.get(key, 'none')}; get both files from one place"
             )
-
-
-def _num_classes(detector: Detector) -> int:
-    heads: Any = detector
-    if hasattr(detector, "head"):
-        return int(heads.head.classification_head.num_classes)
-    return int(heads.roi_heads.box_predictor.cls_score.out_features)
 
 
 def _check_labels(labels: tuple[str, ...], num_classes: int, place: str) -> None:

@@ -6,10 +6,11 @@ import re
 import torch
 from torch import Tensor
 
-from stvit_video.detection.networks.build import Detector, backbone_of, build_detector
+from stvit_video.detection.networks.build import Detector, build_detector
 from stvit_video.detection.networks.checkpoint import find_detector, load_detector
 from stvit_video.detection.networks.pyramid import SwinPyramid
 from stvit_video.errors import CheckpointError
+from stvit_video.models.network.video_model import VideoModel
 from stvit_video.models.weights.files import find_files
 from stvit_video.models.weights.names import Weights, unwrap
 from stvit_video.models.weights.read import read_shards
@@ -41,20 +42,25 @@ def load_pretrained_detector(
     detector = build_detector(
         ModelConfig(
             name=config.name,
-            semantic=config.semantic or trained.semantic,
+            semantic=config.semantic or _semantic_of(network),
             image_size=network.preprocessing.image_size,
             drop_path=config.drop_path,
         ),
         settings,
         num_classes=num_classes,
     )
-    _load_what_fits(detector, trained.detector.state_dict(), source)
+    _load_what_fits(detector, trained.state_dict(), source)
     return detector
+
+
+def _semantic_of(network: VideoModel) -> str | None:
+    assert network.recipe is not None
+    return "+".join(map(str, network.recipe.options.semantic)) or None
 
 
 def _load_norms(detector: Detector, source: str) -> None:
     """Fill the norms of the finer maps, which only detection checkpoints of Swin hold."""
-    pyramid = backbone_of(detector).pyramid
+    pyramid = detector.backbone.pyramid
     if not isinstance(pyramid, SwinPyramid):
         return
     weights = unwrap(read_shards(find_files(source).weights), source)
