@@ -59,7 +59,7 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
     """
     sizes = variant.preprocessing
     try:
-        _check_positions(variant)
+        check_positions(variant)
         with safe_open(weights, "pt") as file:
             held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -85,7 +85,7 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
             )
 
 
-def _check_positions(variant: Variant) -> None:
+def check_positions(variant: Variant) -> None:
     """Refuse fixed tables of positions, which no file holds, of more numbers than any network's.
 
     Learned ones are in the header, and networks without a table read clips of any length.

@@ -22,6 +22,8 @@ CARD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 MULTI_LABEL = "multi_label"
 """Key in `extra` of a model whose training videos may be of several classes."""
+DETECTOR = "detector"
+"""Key in `extra` of a network below a detector: the settings of that."""
 FORMAT = "stvit-video 1"
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {

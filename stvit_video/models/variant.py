@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stvit_video.models.exported import Exported
+from stvit_video.models.key_report import KeyReport
 from stvit_video.settings.grammar import ReducerConfig, SemanticConfig
 from stvit_video.settings.model import Preprocessing
 
@@ -62,11 +63,10 @@ class Variant(ABC):
     pooler_norm_eps: float = 1e-6
     """Of the norms of an attentive pooler."""
 
-    fit: Callable[[dict[str, Tensor], nn.Module, dict[str, str]], dict[str, str]] | None = None
+    fit: Callable[[dict[str, Tensor], nn.Module, KeyReport], None] | None = None
     """Fits renamed weights to a network of this kind where the rules for all do not suffice.
 
-    Changes the weights; keys that it changed go to the dictionary, keys that it dropped are
-    returned, both with the reason.
+    Changes the weights; what became of a key goes to the report, with the reason.
     """
 
     @property

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stvit_video.report.terminal import say
-from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import is_first_process
+from stvit_video.training.task import TrainingTask
 from stvit_video.visible import visible
 
 
@@ -100,7 +100,7 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the report of this epoch; Lightning calls this after validation."""
-        assert isinstance(pl_module, VideoClassifier)
+        assert isinstance(pl_module, TrainingTask)
         now = time.perf_counter()
         if self.train_seconds is None:
             self.train_seconds = now - self.epoch_start
@@ -161,7 +161,7 @@ class AverageWeights(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Average; comes ahead of checkpoints."""
-        assert isinstance(pl_module, VideoClassifier)
+        assert isinstance(pl_module, TrainingTask)
         has_stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if pl_module.average is not None and (has_stepped or trainer.is_last_batch):
             pl_module.average.update(pl_module.model, step=trainer.global_step)

@@ -29,7 +29,6 @@ from stvit_video.training.checkpoints import (
     StoppedError,
     StopSignals,
 )
-from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import is_first_process
 from stvit_video.training.resume import (
     WholeCheckpoints,
@@ -45,6 +44,7 @@ from stvit_video.training.strategy import (
     check_processes,
     devices_of,
 )
+from stvit_video.training.task import TrainingTask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,7 @@ class RunFolder(NamedTuple):
 
 
 def fit(
-    classifier: VideoClassifier,
+    task: TrainingTask,
     train_loader: Iterable[Any],
     val_loader: Iterable[Any] | None,
     *,
@@ -99,8 +99,8 @@ def fit(
     def report() -> FitReport:
         return FitReport(
             epochs=tuple(log.epochs),
-            failed=tuple(sorted(classifier.failures.values())),
-            val_failed=tuple(sorted(classifier.val_failures.values())),
+            failed=tuple(sorted(task.failures.values())),
+            val_failed=tuple(sorted(task.val_failures.values())),
         )
 
     signals = StopSignals(display.tell)
@@ -111,7 +111,7 @@ def fit(
         keep=settings.keep_checkpoints,
         loader=train_loader,
         signals=signals,
-        losses=classifier.losses,
+        losses=task.losses,
     )
     callbacks = [
         AverageWeights(),
@@ -127,9 +127,9 @@ def fit(
             settings,
             run_dir=folder.path,
             callbacks=callbacks,
-            clip_grad_norm=classifier.optimizer_settings.clip_grad_norm,
+            clip_grad_norm=task.optimizer_settings.clip_grad_norm,
         )
-        trainer.fit(classifier, train_loader, val_loader, ckpt_path=start, weights_only=True)
+        trainer.fit(task, train_loader, val_loader, ckpt_path=start, weights_only=True)
     return report()
 
 
@@ -137,7 +137,7 @@ def check_start(
     settings: TrainConfig,
     *,
     run_dir: Path,
-    classifier: VideoClassifier,
+    task: TrainingTask,
     tell: Callable[[str], object],
 ) -> Path | None:
     """Refuse what cannot be run here, before anything is written; return where to go on from.
@@ -160,7 +160,7 @@ def check_start(
     folder = run_dir / CHECKPOINT_FOLDER
     found = find_checkpoint(folder, tell=tell)
     if found is not None:
-        check_checkpoint(*found, classifier, epochs=settings.epochs)
+        check_checkpoint(*found, task, epochs=settings.epochs)
         return found[0]
     if settings.resume is True:
         raise CheckpointError(f"{folder} holds no checkpoint; start without --train.resume true")

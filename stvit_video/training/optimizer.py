@@ -1,19 +1,32 @@
 """Which parameters learn how fast: groups, the optimiser and the schedule."""
 
 import math
-from typing import Any
+from typing import Any, Protocol, cast
 
 from timm.optim import (  # type: ignore[attr-defined]
     param_groups_layer_decay,
     param_groups_weight_decay,
 )
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import USUAL_WARMUP, OptimizerConfig
 
 
-def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW | SGD:
+class Grouped(Protocol):
+    """A network that says how its parameters learn, as timm asks: ours, or a detector on one."""
+
+    def no_weight_decay(self) -> set[str]:
+        """Name the parameters that never decay, besides those of one axis."""
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say which layer a parameter belongs to."""
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of each block in training."""
+
+
+def build_optimizer(model: nn.Module, settings: OptimizerConfig) -> AdamW | SGD:
     """Return the optimiser over the groups of `parameter_groups`."""
     groups = parameter_groups(
         model,
@@ -29,7 +42,7 @@ def build_optimizer(model: VideoModel, settings: OptimizerConfig) -> AdamW | SGD
 
 
 def parameter_groups(
-    model: VideoModel,
+    model: nn.Module,
     *,
     lr: float,
     weight_decay: float,
@@ -43,7 +56,7 @@ def parameter_groups(
     `layer_decay` times that, and so on down to the embedding. All but the head and the generators
     of semantic tokens learn at `backbone_lr` times their rate.
     """
-    fixed = model.no_weight_decay()
+    fixed = cast(Grouped, model).no_weight_decay()
     if layer_decay is None:
         groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=fixed)
     else:
@@ -56,7 +69,7 @@ def parameter_groups(
 
 
 def _slow_down(
-    groups: list[dict[str, Any]], model: VideoModel, backbone_lr: float
+    groups: list[dict[str, Any]], model: nn.Module, backbone_lr: float
 ) -> list[dict[str, Any]]:
     """Split each group in what belongs to the backbone and what is new, where it holds both."""
     new = {id(parameter) for name, parameter in model.named_parameters() if is_new(name)}
@@ -69,8 +82,14 @@ def _slow_down(
 
 
 def is_new(name: str) -> bool:
-    """Whether a parameter is of head, pooler or a generator, which backbones do not hold."""
-    return name.startswith(("head.", "pooler.")) or ".generator." in name
+    """Whether a parameter is of what backbones do not hold: head, pooler, generator, detector."""
+    return name.startswith(_NEW) or ".generator." in name
+
+
+_NEW = (
+    *("head.", "pooler.", "rpn.", "roi_heads."),
+    *("backbone.fpn.", "backbone.pyramid.norms.", "backbone.pyramid.scalers."),
+)
 
 
 class Schedule:

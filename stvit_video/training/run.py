@@ -78,7 +78,7 @@ def run_training(
     classifier.distillation = load_teacher(
         run.distill, model, class_names=videos.class_names, multi_label=videos.is_multi_label
     )
-    start = check_start(run.train, run_dir=run_dir, classifier=classifier, tell=display.tell)
+    start = check_start(run.train, run_dir=run_dir, task=classifier, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
     elif advise:

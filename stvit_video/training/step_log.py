@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from stvit_video.errors import ConfigError
 from stvit_video.files import replacing, writing
 from stvit_video.settings.training import LogName, TrainConfig
-from stvit_video.training.classifier import VideoClassifier
+from stvit_video.training.task import TrainingTask
 
 STEPS_FILE = "steps.csv"
 COLUMNS = (
@@ -91,7 +91,7 @@ class StepLog(Callback):
         """Log a line; all processes add up what they saw."""
         if self.grad_norm is None:
             return
-        assert isinstance(pl_module, VideoClassifier)
+        assert isinstance(pl_module, TrainingTask)
         sums = pl_module.epoch_mean.over_all(pl_module.device).cpu()
         loss, clips = (sums - self.sums).tolist()
         now, waited = time.perf_counter(), _waited(trainer)

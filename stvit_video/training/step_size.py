@@ -34,15 +34,16 @@ class StepSize(NamedTuple):
         """Videos of a step."""
         return self.videos_per_batch * self.num_processes * self.num_batches
 
-    def describe(self, schedule: Schedule) -> str:
+    def describe(self, schedule: Schedule, *, noun: str = "videos") -> str:
         """Say what a step reads and the highest learning rate."""
-        parts = [f"{self.videos_per_batch * self.clips_per_video} clips"]
+        unit = "clips" if noun == "videos" else noun
+        parts = [f"{self.videos_per_batch * self.clips_per_video} {unit}"]
         for count, what in ((self.num_processes, "processes"), (self.num_batches, "batches")):
             parts += [f"{count} {what}"] if count > 1 else []
         rate, settings = f"{schedule.highest_lr:.4g}", schedule.settings
         if settings.lr_per_videos is not None:
             rate += f" ({settings.lr:g} x {self.videos} / {settings.lr_per_videos})"
-        return (
-            f"a step reads {self.videos} videos, {self.videos * self.clips_per_video} clips"
-            f" ({' x '.join(parts)}); highest learning rate {rate}"
-        )
+        read = f"{self.videos} {noun}"
+        if noun == "videos":
+            read += f", {self.videos * self.clips_per_video} clips"
+        return f"a step reads {read} ({' x '.join(parts)}); highest learning rate {rate}"

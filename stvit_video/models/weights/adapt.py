@@ -28,7 +28,7 @@ def adapt(
     adapted, report = dict(weights), KeyReport()
     target = model.state_dict()
     if model.recipe is not None and model.recipe.variant.fit is not None:
-        report.dropped.update(model.recipe.variant.fit(adapted, model, report.changed))
+        model.recipe.variant.fit(adapted, model, report)
     _drop_reader(adapted, model, report)
     _inflate_patches(adapted, model, report)
     _drop_class_token(adapted, target, report)

@@ -10,6 +10,7 @@ from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.build import check_sizes
 from stvit_video.models.card import (
     CARD_FILE,
+    DETECTOR,
     MULTI_LABEL,
     WEIGHTS_FILE,
     apply_overrides,
@@ -134,6 +135,8 @@ def _read_probe(source: str | Path) -> Weights:
 
 def _read_ours(folder: Path, source: str, name: str, variant: Variant) -> Pretrained:
     card = read_card(folder)
+    if DETECTOR in card.extra:
+        raise CheckpointError(f"{source} holds a detector, not a classifier")
     if card.config.name != name:
         raise CheckpointError(f"{source} holds weights of {card.config.name}, not of {name}")
     row = dataclasses.replace(

@@ -42,6 +42,8 @@ class WindowPlan:
     """Windows of cross-attention, when the block clusters or recovers."""
     reads_queries: bool = False
     """Cross-attention has the queries of its window as keys, too."""
+    skips_centers: bool = False
+    """Cross-attention leaves out the centres ahead of its context."""
     projects_windows: bool = False
     """Cross-attention without bias projects keys once per window, not once per token."""
 

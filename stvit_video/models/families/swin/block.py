@@ -84,7 +84,7 @@ class SwinBlock(Block):
         windows = CrossWindows(grid, context_grid, self.plan.reach)
         if self.plan.projects_windows and mask is None:
             return self._attend_by_window(tokens, context, windows)
-        q, k, v = self._project_across(tokens, context)
+        q, k, v = self._project_across(tokens, context, context_grid)
         bias = self._bias_across(windows, k, mask)
         if windows.is_global:
             x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
@@ -117,7 +117,7 @@ class SwinBlock(Block):
     ) -> Tensor:
         """Return what the tokens read from the context's grid, mean over heads: (B, N, M)."""
         windows = CrossWindows(grid, context_grid, self.plan.reach)
-        q, k, _ = self._project_across(tokens, context)
+        q, k, _ = self._project_across(tokens, context, context_grid)
         bias = self._bias_across(windows, k, mask)
         num_keys = k.shape[2]
         q, k = windows.split_queries(q), windows.split_context(k)
@@ -131,9 +131,13 @@ class SwinBlock(Block):
             weights = weights[..., q.shape[2] :]  # leave out the centres of the window
         return windows.scatter(weights)
 
-    def _project_across(self, tokens: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project_across(
+        self, tokens: Tensor, context: Tensor, context_grid: Grid
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Make q (B, h, N, d), and k and v (B, h, E + M, d)."""
         queries = self.norm1(tokens)
+        if self.plan.skips_centers:
+            context = context[:, -context_grid.size :]
         context = self.norm1(context)
         if self.plan.reads_queries:
             context = torch.cat([queries, context], dim=1)

@@ -8,18 +8,20 @@ from torch import Tensor, nn
 
 from stvit_video.models.families.swin.block import SwinBlock
 from stvit_video.models.families.swin.embed import ConvStem, SwinEmbed
+from stvit_video.models.key_report import KeyReport
 from stvit_video.models.weights.names import Weights
 
 PATCHES = "embed.patch.proj.weight"
 STEM = "embed.patch.proj.0.weight"
 
 
-def fit_swin(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dict[str, str]:
+def fit_swin(weights: Weights, model: nn.Module, report: KeyReport) -> None:
     """Inflate patches, stem and bias tables of an image Swin, as Video Swin does.
 
-    The first weights are shared among the frames of a tubelet, tables repeated along time. Keys
-    that change go to `changed` with the reason; returned are those dropped, with theirs.
+    The first weights are shared among the frames of a tubelet, tables repeated along time. A dense
+    Swin fills the layers of STViT-R that it has, its blocks, and leaves the others to be trained.
     """
+    changed = report.changed
     embed = getattr(model, "embed", None)
     if isinstance(embed, SwinEmbed) and PATCHES in weights and weights[PATCHES].ndim == 4:
         num_frames = embed.patch.tubelet_size[0]
@@ -32,7 +34,9 @@ def fit_swin(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dic
         if num_frames > 1 and weights[STEM].shape[1] == stem.num_channels:
             weights[STEM] = share_among_frames(weights[STEM], num_frames).flatten(1, 2)
             changed[STEM] = f"inflated from an image to {num_frames} frames, equal shares"
-    return _fit_tables(weights, model, changed)
+    if isinstance(stem, ConvStem) and STEM not in weights:
+        _fit_dense(weights, model, report)
+    _fit_tables(weights, model, report)
 
 
 def share_among_frames(weight: Tensor, num_frames: int) -> Tensor:
@@ -55,8 +59,19 @@ def inflate_table(table: Tensor, window: tuple[int, int, int]) -> Tensor:
     return table.repeat(2 * t - 1, 1)
 
 
-def _fit_tables(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dict[str, str]:
-    dropped: dict[str, str] = {}
+def _fit_dense(weights: Weights, model: nn.Module, report: KeyReport) -> None:
+    """Leave out the patches of a dense Swin, and what only STViT-R has as it was drawn."""
+    for key in [key for key in weights if key.startswith("embed.")]:
+        del weights[key]
+        report.dropped[key] = "STViT-R begins with convolutions"
+    for key in model.state_dict():
+        if key.startswith("embed."):
+            report.new[key] = "convolutions in place of patches, to be trained"
+        elif key.endswith(("scale1.gamma", "scale2.gamma")):
+            report.new[key] = "scale of a branch that a dense block has not"
+
+
+def _fit_tables(weights: Weights, model: nn.Module, report: KeyReport) -> None:
     for name, module in model.named_modules():
         key = f"{name}.attn.relative_position_bias_table"
         if not isinstance(module, SwinBlock) or key not in weights:
@@ -64,7 +79,7 @@ def _fit_tables(weights: Weights, model: nn.Module, changed: dict[str, str]) -> 
         window = module.plan.table
         if window is None:
             del weights[key]
-            dropped[key] = "the layers of this unit have no position bias"
+            report.dropped[key] = "the layers of this unit have no position bias"
             continue
         wanted, found = module.attn.relative_position_bias_table, weights[key]
         side = round(found.shape[0] ** 0.5)
@@ -72,5 +87,4 @@ def _fit_tables(weights: Weights, model: nn.Module, changed: dict[str, str]) -> 
             weights[key] = inflate_table(found, window)
             is_other = side != 2 * window[1] - 1
             resized = f"interpolated for a window of {window[1]}, and " if is_other else ""
-            changed[key] = f"{resized}repeated along time, from {side} x {side} offsets"
-    return dropped
+            report.changed[key] = f"{resized}repeated along time, from {side} x {side} offsets"

@@ -18,6 +18,12 @@ class SwinTransformer(VideoModel):
 
     can_read_layers = False
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width D of each stage."""
+        mergings = sum(isinstance(stage, MergeStage) for stage in self.stages)
+        return tuple(self.dim // 2 ** (mergings - number) for number in range(mergings + 1))
+
     def forward_pyramid(self, clip: Tensor) -> list[Tensor]:
         """Describe every place at every scale: (B, C, T, H, W) -> four times (B, D, t, h, w).
 

@@ -29,12 +29,15 @@ class SemanticStyle:
     """Patches by which a window of keys is larger than its window of queries, both sides."""
     key_windows: tuple[int | None, int | None] = (None, None)
     """Sides of the windows of patches that later layers read, beside the centres of their window,
-    and of semantic tokens that the recovery reads; None is all of them. The detection release has
-    21 and 27 here, and overlap 7."""
+    and of semantic tokens that the recovery reads; None is all of them."""
+    reads_centers: bool = True
+    """Layers of the clustering read the centres of their window, too."""
 
 
 PLAIN = SemanticStyle()
 RELEASED = SemanticStyle(has_bias=False, alternate=True, layer_scale=1e-5)
+DETECTION = replace(RELEASED, overlap=7, key_windows=(21, 27), reads_centers=False)
+"""Of the networks that were released below detectors, for images of any size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +115,15 @@ class StagePlan:
             return replace(
                 plan,
                 reach=Reach((None, *kept.tokens[1:]), keys),
-                reads_queries=True,
+                reads_queries=self.style.reads_centers,
                 projects_windows=not self.style.has_bias,
             )
         around, restored = self.style.key_windows
         if number < setting.after + setting.layers:
             if around is None:
                 return plan
-            return replace(plan, reach=Reach((None, *kept.tokens[1:]), (None, around, around)))
+            reach = Reach((None, *kept.tokens[1:]), (None, around, around))
+            return replace(plan, reach=reach, skips_centers=not self.style.reads_centers)
         if setting.until is not None and number == setting.until - 1:
             frame = 1 if setting.scope == "frame" else None
             if restored is None:

@@ -1,10 +1,12 @@
 """Swin, Video Swin, and STViT-R on both."""
 
+from dataclasses import replace
 from functools import partial
 
 from stvit_video.models.families.swin import stvit_r_weights as stvit_r_names
 from stvit_video.models.families.swin import weights as swin_names
 from stvit_video.models.families.swin.inflate import fit_swin
+from stvit_video.models.families.swin.plan import DETECTION
 from stvit_video.models.families.swin.variant import StvitRVariant, SwinVariant
 from stvit_video.models.variant import Variant
 from stvit_video.settings.model import Preprocessing
@@ -47,6 +49,12 @@ _stvit_r = partial(
     facts=stvit_r_names.facts,
     fit=fit_swin,
 )
+_below_detectors = partial(
+    _stvit_r,
+    preprocessing=replace(_IMAGE, image_size=800),
+    style=DETECTION,
+    source="STViT-R below Cascade Mask R-CNN, arXiv 2303.08685",
+)
 _video_r = partial(
     StvitRVariant,
     preprocessing=_VIDEO,
@@ -55,6 +63,7 @@ _video_r = partial(
     tubelet_frames=2,
     source="this project: STViT-R, arXiv 2303.08685, on Video Swin",
     license="Apache-2.0",
+    rename=swin_names.rename_video,
     image_rename=stvit_r_names.rename,
     fit=fit_swin,
 )
@@ -73,6 +82,12 @@ VARIANTS: dict[str, Variant] = {
     ),
     "stvit_r_swin_small_patch4_window7_224": _stvit_r(dim=96, depths=_DEEP, num_heads=_NARROW),
     "stvit_r_swin_base_patch4_window7_224": _stvit_r(dim=128, depths=_DEEP, num_heads=_WIDE),
+    "stvit_r_swin_small_patch4_window7_800": _below_detectors(
+        dim=96, depths=_DEEP, num_heads=_NARROW
+    ),
+    "stvit_r_swin_base_patch4_window7_800": _below_detectors(
+        dim=128, depths=_DEEP, num_heads=_WIDE
+    ),
     "stvit_r_video_swin_small_patch2x4x4_224": _video_r(dim=96, depths=_DEEP, num_heads=_NARROW),
     "stvit_r_video_swin_base_patch2x4x4_224": _video_r(dim=128, depths=_DEEP, num_heads=_WIDE),
 }

@@ -1,4 +1,4 @@
-"""Key names of the released STViT-R on Swin.
+"""Key names of the released STViT-R on Swin: classifiers, and networks below mmdetection's heads.
 
 Legend: D width.
 """
@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from stvit_video.models.families.swin.weights import flatten_stages
+from stvit_video.models.families.swin import weights as swin_names
+from stvit_video.models.families.swin.weights import flatten_stages, rename_detector
 from stvit_video.models.weights.names import Weights, has_key, refuse, rename_keys, set_aside
 
 _STEM = (
@@ -25,10 +26,15 @@ _UNUSED = r".*relative_position_index$|.*attn_mask$"
 def rename(weights: Weights) -> Weights:
     """Give the released weights our names: q and kv joined, blocks of all stages in one row.
 
+    A dense Swin fills the blocks that both have.
+
     Raises:
         CheckpointError: they are of another family.
     """
     renamed = rename_keys(weights, _STEM, ("module.", "model.", "backbone."))
+    if has_key(weights, swin_names.PATCHES):
+        return swin_names.rename_image(weights)  # a dense one: its blocks are the same
+    renamed = rename_detector(renamed)
     refuse(
         renamed,
         "STViT-R",

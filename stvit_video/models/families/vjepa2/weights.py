@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stvit_video.errors import CheckpointError
+from stvit_video.models.key_report import KeyReport
 from stvit_video.models.weights.names import (
     BLOCK_RULES,
     Weights,
@@ -84,18 +85,18 @@ def rename_2_1(weights: Weights) -> Weights:
     return _check(renamed, "V-JEPA 2.1", needed=("embed.offset", *_NEEDED), foreign=foreign)
 
 
-def fit_picture(weights: Weights, model: nn.Module, changed: dict[str, str]) -> dict[str, str]:
+def fit_picture(weights: Weights, model: nn.Module, report: KeyReport) -> None:
     """Keep one of the two embeddings of V-JEPA 2.1: of videos, or of pictures for one frame."""
     pictures = {key: key.replace("_img", "") for key in weights if _PICTURE.match(key)}
     is_picture = cast(Any, model).preprocessing.num_frames == 1
     if not is_picture:
         for key in pictures:
             del weights[key]
-        return dict.fromkeys(pictures, "embeds single pictures")
+        report.dropped.update(dict.fromkeys(pictures, "embeds single pictures"))
+        return
     for key, name in pictures.items():
         weights[name] = weights.pop(key)
-        changed[name] = "that of single pictures"
-    return {}
+        report.changed[name] = "that of single pictures"
 
 
 _PICTURE = re.compile(r"embed\.(?:patch|offset)_img\b")
