@@ -3,8 +3,10 @@
 Legend: M images, N objects of all images, n of one, K classes.
 """
 
+import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -167,7 +169,8 @@ def _parse(path: Path, keep: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
         )
     text = read_text(path, DatasetError, most=MOST_BYTES)
     try:
-        content = json.loads(text, object_hook=keep)
+        with _no_collection():
+            content = json.loads(text, object_hook=keep)
     except RecursionError as error:  # of a parser that watches its own stack
         raise DatasetError(f"{path} nests too deep to be a COCO file") from error
     except ValueError as error:
@@ -178,6 +181,18 @@ def _parse(path: Path, keep: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
             f" do; it holds a {type(content).__name__}"
         )
     return content
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let no collection look through all that is parsed again and again: none of it is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _order_classes(
@@ -207,9 +222,10 @@ def _read_boxes(
     values = boxes.copy()
     boxes[:, 2:] += boxes[:, :2]
     border = sizes[:, ::-1]  # (N, 2): width, height
-    is_wrong = (values[:, 2:] < 0).any(axis=1)
-    is_wrong |= (boxes[:, :2] < -MOST_OUTSIDE).any(axis=1)
-    is_wrong |= (boxes[:, 2:] > border + MOST_OUTSIDE).any(axis=1)
+    inside = clip_boxes(torch.from_numpy(boxes), torch.from_numpy(sizes)).numpy()
+    least, most = boxes[:, :2] >= -MOST_OUTSIDE, boxes[:, 2:] <= border + MOST_OUTSIDE
+    fits_across, fits_down = ((values[:, 2:] >= 0) & least & most).T
+    is_wrong = ~(fits_across & fits_down)
 
     def tell(row: int) -> str:
         width, height = border[row]
@@ -219,8 +235,8 @@ def _read_boxes(
         )
 
     annotations.refuse_first(is_wrong, tell)
-    inside = clip_boxes(torch.from_numpy(boxes), torch.from_numpy(sizes)).numpy()
-    return boxes, (inside[:, 2:] > inside[:, :2]).all(axis=1)
+    wide, high = (inside[:, 2:] > inside[:, :2]).T
+    return boxes, wide & high
 
 
 def clip_boxes(boxes: Tensor, sizes: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ Legend: n objects, H W pixels, P coordinates, Q polygons.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as pycoco
 from torch import Tensor
 
-from stvit_video.datasets.coco.rows import Rows, as_numbers
+from stvit_video.datasets.coco.rows import NUMBERS, Rows, as_numbers
 from stvit_video.datasets.columns import GrowingTexts, Texts
 
 LEAST_COORDINATES = 6
@@ -74,9 +75,9 @@ def pack_segmentation(node: dict[str, Any]) -> dict[str, Any]:
     """
     segmentation, counts = node.get("segmentation"), node.get("counts")
     if type(segmentation) is list and set(map(type, segmentation)) == {list}:
-        polygons = [as_numbers(polygon) for polygon in segmentation]
-        if all(polygon is not None for polygon in polygons):
-            node["segmentation"] = tuple(polygons)
+        with suppress(OverflowError):  # a whole number of some hundred digits
+            if set(map(type, chain.from_iterable(segmentation))) <= NUMBERS:
+                node["segmentation"] = tuple(map(np.array, segmentation, repeat(np.float64)))
     if type(counts) is list and (numbers := as_numbers(counts)) is not None:
         node["counts"] = numbers
     return node
@@ -98,51 +99,64 @@ def read_masks(rows: Rows, order: Sequence[int], sizes: NDArray[np.int64]) -> Ma
     counts = GrowingTexts()
     for row, (height, width) in zip(order, sizes.tolist(), strict=True):
         segmentation = rows.rows[row].pop("segmentation", None)  # lets go of it
-        if isinstance(segmentation, dict):
+        if type(segmentation) is tuple:
+            counts.extend(("",))
+            polygons.append(segmentation)
+        elif isinstance(segmentation, dict):
             counts.extend([_read_runs(rows, row, segmentation, height, width)])
             polygons.append(())
         else:
-            counts.extend([""])
-            polygons.append(_check_polygons(rows, row, segmentation, height, width))
+            what = "is missing" if segmentation in (None, []) else "holds what is no number"
+            raise rows.refuse(
+                row, f"segmentation {what}; it must be a list of polygons or an RLE; {_NEXT_STEP}"
+            )
+    lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))  # (n,) polygons
     flat = list(chain.from_iterable(polygons))
+    _check_polygons(rows, np.repeat(order, lengths), np.repeat(sizes, lengths, axis=0), flat)
     return Masks(
         coordinates=torch.from_numpy(np.concatenate([np.empty(0), *flat])),
-        polygon_bounds=_bounds(map(len, flat), len(flat)),
-        object_bounds=_bounds(map(len, polygons), len(polygons)),
+        polygon_bounds=_bounds(np.fromiter(map(len, flat), np.int64, len(flat))),
+        object_bounds=_bounds(lengths),
         counts=counts.column(),
     )
 
 
-def _bounds(lengths: Any, count: int) -> Tensor:
-    """Return where each of `count` pieces begins, and where the last one ends: (count + 1,)."""
-    ends = np.fromiter(lengths, np.int64, count).cumsum()
-    return torch.from_numpy(np.concatenate([[0], ends]))
+def _bounds(lengths: NDArray[np.int64]) -> Tensor:
+    """Return where each piece begins, and where the last one ends: one more than there are."""
+    return torch.from_numpy(np.concatenate([[0], lengths.cumsum()]))
 
 
 def _check_polygons(
-    rows: Rows, row: int, polygons: Any, height: int, width: int
-) -> tuple[NDArray[np.float64], ...]:
-    if type(polygons) is not tuple:
-        what = "is missing" if polygons in (None, []) else "holds what is no number"
+    rows: Rows,
+    order: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    polygons: list[NDArray[np.float64]],
+) -> None:
+    """Refuse a polygon that cannot be: of which row (Q,), in an image of which H and W (Q, 2)."""
+    if not polygons:
+        return
+    lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+    is_odd = (lengths < LEAST_COORDINATES) | (lengths % 2 > 0)
+    if is_odd.any():
+        at = int(is_odd.argmax())
         raise rows.refuse(
-            row, f"segmentation {what}; it must be a list of polygons or an RLE; {_NEXT_STEP}"
+            int(order[at]),
+            f"a polygon of {lengths[at]} numbers; it must have pairs x, y, at least"
+            f" {LEAST_COORDINATES // 2}; {_NEXT_STEP}",
         )
-    for polygon in polygons:
-        if len(polygon) < LEAST_COORDINATES or len(polygon) % 2:
-            raise rows.refuse(
-                row,
-                f"a polygon of {len(polygon)} numbers; it must have pairs x, y, at least"
-                f" {LEAST_COORDINATES // 2}; {_NEXT_STEP}",
-            )
-        x, y = polygon[::2], polygon[1::2]
-        is_near = -width <= x.min() and x.max() <= 2 * width
-        if not (is_near and -height <= y.min() and y.max() <= 2 * height):
-            raise rows.refuse(
-                row,
-                f"a polygon reaches from {x.min():g}, {y.min():g} to {x.max():g}, {y.max():g}, far"
-                f" outside of its image of {width}x{height} pixels; {_NEXT_STEP}",
-            )
-    return polygons
+    points = np.concatenate(polygons).reshape(-1, 2)
+    starts = np.concatenate([[0], lengths.cumsum()[:-1]]) // 2
+    least, most = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    border = sizes[:, ::-1]  # (Q, 2): width, height
+    is_far = ~((least >= -border) & (most <= 2 * border)).all(axis=1)  # nan is, too
+    if is_far.any():
+        at = int(is_far.argmax())
+        raise rows.refuse(
+            int(order[at]),
+            f"a polygon reaches from {least[at, 0]:g}, {least[at, 1]:g} to {most[at, 0]:g},"
+            f" {most[at, 1]:g}, far outside of its image of {border[at, 0]}x{border[at, 1]} pixels;"
+            f" {_NEXT_STEP}",
+        )
 
 
 def _read_runs(rows: Rows, row: int, runs: dict[str, Any], height: int, width: int) -> str:
@@ -155,8 +169,7 @@ def _read_runs(rows: Rows, row: int, runs: dict[str, Any], height: int, width: i
         )
     counts = runs.get("counts")
     lengths = _parse_counts(counts) if isinstance(counts, str) else counts
-    is_whole = isinstance(lengths, np.ndarray) and len(lengths) > 0 and (lengths >= 0).all()
-    if not is_whole or (lengths % 1).any() or lengths.sum() != height * width:
+    if not isinstance(lengths, np.ndarray) or not _fill(lengths, height * width):
         raise rows.refuse(
             row,
             f"the counts of its RLE must be whole numbers that add up to the {height * width}"
@@ -166,6 +179,12 @@ def _read_runs(rows: Rows, row: int, runs: dict[str, Any], height: int, width: i
         return counts
     plain = {"size": [height, width], "counts": lengths.astype(np.int64).tolist()}
     return pycoco.frPyObjects(plain, height, width)["counts"].decode()
+
+
+def _fill(lengths: NDArray[np.float64], num_pixels: int) -> bool:
+    """Whether runs of these lengths are all pixels of an image."""
+    is_whole = (lengths >= 0).all() and (lengths % 1 == 0).all()
+    return bool(is_whole and lengths.sum() == num_pixels)
 
 
 def _parse_counts(text: str) -> NDArray[np.float64] | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stvit_video.errors import DatasetError
 from stvit_video.settings.bounds import Range, shorten
 
-_NUMBERS = {int, float}
+NUMBERS = {int, float}
 _LARGEST = 2**63 - 1
 IDS = Range(least=0, most=_LARGEST)
 
@@ -128,7 +128,7 @@ class Rows:
 
 def as_numbers(values: list[Any]) -> NDArray[np.float64] | None:
     """Return a list as numbers; None where one is text, true, a list, nan or infinite."""
-    if not set(map(type, values)) <= _NUMBERS:
+    if not set(map(type, values)) <= NUMBERS:
         return None
     try:
         found = np.array(values, np.float64)
