@@ -118,7 +118,7 @@ class VideoLoader(DataLoader[Any]):
             yield batch
             left -= 1
         for _ in range(left):
-            yield self.delivery(self.collate_fn(()))
+            yield self.delivery(self.collate_fn([]))
 
     def _batches_read(self) -> Iterator[Batch]:
         self.delivery.release_memory()  # of a pass that was broken off

@@ -23,7 +23,7 @@ class ImageBatch(NamedTuple):
     """B tensors uint8 (3, H, W), as torchvision's detectors take them but for the numbers 0..1."""
     targets: list[Target]
     """B dictionaries, see `ImageSample`."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a tuple has a method of that name
     """int64 (B,), on the CPU: position in the set."""
     failures: tuple[FailedImage, ...] = ()
 
@@ -34,7 +34,7 @@ def collate_images(items: Sequence[ImageItem]) -> ImageBatch:
     return ImageBatch(
         [sample.image for sample in samples],
         [sample.target for sample in samples],
-        torch.tensor([sample.index for sample in samples], dtype=torch.int64),
+        torch.tensor([sample.image_index for sample in samples], dtype=torch.int64),
         tuple(item for item in items if isinstance(item, FailedImage)),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from stvit_video.errors import ImageDecodeError
@@ -44,7 +44,7 @@ def decode_image(path: Path, *, max_pixels: int, size: tuple[int, int] | None = 
         raise ImageDecodeError(path, "missing") from error
     except Image.DecompressionBombError as error:
         raise ImageDecodeError(path, f"too large: {shorten(str(error))}") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         problem = "not an image (JPEG, PNG, WebP and BMP are read)"
         raise ImageDecodeError(path, problem if _has_content(path) else "empty") from error
     except _FAULTS as error:

@@ -30,14 +30,14 @@ class ImageSample(NamedTuple):
     target: Target
     """`boxes` float32 (n, 4), `labels` int64 (n,), `area` float32 (n,), `iscrowd` int64 (n,),
     `image_id` int64 () and, where they are read, `masks` uint8 (n, H, W)."""
-    index: int
+    image_index: int
     """Position in the set."""
 
 
 class FailedImage(NamedTuple):
     """An image that could not be read, in its place."""
 
-    index: int
+    image_index: int
     error: ImageDecodeError
 
 

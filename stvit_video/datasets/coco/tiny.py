@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,4 +96,4 @@ def _count_runs(mask: np.ndarray[Any, Any]) -> list[int]:
     pixels = mask.ravel(order="F")
     changes = np.flatnonzero(np.diff(pixels)) + 1
     bounds = [0] * bool(pixels[0]) + [0, *changes.tolist(), len(pixels)]
-    return [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [end - start for start, end in pairwise(bounds)]
