@@ -143,62 +143,232 @@ def _drop(list_name, row, field):
 
 
 NAN = float("nan")
+COUNTS = (
+    ": annotation 8: the counts of its RLE must be whole numbers that add up to the 1200 "
+    "pixels of the image; correct it, or find boxes alone (detector.name faster_rcnn or "
+    "retinanet)"
+)
+NO_POLYGONS = (
+    "; it must be a list of polygons or an RLE; correct it, or find boxes alone "
+    "(detector.name faster_rcnn or retinanet)"
+)
+FAR = (
+    ", far outside of its image of 40x30 pixels; correct it, or find boxes alone "
+    "(detector.name faster_rcnn or retinanet)"
+)
+PAIRS = (
+    " numbers; it must have pairs x, y, at least 3; correct it, or find boxes alone "
+    "(detector.name faster_rcnn or retinanet)"
+)
+NEXT = "; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"
+FOUR = " must be 4 numbers, left, top, width, height in pixels"
+WHOLE = " must be a whole number in 0..9223372036854775807"
+OUTSIDE = (
+    ": left, top, width, height) must lie in its image of 40x30 pixels; correct it, or leave it out"
+)
+BELOW = " must be a path below the folder of the images"
+HOLD = (
+    "; COCO's files of objects, as instances_val2017.json, hold images, annotations and categories"
+)
 CHANGES = {
-    "no json": (lambda c: "{", " is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
+    "no json": (
+        lambda c: "{",
+        " is not JSON (Expecting property name enclosed in double quotes: line 1 column 2"
+        " (char 1))",
+    ),
     "deep": (lambda c: "[" * 100_000, " nests too deep to be a COCO file"),
-    "a list": (lambda c: [1], " must hold an object with images, annotations and categories, as COCO's files do; it holds a list"),
-    "no list": (lambda c: {"images": 3}, " must hold a list 'images'; COCO's files of objects, as instances_val2017.json, hold images, annotations and categories"),
-    "no annotations": (lambda c: c.pop("annotations") and None, " holds no list 'annotations'; COCO's files of objects, as instances_val2017.json, hold images, annotations and categories"),
-    "empty": (lambda c: c.update(annotations=[]), ": the list 'annotations' is empty; name at least one annotation"),
-    "no row": (lambda c: c["images"].append("x"), ": row 3 of images (from 0) must be an object, it is 'x'"),
-    "all without area": (lambda c: c.update(annotations=[_object(bbox=(1, 1, 0, 5))]), ": no box has an area; there is nothing to find"),
-    "id text": (_set("annotations", 1, id="8"), ": row 1 of the annotations (from 0): id ('8') must be a whole number in 0..9223372036854775807"),
-    "id true": (_set("images", 0, id=True), ": row 0 of the images (from 0): id (True) must be a whole number in 0..9223372036854775807"),
-    "id huge": (_set("images", 0, id=10**30), f": row 0 of the images (from 0): id ({10**30}) must be a whole number in 0..9223372036854775807"),
+    "a list": (
+        lambda c: [1],
+        " must hold an object with images, annotations and categories, as COCO's files do; it"
+        " holds a list",
+    ),
+    "no list": (lambda c: {"images": 3}, " must hold a list 'images'" + HOLD),
+    "no annotations": (
+        lambda c: c.pop("annotations") and None,
+        " holds no list 'annotations'" + HOLD,
+    ),
+    "empty": (
+        lambda c: c.update(annotations=[]),
+        ": the list 'annotations' is empty; name at least one annotation",
+    ),
+    "no row": (
+        lambda c: c["images"].append("x"),
+        ": row 3 of images (from 0) must be an object, it is 'x'",
+    ),
+    "all without area": (
+        lambda c: c.update(annotations=[_object(bbox=(1, 1, 0, 5))]),
+        ": no box has an area; there is nothing to find",
+    ),
+    "id text": (
+        _set("annotations", 1, id="8"),
+        ": row 1 of the annotations (from 0): id ('8')" + WHOLE,
+    ),
+    "id true": (_set("images", 0, id=True), ": row 0 of the images (from 0): id (True)" + WHOLE),
+    "id huge": (
+        _set("images", 0, id=10**30),
+        f": row 0 of the images (from 0): id ({10**30})" + WHOLE,
+    ),
     "id twice": (_set("annotations", 2, id=8), ": annotation 8: id (8) is there twice; keep one"),
     "image twice": (_set("images", 2, id=3), ": image 3: id (3) is there twice; keep one"),
-    "no image": (_set("annotations", 1, image_id=4), ": annotation 8: image_id (4) is the id of no image; correct it"),
-    "no image, larger": (_set("annotations", 1, image_id=400), ": annotation 8: image_id (400) is the id of no image; correct it"),
-    "no category": (_set("annotations", 0, category_id=3), ": annotation 1: category_id (3) is the id of no category; correct it"),
-    "name empty": (_set("categories", 1, name=" "), ": category 2: name ('') must be text that is not empty"),
-    "name twice": (_set("categories", 1, name="dog"), ": category 2: name (dog) is there twice; keep one"),
-    "name missing": (_drop("categories", 0, "name"), ": category 9: name is missing; it must be text that is not empty"),
-    "height 0": (_set("images", 1, height=0), ": image 3: height (0) must be a whole number in 1..65535"),
-    "width huge": (_set("images", 1, width=10**6), ": image 3: width (1000000) must be a whole number in 1..65535"),
-    "width float": (_set("images", 1, width=40.0), ": image 3: width (40.0) must be a whole number in 1..65535"),
-    "leaves": (_set("images", 1, file_name="../b.png"), ": image 3: file_name ('../b.png') must be a path below the folder of the images"),
-    "absolute": (_set("images", 1, file_name="/etc/passwd"), ": image 3: file_name ('/etc/passwd') must be a path below the folder of the images"),
-    "half a pair": (_set("images", 1, file_name="\ud800"), ": image 3: file_name ('\\ud800') must be a path below the folder of the images"),
-    "zero": (_set("images", 1, file_name="a\0"), ": image 3: file_name ('a\\x00') must be a path below the folder of the images"),
-    "a folder": (_set("images", 1, file_name="below"), ": 1 of 3 images are not in {folder}: 'below'; put them there, or name the folder of the images"),
-    "missing": (lambda c: [i.update(file_name="x" + i["file_name"]) for i in c["images"]] and None, ": 3 of 3 images are not in {folder}: 'xa.png', 'xc.png', 'xbelow/b.png'; put them there, or name the folder of the images"),
-    "box text": (_set("annotations", 0, bbox=[1, 2, "3", 4]), ": annotation 1: bbox (1, 2, 3, 4) must be 4 numbers, left, top, width, height in pixels"),
-    "box true": (_set("annotations", 0, bbox=[1, 2, True, 4]), ": annotation 1: bbox (1, 2, True, 4) must be 4 numbers, left, top, width, height in pixels"),
-    "box nan": (_set("annotations", 0, bbox=[1, 2, NAN, 4]), ": annotation 1: bbox (1, 2, nan, 4) must be 4 numbers, left, top, width, height in pixels"),
-    "box inf": (_set("annotations", 0, bbox=[1, 2, float("inf"), 4]), ": annotation 1: bbox (1, 2, inf, 4) must be 4 numbers, left, top, width, height in pixels"),
-    "box of 3": (_set("annotations", 0, bbox=[1, 2, 3]), ": annotation 1: bbox (1, 2, 3) must be 4 numbers, left, top, width, height in pixels"),
-    "box missing": (_drop("annotations", 2, "bbox"), ": annotation 2: bbox is missing; it must be 4 numbers, left, top, width, height in pixels"),
-    "box digits": (_set("annotations", 0, bbox=[1, 2, 10**400, 4]), f": annotation 1: bbox (1, 2, {'1' + '0' * 90}...) must be 4 numbers, left, top, width, height in pixels"),
-    "box outside": (_set("annotations", 0, bbox=[10, 5, 31.5, 10]), ": annotation 1: bbox (10, 5, 31.5, 10: left, top, width, height) must lie in its image of 40x30 pixels; correct it, or leave it out"),
-    "box left": (_set("annotations", 0, bbox=[-1.5, 5, 10, 10]), ": annotation 1: bbox (-1.5, 5, 10, 10: left, top, width, height) must lie in its image of 40x30 pixels; correct it, or leave it out"),
-    "box below": (_set("annotations", 0, bbox=[1, 25, 10, 6.5]), ": annotation 1: bbox (1, 25, 10, 6.5: left, top, width, height) must lie in its image of 40x30 pixels; correct it, or leave it out"),
-    "box negative": (_set("annotations", 0, bbox=[10, 5, -2, 10]), ": annotation 1: bbox (10, 5, -2, 10: left, top, width, height) must lie in its image of 40x30 pixels; correct it, or leave it out"),
-    "area": (_set("annotations", 0, area=-1), ": annotation 1: area (-1) must be a number in 0..4294967296"),
-    "area nan": (_set("annotations", 0, area=NAN), ": annotation 1: area (nan) must be a number in 0..4294967296"),
-    "area text": (_set("annotations", 0, area="3"), ": annotation 1: area (3) must be a number in 0..4294967296"),
-    "crowd": (_set("annotations", 0, iscrowd=2), ": annotation 1: iscrowd (2) must be a whole number in 0..1"),
-    "no mask": (_drop("annotations", 1, "segmentation"), ": annotation 8: segmentation is missing; it must be a list of polygons or an RLE; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "mask text": (_set("annotations", 1, segmentation=[["1"] * 6]), ": annotation 8: segmentation holds what is no number; it must be a list of polygons or an RLE; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "polygon of 4": (_set("annotations", 1, segmentation=[*SQUARE, [1, 2, 3, 4]]), ": annotation 8: a polygon of 4 numbers; it must have pairs x, y, at least 3; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "polygon of 7": (_set("annotations", 1, segmentation=[[1] * 7]), ": annotation 8: a polygon of 7 numbers; it must have pairs x, y, at least 3; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "polygon far": (_set("annotations", 1, segmentation=[[1, 2, 3, 4, 5, 1e9]]), ": annotation 8: a polygon reaches from 1, 2 to 5, 1e+09, far outside of its image of 40x30 pixels; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "polygon nan": (_set("annotations", 1, segmentation=[[1, 2, 3, 4, 5, NAN]]), ": annotation 8: a polygon reaches from 1, nan to 5, nan, far outside of its image of 40x30 pixels; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "other size": (_set("annotations", 1, segmentation={"size": [40, 30], "counts": [1200]}), ": annotation 8: the mask has the size [40, 30] and its image [30, 40] (height, width); correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "counts": (_set("annotations", 1, segmentation={"size": [30, 40], "counts": [1000, 201]}), ": annotation 8: the counts of its RLE must be whole numbers that add up to the 1200 pixels of the image; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "counts negative": (_set("annotations", 1, segmentation={"size": [30, 40], "counts": [-1, 1201]}), ": annotation 8: the counts of its RLE must be whole numbers that add up to the 1200 pixels of the image; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "counts text": (_set("annotations", 1, segmentation={"size": [30, 40], "counts": "no runs"}), ": annotation 8: the counts of its RLE must be whole numbers that add up to the 1200 pixels of the image; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-    "counts long": (_set("annotations", 1, segmentation={"size": [30, 40], "counts": "o" * 50}), ": annotation 8: the counts of its RLE must be whole numbers that add up to the 1200 pixels of the image; correct it, or find boxes alone (detector.name faster_rcnn or retinanet)"),
-}  # fmt: skip
+    "no image": (
+        _set("annotations", 1, image_id=4),
+        ": annotation 8: image_id (4) is the id of no image; correct it",
+    ),
+    "no image, larger": (
+        _set("annotations", 1, image_id=400),
+        ": annotation 8: image_id (400) is the id of no image; correct it",
+    ),
+    "no category": (
+        _set("annotations", 0, category_id=3),
+        ": annotation 1: category_id (3) is the id of no category; correct it",
+    ),
+    "name empty": (
+        _set("categories", 1, name=" "),
+        ": category 2: name ('') must be text that is not empty",
+    ),
+    "name twice": (
+        _set("categories", 1, name="dog"),
+        ": category 2: name (dog) is there twice; keep one",
+    ),
+    "name missing": (
+        _drop("categories", 0, "name"),
+        ": category 9: name is missing; it must be text that is not empty",
+    ),
+    "height 0": (
+        _set("images", 1, height=0),
+        ": image 3: height (0) must be a whole number in 1..65535",
+    ),
+    "width huge": (
+        _set("images", 1, width=10**6),
+        ": image 3: width (1000000) must be a whole number in 1..65535",
+    ),
+    "width float": (
+        _set("images", 1, width=40.0),
+        ": image 3: width (40.0) must be a whole number in 1..65535",
+    ),
+    "leaves": (
+        _set("images", 1, file_name="../b.png"),
+        ": image 3: file_name ('../b.png')" + BELOW,
+    ),
+    "absolute": (
+        _set("images", 1, file_name="/etc/passwd"),
+        ": image 3: file_name ('/etc/passwd')" + BELOW,
+    ),
+    "half a pair": (
+        _set("images", 1, file_name="\ud800"),
+        ": image 3: file_name ('\\ud800')" + BELOW,
+    ),
+    "zero": (_set("images", 1, file_name="a\0"), ": image 3: file_name ('a\\x00')" + BELOW),
+    "a folder": (
+        _set("images", 1, file_name="below"),
+        ": 1 of 3 images are not in {folder}: 'below'; put them there, or name the folder of"
+        " the images",
+    ),
+    "missing": (
+        lambda c: [i.update(file_name="x" + i["file_name"]) for i in c["images"]] and None,
+        ": 3 of 3 images are not in {folder}: 'xa.png', 'xc.png', 'xbelow/b.png'; put them there,"
+        " or name the folder of the images",
+    ),
+    "box text": (
+        _set("annotations", 0, bbox=[1, 2, "3", 4]),
+        ": annotation 1: bbox (1, 2, 3, 4)" + FOUR,
+    ),
+    "box true": (
+        _set("annotations", 0, bbox=[1, 2, True, 4]),
+        ": annotation 1: bbox (1, 2, True, 4)" + FOUR,
+    ),
+    "box nan": (
+        _set("annotations", 0, bbox=[1, 2, NAN, 4]),
+        ": annotation 1: bbox (1, 2, nan, 4)" + FOUR,
+    ),
+    "box inf": (
+        _set("annotations", 0, bbox=[1, 2, float("inf"), 4]),
+        ": annotation 1: bbox (1, 2, inf, 4)" + FOUR,
+    ),
+    "box of 3": (_set("annotations", 0, bbox=[1, 2, 3]), ": annotation 1: bbox (1, 2, 3)" + FOUR),
+    "box missing": (_drop("annotations", 2, "bbox"), ": annotation 2: bbox is missing; it" + FOUR),
+    "box digits": (
+        _set("annotations", 0, bbox=[1, 2, 10**400, 4]),
+        f": annotation 1: bbox (1, 2, {'1' + '0' * 90}...)" + FOUR,
+    ),
+    "box outside": (
+        _set("annotations", 0, bbox=[10, 5, 31.5, 10]),
+        ": annotation 1: bbox (10, 5, 31.5, 10" + OUTSIDE,
+    ),
+    "box left": (
+        _set("annotations", 0, bbox=[-1.5, 5, 10, 10]),
+        ": annotation 1: bbox (-1.5, 5, 10, 10" + OUTSIDE,
+    ),
+    "box below": (
+        _set("annotations", 0, bbox=[1, 25, 10, 6.5]),
+        ": annotation 1: bbox (1, 25, 10, 6.5" + OUTSIDE,
+    ),
+    "box negative": (
+        _set("annotations", 0, bbox=[10, 5, -2, 10]),
+        ": annotation 1: bbox (10, 5, -2, 10" + OUTSIDE,
+    ),
+    "area": (
+        _set("annotations", 0, area=-1),
+        ": annotation 1: area (-1) must be a number in 0..4294967296",
+    ),
+    "area nan": (
+        _set("annotations", 0, area=NAN),
+        ": annotation 1: area (nan) must be a number in 0..4294967296",
+    ),
+    "area text": (
+        _set("annotations", 0, area="3"),
+        ": annotation 1: area (3) must be a number in 0..4294967296",
+    ),
+    "crowd": (
+        _set("annotations", 0, iscrowd=2),
+        ": annotation 1: iscrowd (2) must be a whole number in 0..1",
+    ),
+    "no mask": (
+        _drop("annotations", 1, "segmentation"),
+        ": annotation 8: segmentation is missing" + NO_POLYGONS,
+    ),
+    "mask text": (
+        _set("annotations", 1, segmentation=[["1"] * 6]),
+        ": annotation 8: segmentation holds what is no number" + NO_POLYGONS,
+    ),
+    "polygon of 4": (
+        _set("annotations", 1, segmentation=[*SQUARE, [1, 2, 3, 4]]),
+        ": annotation 8: a polygon of 4" + PAIRS,
+    ),
+    "polygon of 7": (
+        _set("annotations", 1, segmentation=[[1] * 7]),
+        ": annotation 8: a polygon of 7" + PAIRS,
+    ),
+    "polygon far": (
+        _set("annotations", 1, segmentation=[[1, 2, 3, 4, 5, 1e9]]),
+        ": annotation 8: a polygon reaches from 1, 2 to 5, 1e+09" + FAR,
+    ),
+    "polygon nan": (
+        _set("annotations", 1, segmentation=[[1, 2, 3, 4, 5, NAN]]),
+        ": annotation 8: a polygon reaches from 1, nan to 5, nan" + FAR,
+    ),
+    "other size": (
+        _set("annotations", 1, segmentation={"size": [40, 30], "counts": [1200]}),
+        ": annotation 8: the mask has the size [40, 30] and its image [30, 40] (height, width)"
+        + NEXT,
+    ),
+    "counts": (
+        _set("annotations", 1, segmentation={"size": [30, 40], "counts": [1000, 201]}),
+        COUNTS,
+    ),
+    "counts negative": (
+        _set("annotations", 1, segmentation={"size": [30, 40], "counts": [-1, 1201]}),
+        COUNTS,
+    ),
+    "counts text": (
+        _set("annotations", 1, segmentation={"size": [30, 40], "counts": "no runs"}),
+        COUNTS,
+    ),
+    "counts long": (
+        _set("annotations", 1, segmentation={"size": [30, 40], "counts": "o" * 50}),
+        COUNTS,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -223,7 +393,9 @@ def test_categories_must_be_the_classes_of_the_model(read, tmp_path):
 
 
 def test_no_file_and_no_regular_file(tmp_path):
-    with pytest.raises(MissingFileError, match="annotations .*x.json do not exist; give the JSON"):
+    with pytest.raises(
+        MissingFileError, match=r"annotations .*x\.json do not exist; give the JSON"
+    ):
         read_coco(tmp_path / "x.json", masks=False)
     with pytest.raises(DatasetError, match="must be a regular file, it is a folder"):
         read_coco(tmp_path, masks=False)
@@ -240,9 +412,9 @@ def test_random_masks_written_by_pycocotools_pass(read):
     masks = [(draw.random((30, 40)) < share).astype(np.uint8) for share in (0, 0.02, 0.5, 0.98, 1)]
     masks.append(np.pad(np.ones((28, 38), np.uint8), 1))
     for mask in masks:
-        runs = pycoco.encode(np.asfortranarray(mask))
+        text = pycoco.encode(np.asfortranarray(mask))["counts"].decode()
 
-        def change(content, counts=runs["counts"].decode()):
+        def change(content, counts=text):
             content["annotations"][0]["segmentation"] = {"size": [30, 40], "counts": counts}
 
         assert torch.equal(read(change).masks.draw([0], 30, 40)[0], torch.from_numpy(mask))
