@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from pycocotools.coco import COCO
@@ -71,7 +72,12 @@ def _annotations(found):
 
 
 def test_average_precision_is_that_of_torchmetrics(random_objects, random_set, evaluated):
-    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
+    metric = MeanAveragePrecision(
+        iou_type="bbox",
+        backend="pycocotools",
+        iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),  # its own are rounded to float32
+        rec_thresholds=np.linspace(0, 1, 101).tolist(),
+    )
     for number, answer in reversed(random_objects[1].answers.items()):  # by id: scores may tie
         objects = random_set.objects(number)
         target = {"boxes": objects.boxes, "labels": objects.labels, "area": objects.areas}

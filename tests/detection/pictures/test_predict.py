@@ -156,5 +156,8 @@ def test_clusters_lie_beside_the_picture_on_the_part_of_the_grid_that_it_covers(
     right = drawn[:, 62:]
     assert (right[5, 3] != right[5, 55]).any()
     assert (right[:, 1:29] == right[5, 3]).all()
+    drawn = beside(picture, weights, plain=picture // 2)
+    assert np.array_equal(drawn[:, :60], picture)
+    assert (drawn[5, 65] < right[5, 3]).all()
     half = beside(picture, weights, covered=(1.0, 0.5))[:, 62:]
     assert (half == right[5, 3]).all()
