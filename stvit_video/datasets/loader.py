@@ -8,7 +8,7 @@ import itertools
 import signal
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stvit_video.datasets.batches import Batch, Delivery, Packing, collate_samples
+from stvit_video.datasets.batches import Batch, Delivery, Packing
 from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import (
     EpochSampler,
@@ -44,8 +44,8 @@ class VideoLoader(DataLoader[Any]):
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
     clips_per_item: int = 1
     """Clips that an item of the data set holds."""
-    delivery: Delivery
-    """Makes batches of what the workers pack."""
+    delivery: Any
+    """Makes batches of what the workers pack; a `Delivery`, or for images an `ImageDelivery`."""
     place = Place(0, 0)
     """Behind the batch that was served last."""
     _iterator: Any
@@ -118,7 +118,7 @@ class VideoLoader(DataLoader[Any]):
             yield batch
             left -= 1
         for _ in range(left):
-            yield self.delivery(collate_samples(()))
+            yield self.delivery(self.collate_fn([]))
 
     def _batches_read(self) -> Iterator[Batch]:
         self.delivery.release_memory()  # of a pass that was broken off
@@ -180,7 +180,7 @@ def build_loader(
         raise DatasetError(
             f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
         )
-    loader = _make_loader(
+    loader = make_loader(
         _Reader(dataset),
         EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
         batch_size=batch_size,
@@ -203,7 +203,7 @@ def build_share_loader(
     prefetch_batches: int = 2,
 ) -> VideoLoader:
     """Return a loader that serves the items of a share once, in order (see `ShareSampler`)."""
-    loader = _make_loader(
+    loader = make_loader(
         _Reader(dataset),
         batches=ShareSampler(share, batch_size=batch_size),
         num_workers=num_workers,
@@ -225,7 +225,7 @@ def build_key_loader(
 
     They are asked for as workers get free: `prefetch_batches` batches ahead for each.
     """
-    return _make_loader(
+    return make_loader(
         dataset,
         KeySampler(keys),
         batch_size=batch_size,
@@ -234,8 +234,8 @@ def build_key_loader(
     )
 
 
-def _make_loader(
-    dataset: Dataset[Item],
+def make_loader(  # noqa: PLR0913 what every loader is made by
+    dataset: Dataset[Any],
     sampler: Sampler[Any] | None = None,
     *,
     num_workers: int,
@@ -244,14 +244,17 @@ def _make_loader(
     batches: Sampler[Any] | None = None,
     drop_last: bool = False,
     start_method: str | None = None,
+    kind: type[VideoLoader] = VideoLoader,
+    collate: Callable[[Sequence[Any]], Any] | None = None,
 ) -> VideoLoader:
-    loader = VideoLoader(
+    """Return a loader of a kind, whose workers make its parcels by `collate`; by default, clips."""
+    loader = kind(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=Packing(prefetch_batches + 2),
+        collate_fn=collate or Packing(prefetch_batches + 2),
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         worker_init_fn=_set_up_worker,
