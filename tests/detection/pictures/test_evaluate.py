@@ -141,6 +141,30 @@ def test_images_that_cannot_be_read_are_counted_and_left_out(random_objects, eva
         _evaluate(random_objects[1], found)
 
 
+class _TwoProcesses:
+    """A team that works one after the other."""
+
+    def __init__(self, patch):
+        self.patch = patch
+
+    def from_all(self, make):
+        parts = []
+        for rank in range(2):
+            self.patch.setattr(
+                "stvit_video.datasets.sampler._rank_and_size", lambda rank=rank: (rank, 2)
+            )
+            parts.append(make())
+        assert len(parts[0].image_ids) == len(parts[1].image_ids) == 15
+        return parts
+
+
+def test_processes_share_the_images(random_objects, random_set, evaluated, monkeypatch):
+    shared = _evaluate(random_objects[1], random_set, team=_TwoProcesses(monkeypatch))
+    assert shared.predictions == evaluated.predictions
+    assert shared.report.boxes == evaluated.report.boxes
+    assert shared.report.masks == evaluated.report.masks
+
+
 def _constant(answer):
     return Told(dict.fromkeys(range(30), answer))
 
