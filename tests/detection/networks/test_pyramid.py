@@ -99,13 +99,7 @@ def test_patches_of_14_stand_for_16_pixels_of_the_image():
 def test_what_has_no_places_is_refused():
     with pytest.raises(ConfigError, match=r"20@1 leaves no map .* such as by 20@1-4$"):
         pyramid_of(PLAIN, semantic="20@1")
-<<<<<<< HEAD
-    with pytest.raises(
-        ConfigError, match="reduction tome:r=2,schedule=constant leaves no map of the places"
-    ):
-=======
     with pytest.raises(ConfigError, match="schedule=constant leaves no map of the places"):
->>>>>>> main
         pyramid_of(PLAIN, reduction="tome:r=2")
 
 
