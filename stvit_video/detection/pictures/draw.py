@@ -72,8 +72,9 @@ def beside(
 ) -> Picture:
     """Put the picture, coloured by which semantic token reads each patch most, on its right.
 
-    `clusters` are weights (S, h, w). They colour `plain`, the picture before anything was drawn. `covered` are the height and width of the part of the grid,
-    from its top left, that the picture fills; a detector pads the rest.
+    `clusters` are weights (S, h, w). They colour `plain`, the picture before anything was drawn.
+    `covered` are the height and width of the part of the grid, from its top left, that the picture
+    fills; a detector pads the rest.
     """
     owner, strength = find_owners(clusters[:, None])  # (1, h, w)
     colours = PALETTE[choose_colours(owner, len(clusters))]  # (S, 3)
