@@ -137,12 +137,12 @@ def _find_all(
         for index, answer in zip(batch.index.tolist(), detect(detector, batch.images), strict=True):
             image_id = coco_set.images[index].id
             found.image_ids.append(image_id)
-            found.predictions.extend(_as_predictions(answer, image_id, coco_set))
+            found.predictions.extend(as_predictions(answer, image_id, coco_set))
         progress(len(batch.images) + len(batch.failures))
     return found
 
 
-def _as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
+def as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
     """Write what was found in an image as COCO's results."""
     unknown = [label for label in answer.labels if not 1 <= label <= coco_set.num_classes]
     if unknown:
