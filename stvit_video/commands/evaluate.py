@@ -67,17 +67,15 @@ def evaluate(  # noqa: PLR0913 this is a command line
     from stvit_video.report.json_file import result_console, write_json
 
     if find_detector(checkpoint) is not None:
-        of_views: dict[str, object] = {
-            "num_clips": num_clips,
-            "num_crops": num_crops,
-            "join_clips": join_clips,
-        }
-        others: dict[str, object] = {
-            "combine": combine,
-            "backend": backend,
-            "output_dir": output_dir,
-        }
-        refuse_of_clips(of_views | others, checkpoint)
+        refuse_of_clips(
+            checkpoint,
+            num_clips=num_clips,
+            num_crops=num_crops,
+            join_clips=join_clips,
+            combine=combine,
+            backend=backend,
+            output_dir=output_dir,
+        )
         reading = Reading(choose_devices(device)[0], batch_size, num_workers, max_pixels)
         files = {"media": media, "predictions": predictions, "json": json}
         run_detection_evaluation(checkpoint, videos, reading=reading, **files)

@@ -93,28 +93,13 @@ def predict(  # noqa: PLR0913 this is a command line
     from stvit_video.models.device import choose_device
 
     if find_detector(checkpoint) is not None:
-        times: dict[str, object] = {
-            "window": window,
-            "stride": stride,
-            "timeline_dir": timeline_dir,
-        }
-        of_views: dict[str, object] = {
-            "num_clips": num_clips,
-            "num_crops": num_crops,
-            "join_clips": join_clips,
-        }
-        others: dict[str, object] = {
-            "combine": combine,
-            "backend": backend,
-            "compile": compile,
-            "csv": csv,
-        }
-        bulk: dict[str, object] = {
-            "parquet": parquet,
-            "output_dir": output_dir,
-            "replicas": replicas,
-        }
-        refuse_of_clips(times | of_views | others | bulk, checkpoint)
+        refuse_of_clips(
+            checkpoint,
+            **{"window": window, "stride": stride, "timeline_dir": timeline_dir},
+            **{"num_clips": num_clips, "num_crops": num_crops, "join_clips": join_clips},
+            **{"combine": combine, "backend": backend, "compile": compile, "csv": csv},
+            **{"parquet": parquet, "output_dir": output_dir, "replicas": replicas},
+        )
         return run_detection(
             videos,
             checkpoint,

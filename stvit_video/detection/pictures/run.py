@@ -37,7 +37,7 @@ class Reading(NamedTuple):
         return MOST_PIXELS if self.max_pixels is None else self.max_pixels
 
 
-def refuse_of_clips(given: Mapping[str, object], checkpoint: str) -> None:
+def refuse_of_clips(checkpoint: str, **given: object) -> None:
     """Refuse options of the command that detectors of images do not know.
 
     Raises:
