@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -37,8 +38,7 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     nearest = next(folder for folder in output_dir.absolute().parents if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=nearest, prefix=".dry_run_") as folder:
         num_videos = {"train": _videos_per_step(run.train), "val": 2}
-        data = write_tiny_dataset(Path(folder) / "data", _data_set(run), num_videos=num_videos)
-        dry = shorten(run, train=data["train"], val=data["val"])
+        dry = shorten(run, _write_tiny(Path(folder) / "data", run, num_videos))
         if run.distill.teacher is not None and is_first_process():
             say(console, "without the teacher, which knows other classes than the tiny videos")
         report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
@@ -51,8 +51,19 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     return report
 
 
-def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
-    """Return the run over two epochs of other videos, from random weights, without a teacher."""
+def _write_tiny(root: Path, run: RunConfig, counts: dict[str, int]) -> dict[str, Path]:
+    """Write tiny data laid out as those of the run; return the paths of `data` by setting."""
+    if run.detector.name is None:
+        return dict(write_tiny_dataset(root, _data_set(run), num_videos=counts))
+    from stvit_video.datasets.coco.tiny import write_tiny_coco
+
+    annotations = write_tiny_coco(root, num_images=counts)
+    media = {f"{part}_media": root / f"{part}2017" for part in counts}
+    return annotations | media
+
+
+def shorten(run: RunConfig, data: dict[str, Path]) -> RunConfig:
+    """Return the run over two epochs of other data, from random weights, without a teacher."""
     share, optimizer = NUM_EPOCHS / run.train.epochs, run.optimizer
     warmup, milestones = optimizer.warmup_epochs, optimizer.milestones
     return dataclasses.replace(
@@ -60,7 +71,7 @@ def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
         model=dataclasses.replace(
             run.model, pretrained=None, pretrained_probe=None, pretrained_entry=None
         ),
-        data=dataclasses.replace(run.data, train=train, val=val),
+        data=dataclasses.replace(run.data, **cast(Any, data)),
         optimizer=dataclasses.replace(
             optimizer,
             warmup_epochs=None if warmup is None else warmup * share,

@@ -140,13 +140,13 @@ def _find_all(
         for index, answer in zip(batch.index.tolist(), answers, strict=True):
             image_id = coco_set.images[index].id
             image_ids.append(image_id)
-            predictions += _as_predictions(answer, image_id, coco_set)
+            predictions += as_predictions(answer, image_id, coco_set)
             finds_masks |= answer.masks is not None
         progress(len(batch.images) + len(batch.failures))
     return _Found(predictions, image_ids, failures, finds_masks)
 
 
-def _as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
+def as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
     """Write what was found in an image as COCO's results."""
     unknown = [label for label in answer.labels if not 1 <= label <= coco_set.num_classes]
     if unknown:
