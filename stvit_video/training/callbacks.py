@@ -41,7 +41,10 @@ class EpochReport:
     num_failed: int
     """Training videos that did not decode so far."""
     val_map: float | None = None
-    """Mean average precision over the classes, with several labels a video."""
+    """Mean average precision over the classes: with several labels a video, or of the boxes that a
+    detector finds (COCO's AP)."""
+    val_mask_map: float | None = None
+    """COCO's AP of masks."""
 
     @property
     def data_wait_share(self) -> float:
@@ -113,6 +116,7 @@ class EpochLog(Callback):
                 train_loss=pl_module.take_train_loss(),
                 val_top1=figure_of(trainer, "val_top1"),
                 val_map=figure_of(trainer, "val_map"),
+                val_mask_map=figure_of(trainer, "val_mask_map"),
                 elapsed_seconds=now - self.start,
                 train_seconds=self.train_seconds,
                 data_wait_seconds=self.waited(trainer),
@@ -253,7 +257,9 @@ class TrainingProgress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell loss, accuracy and waiting."""
         state = f"loss {self.epoch_log.epochs[-1].train_loss:.3f}"
-        for name, word in (("val_top1", "top-1"), ("val_map", "mAP")):
+        for name, word in (
+            *(("val_top1", "top-1"), ("val_map", "mAP"), ("val_mask_map", "mask mAP")),
+        ):
             if (figure := figure_of(trainer, name)) is not None:
                 state += f"  val {word} {100 * figure:.1f} %"
         self.state = f"{state}  "

@@ -79,6 +79,10 @@ CASES = [
     ("swin_tiny_patch4_window7_224", {"num_frames": 1} | WIDE, "fixed"),
 ]
 
+IN_EVERY_RUN = (0, 1, 3, 7, 11, 23)
+"""Numbers of the cases that each change is tried with: plain, semantic, merging, an attentive
+pooler, attention along time, windows; `make slow` tries all."""
+
 
 def small(monkeypatch, name, *, num_frames=8, image_size=32, **options):
     """A network whose every weight is random: layers that begin at zero say something, too."""
@@ -122,7 +126,14 @@ def test_every_family_has_a_case():
     assert {kind.__name__ for kind, how in kinds - here if how != "joint"} == set()
 
 
-@pytest.mark.parametrize(("name", "options", "frames"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("name", "options", "frames"),
+    [
+        pytest.param(*case, marks=() if number in IN_EVERY_RUN else pytest.mark.slow)
+        for number, case in enumerate(CASES)
+    ],
+    ids=str,
+)
 def test_a_file_computes_what_the_network_does(monkeypatch, tmp_path, name, options, frames):
     model = small(monkeypatch, name, **options)
     run, card = export(model, tmp_path / "x.onnx", dynamic=frames == "dynamic")

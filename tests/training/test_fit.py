@@ -89,7 +89,7 @@ def train(
         folder=RunFolder(
             run_dir, written.append, lambda: exports.append(module.trainer.current_epoch)
         ),
-        start=check_start(settings, run_dir=run_dir, classifier=module, tell=display.tell),
+        start=check_start(settings, run_dir=run_dir, task=module, tell=display.tell),
         display=display,
     )
     return report, written, exports

@@ -30,6 +30,9 @@ from stvit_video.settings.bounds import Classes, fit_value
 from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 
+LABELS = "detector_labels"
+"""Key in `extra` of the names of the classes, which are not those of the network."""
+
 
 def write_detector(
     detector: Detector,
@@ -61,7 +64,7 @@ def write_detector(
         license=recipe.variant.license,
         extra={
             DETECTOR: dataclasses.asdict(detector.settings) | {"num_classes": num_classes},
-            "detector_labels": list(labels),
+            **({LABELS: list(labels)} if labels else {}),
             **(extra or {}),
         },
     )
@@ -138,7 +141,9 @@ def _read_settings(card: ModelCard, folder: Path) -> tuple[DetectorConfig, int, 
             name: fit_value(name, record[name], kinds[name]) for name in kinds & record.keys()
         }
         num_classes = fit_value("num_classes", record.get("num_classes"), Classes)
-        labels = fit_value("detector_labels", card.extra.get("detector_labels", []), list[str])
+        labels = []
+        if LABELS in card.extra:
+            labels = fit_value(LABELS, card.extra[LABELS], list[str])
         _check_labels(tuple(labels), num_classes, str(folder))
         return DetectorConfig(**values), num_classes, tuple(labels)
     except ConfigError as error:

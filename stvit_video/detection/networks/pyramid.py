@@ -4,6 +4,7 @@ one frame.
 Legend: B images, C colours, H W pixels, D width, h w places of a map, p side of a patch.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -124,9 +125,10 @@ def build_pyramid(model: VideoModel, levels: Sequence[int]) -> SwinPyramid | Pla
         )
     last = setting.semantic[-1] if setting is not None and setting.semantic else None
     if last is not None and last.centers == "far" and last.until is None:
+        recovered = dataclasses.replace(last, until=len(model.blocks))
         raise ConfigError(
             f"semantic setting {last} leaves no map of the places of an image; recover them, such"
-            f" as by {last}".replace(f"@{last.after}", f"@{last.after}-{len(model.blocks)}")
+            f" as by {recovered}"
         )
     return PlainPyramid(model, levels)
 

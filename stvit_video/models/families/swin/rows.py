@@ -63,6 +63,7 @@ _video_r = partial(
     tubelet_frames=2,
     source="this project: STViT-R, arXiv 2303.08685, on Video Swin",
     license="Apache-2.0",
+    rename=swin_names.rename_video,
     image_rename=stvit_r_names.rename,
     fit=fit_swin,
 )

@@ -26,11 +26,13 @@ _UNUSED = r".*relative_position_index$|.*attn_mask$"
 def rename(weights: Weights) -> Weights:
     """Give the released weights our names: q and kv joined, blocks of all stages in one row.
 
+    A dense Swin fills the blocks that both have.
+
     Raises:
         CheckpointError: they are of another family.
     """
     renamed = rename_keys(weights, _STEM, ("module.", "model.", "backbone."))
-    if not has_key(renamed, r"layers\.2\.blocks\.1\.attn\.kv\.weight"):
+    if has_key(weights, swin_names.PATCHES):
         return swin_names.rename_image(weights)  # a dense one: its blocks are the same
     renamed = rename_detector(renamed)
     refuse(

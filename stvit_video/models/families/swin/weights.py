@@ -1,4 +1,5 @@
-"""Key names of Swin: torchvision Video Swin, original Video Swin, timm, original and HF Swin.
+"""Key names of Swin: torchvision's of images and videos, original Video Swin, timm, original and
+HF Swin, and networks below mmdetection's heads.
 
 Legend: S stage, I block of a stage.
 """
@@ -35,7 +36,9 @@ _PARTS = (
     (r"mlp\.3\.", "mlp.fc2."),
 )
 _UNUSED = r".*relative_position_index$|.*attn_mask$|pooler\.|embed\.mask_token$"
-_PATCHES = re.compile(r"(?:patch_embed\.proj|patch_embeddings\.projection)\.weight$")
+PATCHES = r"(?:patch_embed\.proj|patch_embeddings\.projection|features\.0\.0)\.weight"
+"""Key of the patches of a dense Swin."""
+_PATCHES = re.compile(f"{PATCHES}$")
 _BLOCK = re.compile(r"layers\.(\d+)\.blocks\.(\d+)\.(.*)")
 _MERGING = re.compile(r"layers\.(\d+)\.downsample\.(.*)")
 
@@ -136,7 +139,7 @@ def flatten_stages(weights: Weights) -> Weights:
 
 
 def _rename(weights: Weights, family: str, *, num_axes: int) -> Weights:
-    renamed = rename_detector(rename_keys(weights, _RULES, _PREFIXES))
+    renamed = rename_detector(rename_keys(_shift_features(weights), _RULES, _PREFIXES))
     renamed = {_within_block(_as_layers(key)): value for key, value in renamed.items()}
     renamed = flatten_stages(join_qkv(set_aside(renamed, _UNUSED)))
     renamed = {
@@ -154,6 +157,25 @@ def _rename(weights: Weights, family: str, *, num_axes: int) -> Weights:
             f"no weights of {family}: the patch embedding has {seen} axes, not {num_axes}"
         )
     return renamed
+
+
+def _shift_features(weights: Weights) -> Weights:
+    """Count the stages of torchvision's image Swin as those of its Video Swin.
+
+    Its first feature are the patches, which the other keeps apart.
+    """
+    if "features.0.0.weight" not in weights:
+        return weights
+    patches = {"features.0.0.": "patch_embed.proj.", "features.0.2.": "patch_embed.norm."}
+    shifted: Weights = {}
+    for key, value in weights.items():
+        if match := re.match(r"features\.(\d+)\.", key):
+            start = f"features.{int(match[1]) - 1}."
+            start = next((patches[p] for p in patches if key.startswith(p)), start)
+            rest = key[match.end() :] if match[1] != "0" else key.rpartition(".")[2]
+            key = start + rest
+        shifted[key] = value
+    return shifted
 
 
 def _as_layers(key: str) -> str:
