@@ -10,13 +10,13 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from multiprocessing.process import BaseProcess
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stvit_video.datasets.batches import Batch, Delivery, Packing, collate_samples
+from stvit_video.datasets.batches import Batch, Delivery, Packing
 from stvit_video.datasets.clips import Item, VideoDataset
 from stvit_video.datasets.sampler import (
     EpochSampler,
@@ -118,7 +118,7 @@ class VideoLoader(DataLoader[Any]):
             yield batch
             left -= 1
         for _ in range(left):
-            yield self.delivery(collate_samples(()))
+            yield self.delivery(self.collate_fn([]))
 
     def _batches_read(self) -> Iterator[Batch]:
         self.delivery.release_memory()  # of a pass that was broken off
@@ -180,8 +180,8 @@ def build_loader(
         raise DatasetError(
             f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
         )
-    loader = _make_loader(
-        _Reader(dataset),
+    loader = make_loader(
+        ItemReader(dataset),
         EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
         batch_size=batch_size,
         num_workers=num_workers,
@@ -203,8 +203,8 @@ def build_share_loader(
     prefetch_batches: int = 2,
 ) -> VideoLoader:
     """Return a loader that serves the items of a share once, in order (see `ShareSampler`)."""
-    loader = _make_loader(
-        _Reader(dataset),
+    loader = make_loader(
+        ItemReader(dataset),
         batches=ShareSampler(share, batch_size=batch_size),
         num_workers=num_workers,
         prefetch_batches=prefetch_batches,
@@ -225,7 +225,7 @@ def build_key_loader(
 
     They are asked for as workers get free: `prefetch_batches` batches ahead for each.
     """
-    return _make_loader(
+    return make_loader(
         dataset,
         KeySampler(keys),
         batch_size=batch_size,
@@ -234,8 +234,8 @@ def build_key_loader(
     )
 
 
-def _make_loader(
-    dataset: Dataset[Item],
+def make_loader(
+    dataset: Dataset[Any],
     sampler: Sampler[Any] | None = None,
     *,
     num_workers: int,
@@ -245,6 +245,7 @@ def _make_loader(
     drop_last: bool = False,
     start_method: str | None = None,
 ) -> VideoLoader:
+    """Make a loader of what a sampler names; the others say how."""
     loader = VideoLoader(
         dataset,
         batch_size=batch_size,
@@ -262,16 +263,25 @@ def _make_loader(
     return loader.on(None)
 
 
-class _Reader(Dataset[Item]):
+class Items(Protocol):
+    """A data set, of views of videos or of other items."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, key: ItemKey) -> Any:
+        """Serve an item, or a `FailedVideo` in its place."""
+
+
+class ItemReader(Dataset[Any]):
     """Lets errors leave a worker as items: raised there, they would lose their type and fields."""
 
-    def __init__(self, videos: VideoDataset) -> None:
+    def __init__(self, videos: Items) -> None:
         self.videos = videos
 
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: ItemKey) -> Item:
+    def __getitem__(self, key: ItemKey) -> Any:
         return self.videos.read(key)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stvit_video.errors import ConfigError
-from stvit_video.settings.bounds import Count, Share, check_settings
+from stvit_video.settings.bounds import Count, NotNegative, Share, check_settings
+from stvit_video.settings.paths import InputPath, LabelsPath
 
 DetectorName = Literal["mask_rcnn", "faster_rcnn", "retinanet"]
 """Detectors of torchvision, which find objects in pictures."""
@@ -27,6 +28,12 @@ class DetectorConfig:
     """Short sides that training draws one of for every picture; None takes `min_size`."""
     score_threshold: Share = 0.05
     """Score below which a box is left out of an answer."""
+    labels: LabelsPath | None = None
+    """Label map of `actions`, such as ava_action_list_v2.2.pbtxt."""
+    excluded: InputPath | None = None
+    """Key frames that `actions` are not validated on: AVA's excluded timestamps."""
+    first_second: NotNegative = 0.0
+    """Second of a film at which its file begins, of `actions`: 900 where AVA's were trimmed."""
 
     def __post_init__(self) -> None:
         check_settings("detector", self)
