@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from stvit_video.datasets.ava.tiny import LABEL_MAP, write_tiny_ava
 from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
 from stvit_video.report.terminal import say
@@ -37,8 +38,7 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     nearest = next(folder for folder in output_dir.absolute().parents if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=nearest, prefix=".dry_run_") as folder:
         num_videos = {"train": _videos_per_step(run.train), "val": 2}
-        data = write_tiny_dataset(Path(folder) / "data", _data_set(run), num_videos=num_videos)
-        dry = shorten(run, train=data["train"], val=data["val"])
+        dry = _tiny(run, Path(folder) / "data", num_videos)
         if run.distill.teacher is not None and is_first_process():
             say(console, "without the teacher, which knows other classes than the tiny videos")
         report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
@@ -49,6 +49,27 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     if is_first_process():
         say(console, f"dry run: {NUM_EPOCHS} steps and validations in {seconds:.0f} s{memory}")
     return report
+
+
+def _tiny(run: RunConfig, folder: Path, num_items: dict[str, int]) -> RunConfig:
+    """Return the run, shortened, on tiny data in the layout of its own."""
+    if run.detector.name == "actions":
+        data = write_tiny_ava(folder, num_frames=num_items)
+        detector = dataclasses.replace(
+            run.detector,
+            labels=data["train"].with_name(LABEL_MAP),
+            excluded=None,
+            first_second=900.0,
+        )
+        films = folder / "trainval"
+        run = dataclasses.replace(
+            run,
+            detector=detector,
+            data=dataclasses.replace(run.data, train_media=films, val_media=films),
+        )
+    else:
+        data = write_tiny_dataset(folder, _data_set(run), num_videos=num_items)
+    return shorten(run, train=data["train"], val=data["val"])
 
 
 def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:

@@ -79,6 +79,10 @@ def run_training(
 
 def _prepare(run: RunConfig) -> Prepared:
     """Make what is trained; a task whose turn it is not is not imported."""
+    if run.detector.name == "actions":
+        from stvit_video.training.prepare_actions import prepare_actions
+
+        return prepare_actions(run)
     return prepare_videos(run)
 
 
