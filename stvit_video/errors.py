@@ -94,6 +94,19 @@ def _rebuild_decode_error(
     return VideoDecodeError(path, backend=backend, stage=stage, reason=reason, detail=detail)
 
 
+class ImageDecodeError(StvitVideoError):
+    """An image that cannot be read: which file, and why."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(path, problem)
+
+    def __str__(self) -> str:
+        """One line: path and problem."""
+        return f"{self.path}: {self.problem}"
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or nothing when none is near."""
     near = get_close_matches(name, known, n=1)

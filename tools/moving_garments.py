@@ -126,7 +126,7 @@ def _read(path: Path, *, header: int) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).copy())
 
 
-class _Draws:
+class Draws:
     """Hands out the random numbers of each clip, column by column: (B, U) in 0..1."""
 
     def __init__(self, numbers: Tensor) -> None:
@@ -160,7 +160,7 @@ NUM_DRAWS = 2 * 9 + 3 * _TILES_A_SIDE**2 + 7
 
 def draw_clips(pictures: Pictures, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Make clips (B, 3, T, H, W) in 0..1 and labels (B,) of random numbers (B, U) in 0..1."""
-    draws = _Draws(numbers)
+    draws = Draws(numbers)
     garment, distractor = (_draw_sprite(pictures, draws) for _ in range(2))
     distractor = distractor._replace(scale=distractor.scale * _DISTRACTOR_SCALE)
     clip = _clutter(pictures, draws)
@@ -171,7 +171,7 @@ def draw_clips(pictures: Pictures, numbers: Tensor) -> tuple[Tensor, Tensor]:
     return clip, pictures.garment[garment.picture] * NUM_MOTIONS + garment.motion
 
 
-def _draw_sprite(pictures: Pictures, draws: _Draws) -> Sprite:
+def _draw_sprite(pictures: Pictures, draws: Draws) -> Sprite:
     picture, motion = draws.below(len(pictures.garment)), draws.below(NUM_MOTIONS)
     scale, hurry = draws.between(0.9, 1.1), draws.between(0.85, 1.15)
     middle = draws.between(18, SIZE - 18, 2)
@@ -205,7 +205,7 @@ def _sample(images: Tensor, place: Tensor) -> Tensor:
     return read.unflatten(2, (NUM_FRAMES, SIZE))
 
 
-def _clutter(pictures: Pictures, draws: _Draws) -> Tensor:
+def _clutter(pictures: Pictures, draws: Draws) -> Tensor:
     """Tiles cut from pictures, which drift together: (B, 3, T, H, W)."""
     num_tiles = _TILES_A_SIDE**2
     picture = draws.below(len(pictures.garment), num_tiles)  # (B, K)

@@ -8,9 +8,9 @@ import itertools
 import signal
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -44,8 +44,8 @@ class VideoLoader(DataLoader[Any]):
     """Raise the error of a video that cannot be read, instead of serving a batch without it."""
     clips_per_item: int = 1
     """Clips that an item of the data set holds."""
-    delivery: Delivery
-    """Makes batches of what the workers pack."""
+    delivery: Any
+    """Makes batches of what the workers pack; a `Delivery`, or for images an `ImageDelivery`."""
     place = Place(0, 0)
     """Behind the batch that was served last."""
     _iterator: Any
@@ -181,7 +181,7 @@ def build_loader(
             f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
         )
     loader = make_loader(
-        ItemReader(dataset),
+        _Reader(dataset),
         EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
         batch_size=batch_size,
         num_workers=num_workers,
@@ -204,7 +204,7 @@ def build_share_loader(
 ) -> VideoLoader:
     """Return a loader that serves the items of a share once, in order (see `ShareSampler`)."""
     loader = make_loader(
-        ItemReader(dataset),
+        _Reader(dataset),
         batches=ShareSampler(share, batch_size=batch_size),
         num_workers=num_workers,
         prefetch_batches=prefetch_batches,
@@ -234,7 +234,7 @@ def build_key_loader(
     )
 
 
-def make_loader(
+def make_loader(  # noqa: PLR0913 what every loader is made by
     dataset: Dataset[Any],
     sampler: Sampler[Any] | None = None,
     *,
@@ -244,15 +244,17 @@ def make_loader(
     batches: Sampler[Any] | None = None,
     drop_last: bool = False,
     start_method: str | None = None,
+    kind: type[VideoLoader] = VideoLoader,
+    collate: Callable[[Sequence[Any]], Any] | None = None,
 ) -> VideoLoader:
-    """Make a loader of what a sampler names; the others say how."""
-    loader = VideoLoader(
+    """Return a loader of a kind, whose workers make its parcels by `collate`; by default, clips."""
+    loader = kind(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
         batch_sampler=batches,
         num_workers=num_workers,
-        collate_fn=Packing(prefetch_batches + 2),
+        collate_fn=collate or Packing(prefetch_batches + 2),
         pin_memory=torch.cuda.is_available(),
         drop_last=drop_last,
         worker_init_fn=_set_up_worker,
@@ -263,25 +265,16 @@ def make_loader(
     return loader.on(None)
 
 
-class Items(Protocol):
-    """A data set, of views of videos or of other items."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, key: ItemKey) -> Any:
-        """Serve an item, or a `FailedVideo` in its place."""
-
-
-class ItemReader(Dataset[Any]):
+class _Reader(Dataset[Item]):
     """Lets errors leave a worker as items: raised there, they would lose their type and fields."""
 
-    def __init__(self, videos: Items) -> None:
+    def __init__(self, videos: VideoDataset) -> None:
         self.videos = videos
 
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: ItemKey) -> Any:
+    def __getitem__(self, key: ItemKey) -> Item:
         return self.videos.read(key)
 
 

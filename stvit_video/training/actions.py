@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stvit_video.datasets.ava.clips import ActionBatch
+from stvit_video.datasets.ava.batches import ActionBatch
 from stvit_video.detection.actions.meter import FrameMeanAveragePrecision
 from stvit_video.detection.actions.network import box_logits
 from stvit_video.models.network.video_model import VideoModel

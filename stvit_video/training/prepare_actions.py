@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from stvit_video.datasets.ava.annotations import read_actions, read_excluded
-from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize, collate_clips
+from stvit_video.datasets.ava.batches import build_action_loader
+from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
 from stvit_video.datasets.ava.label_map import ActionLabels, read_label_map
-from stvit_video.datasets.item_loader import build_item_loader
 from stvit_video.datasets.loader import VideoLoader
 from stvit_video.detection.actions.evaluate import FilmSet, find_films, whole_reading
 from stvit_video.detection.actions.network import ACTION_IDS, build_network
@@ -125,12 +125,6 @@ def _varied(
 
 
 def _loader(run: RunConfig, clips: ActionClips, *, is_training: bool = False) -> VideoLoader:
-    return build_item_loader(
-        clips,
-        collate_clips,
-        batch_size=run.train.batch_size,
-        num_workers=run.data.num_workers,
-        prefetch_batches=run.data.prefetch_batches,
-        shuffle=is_training,
-        seed=run.train.seed,
+    return build_action_loader(
+        clips, batch_size=run.train.batch_size, shuffle=is_training, seed=run.train.seed
     )

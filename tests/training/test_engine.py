@@ -239,7 +239,7 @@ def test_too_many_failures_of_all_processes_together_end_the_run(monkeypatch):
     module = classifier(num_videos=10, max_failed_share=0.2)
     module.failures = {1: "one"}
     monkeypatch.setattr(
-        "stvit_video.training.classifier.merged", lambda own: own | {2: "two", 3: "three"}
+        "stvit_video.training.task.merged", lambda own: own | {2: "two", 3: "three"}
     )
     with pytest.raises(Exception, match="3 of 10 training videos do not decode"):
         module.gather_failures()

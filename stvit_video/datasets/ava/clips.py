@@ -4,7 +4,6 @@ Legend: B clips, C colours, T H W frames and pixels, n boxes of a clip, K classe
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -61,41 +60,6 @@ class ActionClip(NamedTuple):
     frame: int
     """Which key frame."""
     facts: VideoFacts
-
-
-class ActionBatch(NamedTuple):
-    """Clips around key frames, of any sizes; those that cannot be read are `failures`."""
-
-    clips: tuple[Tensor, ...]
-    """uint8 (C, T, H, W) each."""
-    boxes: tuple[Tensor, ...]
-    """float32 (n, 4) each."""
-    labels: Tensor
-    """float32 (boxes of the batch, K)."""
-    frames: tuple[int, ...]
-    """Which key frame each clip is around."""
-    failures: tuple[FailedVideo, ...] = ()
-
-    def to(self, device: torch.device) -> "ActionBatch":
-        """Bring what a network reads to a device."""
-        clips, boxes = (
-            tuple(tensor.to(device, non_blocking=True) for tensor in part)
-            for part in (self.clips, self.boxes)
-        )
-        labels = self.labels.to(device, non_blocking=True)
-        return self._replace(clips=clips, boxes=boxes, labels=labels)
-
-
-def collate_clips(items: Sequence[ActionClip | FailedVideo]) -> ActionBatch:
-    """Put the clips of a batch side by side; keep those that failed apart."""
-    clips = [item for item in items if isinstance(item, ActionClip)]
-    return ActionBatch(
-        tuple(item.clip for item in clips),
-        tuple(item.boxes for item in clips),
-        torch.cat([item.labels for item in clips]) if clips else torch.zeros(0, 0),
-        tuple(item.frame for item in clips),
-        tuple(item for item in items if isinstance(item, FailedVideo)),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

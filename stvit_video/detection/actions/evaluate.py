@@ -21,9 +21,9 @@ from stvit_video.datasets.ava.annotations import (
     read_excluded,
     read_persons,
 )
-from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize, collate_clips
+from stvit_video.datasets.ava.batches import build_action_loader
+from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
 from stvit_video.datasets.ava.label_map import columns_of, read_label_map
-from stvit_video.datasets.item_loader import build_item_loader
 from stvit_video.datasets.layouts.annotations import VideoFiles
 from stvit_video.detection.actions.frame_ap import MOST_IN_FRAME, frame_average_precision
 from stvit_video.detection.actions.meter import as_actions, mean_of
@@ -148,25 +148,16 @@ def score_boxes(
     detector.eval().to(device)
     scores = np.zeros((len(clips.boxes.boxes), detector.network.num_classes), dtype=np.float32)
     failed: dict[int, str] = {}
-    loader = build_item_loader(
-        clips,
-        collate_clips,
-        batch_size=batch_size,
-        num_workers=clips.reading.data.num_workers,
-        prefetch_batches=clips.reading.data.prefetch_batches,
-        shuffle=False,
-        seed=0,
-    )
+    loader = build_action_loader(clips, batch_size=batch_size, shuffle=False, seed=0).on(device)
     with torch.inference_mode():
         for batch in loader:
             found: Any = batch  # an ActionBatch
             failed |= {index: f"{clips.name(index)}: {error}" for index, error in found.failures}
             if found.clips:
-                moved = found.to(device)
                 rows = np.concatenate(
                     [np.r_[clips.boxes.boxes_of(frame)] for frame in found.frames]
                 )
-                scores[rows] = detector(moved.clips, moved.boxes).sigmoid().float().cpu().numpy()
+                scores[rows] = detector(found.clips, found.boxes).sigmoid().float().cpu().numpy()
             advance(len(found.frames) + len(found.failures))
     return scores, failed
 
