@@ -23,7 +23,7 @@ class DetectorConfig:
     min_size: Count = 800
     """Short side of a picture for a detector, in pixels."""
     max_size: Count = 1333
-    """Longest that the long side may become."""
+    """Longest that the long side may become, of a clip, too."""
     train_min_sizes: tuple[Count, ...] | None = None
     """Short sides that training draws one of for every picture; None takes `min_size`."""
     score_threshold: Share = 0.05
@@ -37,8 +37,28 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         check_settings("detector", self)
-        if self.min_size > self.max_size:
+        if self.name != "actions" and self.min_size > self.max_size:
             raise ConfigError(
                 f"detector.min_size ({self.min_size}) must be at most detector.max_size"
                 f" ({self.max_size})"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionFilesConfig:
+    """What a detector of actions is measured on, beside annotations and films."""
+
+    labels: LabelsPath | None = None
+    """Label map of the actions that are measured, such as the 60 of AVA; None takes those of the
+    model."""
+    persons: InputPath | None = None
+    """Detected persons, `video_id,second,x1,y1,x2,y2,,score`; None takes the annotated boxes."""
+    person_threshold: Share = 0.8
+    """Score from which on a detected person counts."""
+    excluded: InputPath | None = None
+    """Key frames that are left out, `video_id,second`."""
+    first_second: NotNegative | None = None
+    """Second of a film at which its file begins; None as in the training."""
+
+    def __post_init__(self) -> None:
+        check_settings("actions", self)

@@ -33,6 +33,7 @@ from stvit_video.errors import DatasetError
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.progress import count_videos
 from stvit_video.settings.data import DataConfig
+from stvit_video.settings.detection import ActionFilesConfig
 from stvit_video.settings.views import ViewConfig
 
 
@@ -42,16 +43,8 @@ class FilmSet(NamedTuple):
     annotations: Path
     media: Path | None = None
     """Folder of the films; None for that of the annotations."""
-    labels: Path | None = None
-    """Label map of the classes that are measured; None for those of the model."""
-    persons: Path | None = None
-    """Detected persons; None takes the annotated boxes."""
-    threshold: float = 0.8
-    """Least score of a detected person, as published recipes have it."""
-    excluded: Path | None = None
-    """Key frames that are left out."""
-    first_second: float = 0.0
-    """Second of a film at which its file begins."""
+    files: ActionFilesConfig = ActionFilesConfig()
+    """Without a `first_second` files begin as their film does."""
 
 
 def run_action_evaluation(  # noqa: PLR0913 one front door
@@ -72,14 +65,16 @@ def run_action_evaluation(  # noqa: PLR0913 one front door
         StvitVideoError: annotations, films or labels cannot be used, or none can be read.
     """
     start = time.perf_counter()
-    labels = detector.labels if films.labels is None else read_label_map(films.labels)
-    columns = columns_of(labels, detector.labels.names, place=str(films.labels))
+    labels = detector.labels if films.files.labels is None else read_label_map(films.files.labels)
+    columns = columns_of(labels, detector.labels.names, place=str(films.files.labels))
     annotated = read_actions(films.annotations, labels)
-    excluded = set() if films.excluded is None else read_excluded(films.excluded)
+    excluded = set() if films.files.excluded is None else read_excluded(films.files.excluded)
     truth = annotated.without(excluded)
     boxes = _boxes(films, truth)
     paths = find_films(boxes, films)
-    reading = whole_reading(detector.network, data, views, max_size, films.first_second)
+    reading = whole_reading(
+        detector.network, data, views, max_size, films.files.first_second or 0.0
+    )
     clips = ActionClips(boxes, paths, reading, num_classes=len(labels.ids))
     console, label = progress
     with count_videos(console, label, total=len(clips), unit="key frames") as advance:
@@ -97,8 +92,8 @@ def run_action_evaluation(  # noqa: PLR0913 one front door
     return ActionReport(
         model=detector.network.name,
         annotations=str(films.annotations),
-        boxes="annotated" if films.persons is None else str(films.persons),
-        person_threshold=None if films.persons is None else films.threshold,
+        boxes="annotated" if films.files.persons is None else str(films.files.persons),
+        person_threshold=None if films.files.persons is None else films.files.person_threshold,
         frame_map=None if math.isnan(mean) else mean,
         per_class=per_class(labels, precisions, counts),
         num_frames=len(truth),
@@ -164,14 +159,16 @@ def score_boxes(
 
 def _boxes(films: FilmSet, truth: ActionBoxes) -> ActionBoxes:
     """Return the boxes that are scored: of annotated key frames alone."""
-    if films.persons is None:
+    path, threshold = films.files.persons, films.files.person_threshold
+    if path is None:
         return truth.with_boxes()
-    persons, known = read_persons(films.persons, threshold=films.threshold), set(truth.keys())
-    held = persons.pick(np.array([key in known for key in persons.keys()], dtype=bool)).with_boxes()  # noqa: SIM118
+    persons, known = read_persons(path, threshold=threshold), set(truth.keys())
+    is_held = np.array([key in known for key in persons.keys()], dtype=bool)  # noqa: SIM118
+    held = persons.pick(is_held).with_boxes()
     if not len(held):
         raise DatasetError(
-            f"{films.persons} has no person of a score from {films.threshold:g} in the key frames"
-            f" of {films.annotations}; do names and seconds go together?"
+            f"{path} has no person of a score from {threshold:g} in the key frames of"
+            f" {films.annotations}; do names and seconds go together?"
         )
     return held
 
