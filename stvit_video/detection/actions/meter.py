@@ -37,8 +37,6 @@ class FrameMeanAveragePrecision(Metric):
 
     def compute(self) -> Tensor:
         """Return the mean: a scalar, nan of nothing."""
-        if not len(self.frames):
-            return torch.tensor(float("nan"))
         frames, boxes, logits, labels = (
             dim_zero_cat(part).cpu().numpy()
             for part in (self.frames, self.boxes, self.logits, self.labels)
