@@ -102,5 +102,3 @@ def _clutter(pictures: Pictures, draws: Draws) -> Tensor:
     side = _TILES_A_SIDE
     whole = tiles.unflatten(1, (side, side)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
     return whole[:, None] * colour[:, :, None, None]
-
-

@@ -15,6 +15,11 @@ def evaluate(  # noqa: PLR0913 this is a command line
     checkpoint: CheckpointSource,
     videos: VideosPath,
     *,
+    media: InputPath | None = None,
+    actions: ActionFilesConfig = _ACTIONS,
+    window: Duration | None = None,
+    stride: Duration | None = None,
+    subset: str | None = None,
     num_clips: Count | None = None,
     num_crops: NumCrops | None = None,
     join_clips: bool | None = None,
@@ -24,23 +29,26 @@ def evaluate(  # noqa: PLR0913 this is a command line
     backend: Backend | None = None,
     max_pixels: Count | None = None,
     device: str = "auto",
-    media: InputPath | None = None,
-    actions: ActionFilesConfig = _ACTIONS,
-    window: Duration | None = None,
-    stride: Duration | None = None,
-    subset: str | None = None,
     output_dir: OutputFolder | None = None,
     predictions: ResultFile | None = None,
     json: ResultFile | None = None,
 ) -> None:
-    """Measure the accuracy of a trained model over several views of each video.
+    """Measure the accuracy of a trained model over several views of each video; of a detector,
+    the average precision of what it finds in images.
 
     Of a detector of actions: the frame mAP, on AVA's annotations. With a window or a stride: the
     mAP of the segments that a classifier of windows finds, on ActivityNet's annotations.
 
     Args:
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
-        videos: Folder of class folders, or a manifest; AVA's csv; ActivityNet's JSON.
+        videos: Folder of class folders, or a manifest; for a detector COCO's JSON, of
+            actions AVA's CSV; for segments ActivityNet's JSON.
+        media: Folder of the images or videos that such a file names; by default that of the file.
+        actions: What a detector of actions is measured on, beside annotations and films.
+        window: Classify stretches of this length, such as 2s, and measure segments; by default,
+            where a stride is given, as long as a clip of the model.
+        stride: From the start of a window to that of the next; by default the window.
+        subset: Part of ActivityNet's annotations; by default validation.
         num_clips: Clips of each video; by default as in the settings of the training.
         num_crops: Crops of each clip, 1 or 3; by default as in the settings of the training.
         join_clips: Let an attentive pooler read all clips of a crop at once, as V-JEPA 2's probes
@@ -52,58 +60,26 @@ def evaluate(  # noqa: PLR0913 this is a command line
         max_pixels: Width times height of a picture above which a video is refused; by default as
             in the training.
         device: auto (all GPUs of this machine, else the CPU), cpu, cuda or cuda:1.
-        media: Folder of the films or videos that annotations name; by default that of those.
-        actions: What a detector of actions is measured on, beside annotations and films.
-        window: Classify stretches of this length, such as 2s, and measure segments; by default,
-            where a stride is given, as long as a clip of the model.
-        stride: From the start of a window to that of the next; by default the window.
-        subset: Part of ActivityNet's annotations; by default validation.
         output_dir: Keep every score in this folder as it comes, and tables of them; where it
             holds scores of the same evaluation, go on from there.
-        predictions: Write the best classes of every video to this JSON file; of actions AVA's csv,
-            of segments ActivityNet's JSON of results.
+        predictions: Write the best classes of every video to this JSON file, or what is found, as
+            the evaluation of COCO, AVA (CSV) or ActivityNet reads it.
         json: Write the result here; `-` is standard output.
     """
-    from rich.console import Console
+    from stvit_video.detection.evaluate_command import Annotated, Asked, run_evaluate
 
-    from stvit_video.detection.evaluate_command import Asked, evaluate_other_task
-    from stvit_video.evaluation.report import print_report
-    from stvit_video.evaluation.run import Results, run_evaluation
-    from stvit_video.evaluation.team import is_first_process
-    from stvit_video.evaluation.trained_settings import trained_settings
-    from stvit_video.models.checkpoint import load_model
-    from stvit_video.models.device import choose_devices
-    from stvit_video.report.json_file import result_console, write_json
-
+    views = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
+    reading = {"num_workers": num_workers, "backend": backend, "max_pixels": max_pixels}
     asked = Asked(
-        media=media,
-        actions=actions,
+        views=views | {"join_clips": join_clips},
+        reading=reading,
+        annotated=Annotated(media=media, actions=actions, subset=subset),
         window=window,
         stride=stride,
-        subset=subset,
         batch_size=batch_size,
+        device=device,
+        output_dir=output_dir,
         predictions=predictions,
         json=json,
-        device=device,
     )
-    reading = {"num_workers": num_workers, "backend": backend, "max_pixels": max_pixels}
-    of_views = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
-    of_views["join_clips"] = join_clips
-    if evaluate_other_task(checkpoint, videos, asked, reading, of_views, output_dir=output_dir):
-        return
-    model = load_model(checkpoint)
-    data, views = trained_settings(checkpoint, views=of_views, data=reading)
-    console = result_console(json) if is_first_process() else Console(quiet=True)
-    report = run_evaluation(
-        model,
-        videos,
-        data=data,
-        views=views,
-        devices=choose_devices(device),
-        batch_size=batch_size,
-        results=Results(folder=output_dir, predictions=predictions),
-        progress=(console, "evaluating"),
-    )
-    if is_first_process():
-        write_json(report, json)
-    print_report(report, console)
+    run_evaluate(checkpoint, videos, asked)

@@ -3,8 +3,9 @@
 from functools import partial
 from typing import Any
 
+from stvit_video.errors import ConfigError
 from stvit_video.files import OutputFolder, ResultFile
-from stvit_video.settings.bounds import Count, Whole
+from stvit_video.settings.bounds import Count, Share, Whole
 from stvit_video.settings.data import Backend
 from stvit_video.settings.durations import Duration
 from stvit_video.settings.output import EngineName
@@ -36,20 +37,23 @@ def predict(  # noqa: PLR0913 this is a command line
     csv: ResultFile | None = None,
     parquet: ResultFile | None = None,
     timeline_dir: OutputFolder | None = None,
+    draw_dir: OutputFolder | None = None,
+    min_score: Share = 0.5,
     output_dir: OutputFolder | None = None,
     shard_size: Count = 1000,
     engine: EngineName = "local",
     replicas: Count | None = None,
 ) -> int:
-    """Classify videos: a table of the best classes of one, or of the best of each.
+    """Classify videos: a table of the best classes of one, or of the best of each. With a detector,
+    find objects in images.
 
-    A video that cannot be read is a record with an `error`; the exit status is 1 then, and the rest
-    goes on.
+    What cannot be read is a record with an `error`; the exit status is 1 then, and the rest goes
+    on.
 
     Args:
         videos: Video files (docs/decoding.md lists the kinds), folders (videos at any depth),
             patterns such as 'clips/*.mp4', lists (.txt, .csv, .tsv, .json), or `-` for paths on
-            standard input.
+            standard input; image files, folders and patterns for a detector.
         checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         window: Classify stretches of this length, such as 2s; by default, where a stride is given,
             as long as a clip of the model.
@@ -74,15 +78,38 @@ def predict(  # noqa: PLR0913 this is a command line
         csv: Write a line for each class that is named; `-` is standard output.
         parquet: Write a row for each video.
         timeline_dir: Write NAME.json, .vtt, .srt (subtitles) and .png of each video here.
+        draw_dir: Write each image with what a detector finds in it here.
+        min_score: Score below which a detector's finding is left out.
         output_dir: Write Parquet shards here instead; the same command goes on where it stopped.
         shard_size: Videos of a shard.
         engine: What classifies into output_dir: this process (local), or a Ray cluster (ray).
         replicas: Models at once, with Ray; by default one for each GPU, or as the processors allow.
     """
     check_video_words(videos)
+    from stvit_video.detection.networks.checkpoint import find_detector
+    from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection
     from stvit_video.evaluation.predict_command import Outputs, Sharding, reading_plan, run_predict
     from stvit_video.evaluation.predictor import Predictor
+    from stvit_video.models.device import choose_device
 
+    if find_detector(checkpoint) is not None:
+        refuse_of_clips(
+            checkpoint,
+            **{"window": window, "stride": stride, "timeline_dir": timeline_dir},
+            **{"num_clips": num_clips, "num_crops": num_crops, "join_clips": join_clips},
+            **{"combine": combine, "backend": backend, "compile": compile, "csv": csv},
+            **{"parquet": parquet, "output_dir": output_dir, "replicas": replicas},
+        )
+        return run_detection(
+            videos,
+            checkpoint,
+            reading=Reading(choose_device(device), batch_size, num_workers, max_pixels),
+            min_score=min_score,
+            draw_dir=draw_dir,
+            outputs={"json": json, "jsonl": jsonl},
+        )
+    if draw_dir is not None:
+        raise ConfigError(f"draw_dir ({draw_dir}) is for detectors; {checkpoint} classifies videos")
     views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
     reading: Any = {"backend": backend, "max_pixels": max_pixels, "join_clips": join_clips}
     amounts: Any = {"top_k": top_k, "batch_size": batch_size, "num_workers": num_workers}

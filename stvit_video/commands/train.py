@@ -36,7 +36,7 @@ def train_(  # noqa: PLR0913 this is a command line
     dry_run: bool = False,
     json: ResultFile | None = None,
 ) -> None:
-    """Train a model on a folder of class folders or on a manifest.
+    """Train a model on a folder of class folders or on a manifest, a detector on COCO's files.
 
     Args:
         model: Which network.
@@ -76,19 +76,22 @@ def train_(  # noqa: PLR0913 this is a command line
         return
     write_json(report, json)
     if not dry_run:
-        say(console, *_lines(report, output_dir))
+        say(console, *_lines(report, output_dir, "videos" if detector.name is None else "images"))
 
 
-def _lines(report: "FitReport", output_dir: Path) -> Iterator[str]:
+def _lines(report: "FitReport", output_dir: Path, noun: str) -> Iterator[str]:
     """Say what a training came to."""
     last = report.epochs[-1]
-    accuracy = "" if last.val_top1 is None else f", val top-1 {100 * last.val_top1:.1f} %"
+    figures = {"top-1": last.val_top1, "mAP": last.val_map, "mask mAP": last.val_mask_map}
+    accuracy = "".join(
+        f", val {name} {100 * value:.1f} %" for name, value in figures.items() if value is not None
+    )
     yield (
         f"{output_dir}: {len(report.epochs)} epochs in {last.elapsed_seconds:.0f} s{accuracy},"
         f" {100 * report.data_wait_share:.0f} % of the training time spent waiting for data"
     )
     if report.failed:
-        yield f"{len(report.failed)} videos were skipped; metrics.json lists them"
+        yield f"{len(report.failed)} {noun} were skipped; metrics.json lists them"
     if report.val_failed:
         count = len(report.val_failed)
-        yield f"{count} validation videos do not decode; val top-1 is over the others"
+        yield f"{count} validation {noun} do not decode; the accuracy is over the others"

@@ -1,97 +1,138 @@
-"""What `stvit-video evaluate` measures of a checkpoint beside the classes of whole videos."""
+"""What `stvit-video evaluate` measures: the classes of videos, objects in images, actions of
+persons, or segments.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.console import Console
+
 from stvit_video.datasets.windows import WindowLength
 from stvit_video.detection.actions.evaluate import FilmSet, run_action_evaluation
-from stvit_video.detection.actions.network import ACTION_IDS, ActionDetector
+from stvit_video.detection.actions.network import ActionDetector, finds_actions
 from stvit_video.detection.actions.report import action_tables
-from stvit_video.detection.temporal.evaluate import (
-    SegmentSet,
-    run_segment_evaluation,
-    segment_table,
-)
+from stvit_video.detection.networks.checkpoint import find_detector
+from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection_evaluation
+from stvit_video.detection.temporal.evaluate import SegmentSet, run_segment_evaluation
+from stvit_video.detection.temporal.report import segment_table
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.evaluation.report import print_report
+from stvit_video.evaluation.run import Results, run_evaluation
+from stvit_video.evaluation.team import is_first_process
 from stvit_video.evaluation.trained_settings import trained_detector, trained_settings
-from stvit_video.models.checkpoint import find_card, load_model
-from stvit_video.models.device import choose_device
+from stvit_video.models.checkpoint import load_model
+from stvit_video.models.device import choose_device, choose_devices
 from stvit_video.report.json_file import result_console, write_json
-from stvit_video.report.tables import print_tables
+from stvit_video.report.tables import print_table
 from stvit_video.settings.detection import ActionFilesConfig
 from stvit_video.settings.durations import parse_duration
+
+
+class Annotated(NamedTuple):
+    """What belongs to annotations that are no list of videos."""
+
+    media: Path | None
+    actions: ActionFilesConfig
+    subset: str | None
 
 
 class Asked(NamedTuple):
     """What the command was asked for."""
 
-    media: Path | None
-    actions: ActionFilesConfig
+    views: Mapping[str, Any]
+    reading: Mapping[str, Any]
+    """Of decoding."""
+    annotated: Annotated
     window: str | None
     stride: str | None
-    subset: str | None
     batch_size: int
+    device: str
+    output_dir: Path | None
     predictions: Path | None
     json: Path | None
-    device: str
+
+    def refuse(self, task: str, *known: str) -> None:
+        """Refuse options that a task does not know.
+
+        Raises:
+            ConfigError: naming the first that is given.
+        """
+        media, actions, subset = self.annotated
+        given = {
+            "media": media,
+            "actions": None if actions == ActionFilesConfig() else "given",
+            "subset": subset,
+            "window": self.window,
+            "stride": self.stride,
+        }
+        for name, value in given.items():
+            if value is not None and name not in known:
+                raise ConfigError(f"{name} ({value}) has no place in evaluating {task}")
 
 
-def evaluate_other_task(
-    checkpoint: str,
-    annotations: Path,
-    asked: Asked,
-    reading: Mapping[str, Any],
-    views: Mapping[str, Any],
-    *,
-    output_dir: Path | None,
-) -> bool:
-    """Measure actions of a detector, or segments where windows are asked for; tell whether it did.
-
-    `reading` and `views` are what is asked of decoding and of views.
+def run_evaluate(checkpoint: str, videos: Path, asked: Asked) -> None:
+    """Measure what the checkpoint is for, print and write it.
 
     Raises:
         StvitVideoError: an option has no place in the task, or what the task raises.
     """
-    card = find_card(checkpoint)
-    is_detector = card is not None and ACTION_IDS in card.extra
-    has_windows = asked.window is not None or asked.stride is not None
-    own = {"media": asked.media, "subset": asked.subset, "window": asked.window or asked.stride}
-    if asked.actions != ActionFilesConfig():
-        own["actions"] = "given"
-    if is_detector:
-        task, given = "a detector of actions", own | {"output_dir": output_dir, **views}
-        _refuse(task, given, but=("media", "actions"))
-        _measure_actions(checkpoint, annotations, asked, reading)
-    elif has_windows:
-        given = own | {"output_dir": output_dir}
-        _refuse("segments", given, but=("media", "subset", "window"))
-        _measure_segments(checkpoint, annotations, asked, reading, views)
+    if find_detector(checkpoint) is not None:
+        asked.refuse("a detector of objects", "media")
+        refuse_of_clips(
+            checkpoint,
+            **asked.views,
+            backend=asked.reading["backend"],
+            output_dir=asked.output_dir,
+        )
+        _measure_objects(checkpoint, videos, asked)
+    elif finds_actions(checkpoint):
+        asked.refuse("a detector of actions", "media", "actions")
+        _refuse("a detector of actions", asked.views, output_dir=asked.output_dir)
+        _measure_actions(checkpoint, videos, asked)
+    elif asked.window is not None or asked.stride is not None:
+        asked.refuse("segments", "media", "subset", "window", "stride")
+        _refuse("segments", {}, output_dir=asked.output_dir)
+        _measure_segments(checkpoint, videos, asked)
     else:
-        _refuse("the classes of whole videos", own, but=())
-    return is_detector or has_windows
+        asked.refuse("the classes of whole videos")
+        _measure_classes(checkpoint, videos, asked)
 
 
-def _refuse(task: str, given: Mapping[str, Any], *, but: tuple[str, ...]) -> None:
-    for name, value in given.items():
-        if value is not None and name not in but:
-            raise ConfigError(f"{name} ({value}) has no place in evaluating {task}; leave it out")
+def _refuse(task: str, views: Mapping[str, Any], **given: object) -> None:
+    for name, value in {**views, **given}.items():
+        if value is not None:
+            raise ConfigError(f"{name} ({value}) has no place in evaluating {task}")
 
 
-def _measure_actions(
-    checkpoint: str, annotations: Path, asked: Asked, reading: Mapping[str, Any]
-) -> None:
-    data, views = trained_settings(checkpoint, views={}, data=reading)
+def _measure_objects(checkpoint: str, annotations: Path, asked: Asked) -> None:
+    run_detection_evaluation(
+        checkpoint,
+        annotations,
+        media=asked.annotated.media,
+        reading=Reading(
+            choose_devices(asked.device)[0],
+            asked.batch_size,
+            asked.reading["num_workers"],
+            asked.reading["max_pixels"],
+        ),
+        predictions=asked.predictions,
+        json=asked.json,
+    )
+
+
+def _measure_actions(checkpoint: str, annotations: Path, asked: Asked) -> None:
+    data, views = trained_settings(checkpoint, views={}, data=asked.reading)
     trained = trained_detector(checkpoint)
-    files = asked.actions
+    files = asked.annotated.actions
     if files.first_second is None:
         files = replace(files, first_second=trained.first_second)
     console = result_console(asked.json)
     report = run_action_evaluation(
         ActionDetector.load(checkpoint),
-        FilmSet(annotations, asked.media, files),
+        FilmSet(annotations, asked.annotated.media, files),
         data=data,
         views=views,
         max_size=trained.max_size,
@@ -101,25 +142,22 @@ def _measure_actions(
         progress=(console, "evaluating"),
     )
     write_json(report, asked.json)
-    print_tables(console, action_tables(report), "table")
+    for table in action_tables(report):
+        print_table(console, table)
 
 
-def _measure_segments(
-    checkpoint: str,
-    annotations: Path,
-    asked: Asked,
-    reading: Mapping[str, Any],
-    views: Mapping[str, Any],
-) -> None:
+def _measure_segments(checkpoint: str, annotations: Path, asked: Asked) -> None:
     seconds = {
         name: None if text is None else parse_duration(name, text)
         for name, text in (("window", asked.window), ("stride", asked.stride))
     }
-    data, view_settings = trained_settings(checkpoint, views=views, data=reading)
+    data, views = trained_settings(checkpoint, views=asked.views, data=asked.reading)
+    model = load_model(checkpoint)
     console = result_console(asked.json)
+    media, _, subset = asked.annotated
     report = run_segment_evaluation(
-        Predictor(load_model(checkpoint), data=data, views=view_settings, device=asked.device),
-        SegmentSet(annotations, asked.media, asked.subset or "validation"),
+        Predictor(model, data=data, views=views, device=asked.device),
+        SegmentSet(annotations, media, subset or "validation"),
         length=WindowLength(**seconds),
         batch_size=asked.batch_size,
         num_workers=data.num_workers,
@@ -127,4 +165,23 @@ def _measure_segments(
         progress=(console, "evaluating"),
     )
     write_json(report, asked.json)
-    print_tables(console, [segment_table(report)], "table")
+    print_table(console, segment_table(report))
+
+
+def _measure_classes(checkpoint: str, videos: Path, asked: Asked) -> None:
+    model = load_model(checkpoint)
+    data, views = trained_settings(checkpoint, views=asked.views, data=asked.reading)
+    console = result_console(asked.json) if is_first_process() else Console(quiet=True)
+    report = run_evaluation(
+        model,
+        videos,
+        data=data,
+        views=views,
+        devices=choose_devices(asked.device),
+        batch_size=asked.batch_size,
+        results=Results(folder=asked.output_dir, predictions=asked.predictions),
+        progress=(console, "evaluating"),
+    )
+    if is_first_process():
+        write_json(report, asked.json)
+    print_report(report, console)

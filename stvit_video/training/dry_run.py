@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -13,6 +14,7 @@ from stvit_video.datasets.ava.tiny import LABEL_MAP, write_tiny_ava
 from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
 from stvit_video.report.terminal import say
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.training.fit import FitReport
 from stvit_video.training.processes import is_first_process
@@ -38,7 +40,7 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     nearest = next(folder for folder in output_dir.absolute().parents if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=nearest, prefix=".dry_run_") as folder:
         num_videos = {"train": _videos_per_step(run.train), "val": 2}
-        dry = _tiny(run, Path(folder) / "data", num_videos)
+        dry = shorten(run, _write_tiny(Path(folder) / "data", run, num_videos))
         if run.distill.teacher is not None and is_first_process():
             say(console, "without the teacher, which knows other classes than the tiny videos")
         report = run_training(dry, Path(folder) / "run", console=console, label=label, advise=False)
@@ -51,29 +53,22 @@ def run_dry(run: RunConfig, output_dir: Path, *, console: Console, label: str) -
     return report
 
 
-def _tiny(run: RunConfig, folder: Path, num_items: dict[str, int]) -> RunConfig:
-    """Return the run, shortened, on tiny data in the layout of its own."""
+def _write_tiny(root: Path, run: RunConfig, counts: dict[str, int]) -> dict[str, Path]:
+    """Write tiny data laid out as those of the run; return the paths of `data` by setting."""
+    if run.detector.name is None:
+        return dict(write_tiny_dataset(root, _data_set(run), num_videos=counts))
     if run.detector.name == "actions":
-        data = write_tiny_ava(folder, num_frames=num_items)
-        detector = dataclasses.replace(
-            run.detector,
-            labels=data["train"].with_name(LABEL_MAP),
-            excluded=None,
-            first_second=900.0,
-        )
-        films = folder / "trainval"
-        run = dataclasses.replace(
-            run,
-            detector=detector,
-            data=dataclasses.replace(run.data, train_media=films, val_media=films),
-        )
-    else:
-        data = write_tiny_dataset(folder, _data_set(run), num_videos=num_items)
-    return shorten(run, train=data["train"], val=data["val"])
+        media = dict.fromkeys(("train_media", "val_media"), root / "trainval")
+        return write_tiny_ava(root, num_frames=counts) | media
+    from stvit_video.datasets.coco.tiny import write_tiny_coco
+
+    annotations = write_tiny_coco(root, num_images=counts)
+    media = {f"{part}_media": root / f"{part}2017" for part in counts}
+    return annotations | media
 
 
-def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
-    """Return the run over two epochs of other videos, from random weights, without a teacher."""
+def shorten(run: RunConfig, data: dict[str, Path]) -> RunConfig:
+    """Return the run over two epochs of other data, from random weights, without a teacher."""
     share, optimizer = NUM_EPOCHS / run.train.epochs, run.optimizer
     warmup, milestones = optimizer.warmup_epochs, optimizer.milestones
     return dataclasses.replace(
@@ -81,7 +76,8 @@ def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
         model=dataclasses.replace(
             run.model, pretrained=None, pretrained_probe=None, pretrained_entry=None
         ),
-        data=dataclasses.replace(run.data, train=train, val=val),
+        data=dataclasses.replace(run.data, **cast(Any, data)),
+        detector=_tiny_detector(run.detector, data["train"]),
         optimizer=dataclasses.replace(
             optimizer,
             warmup_epochs=None if warmup is None else warmup * share,
@@ -92,6 +88,14 @@ def shorten(run: RunConfig, *, train: Path, val: Path) -> RunConfig:
         ),
         distill=dataclasses.replace(run.distill, teacher=None),
     )
+
+
+def _tiny_detector(detector: DetectorConfig, annotations: Path) -> DetectorConfig:
+    """Return the settings of a detector of actions on the tiny films, of any other as they are."""
+    if detector.name != "actions":
+        return detector
+    labels = annotations.with_name(LABEL_MAP)
+    return dataclasses.replace(detector, labels=labels, excluded=None, first_second=900.0)
 
 
 def _data_set(run: RunConfig) -> str:

@@ -18,5 +18,7 @@ class Prepared(NamedTuple):
     val_loader: VideoLoader | None
     export: Callable[[Path, dict[str, Tensor], dict[str, Any]], object]
     """Writes what is scored into a folder: its weights, and what else the card is to hold."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the data, a line each."""
     if_waiting: str = ""
     """What helps where training waits for data."""

@@ -54,6 +54,8 @@ def run_training(
     task = prepared.task
     display = ProgressDisplay(console, label, prepared.if_waiting if advise else "")
     task.tell = display.tell
+    for note in prepared.notes:
+        display.tell(note)
     start = check_start(run.train, run_dir=run_dir, task=task, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
@@ -79,11 +81,15 @@ def run_training(
 
 def _prepare(run: RunConfig) -> Prepared:
     """Make what is trained; a task whose turn it is not is not imported."""
+    if run.detector.name is None:
+        return prepare_videos(run)
     if run.detector.name == "actions":
         from stvit_video.training.prepare_actions import prepare_actions
 
         return prepare_actions(run)
-    return prepare_videos(run)
+    from stvit_video.training.prepare_images import prepare_images
+
+    return prepare_images(run)
 
 
 def _export(prepared: Prepared, run_dir: Path, settings: dict[str, Any]) -> None:

@@ -46,4 +46,5 @@ class StepSize(NamedTuple):
         read = f"{self.videos} {noun}"
         if noun == "videos":
             read += f", {self.videos * self.clips_per_video} clips"
-        return f"a step reads {read} ({' x '.join(parts)}); highest learning rate {rate}"
+        made_of = f" ({' x '.join(parts)})" if noun == "videos" or len(parts) > 1 else ""
+        return f"a step reads {read}{made_of}; highest learning rate {rate}"

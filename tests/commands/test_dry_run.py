@@ -84,7 +84,7 @@ def test_a_dry_run_keeps_every_setting_but_what_makes_it_short():
         ),
         distill=DistillConfig(teacher="some/model", weight=0.3),
     )
-    dry = shorten(run, train=Path("c.csv"), val=Path("d.csv"))
+    dry = shorten(run, {"train": Path("c.csv"), "val": Path("d.csv")})
     assert changed_settings(as_plain(run), as_plain(dry)) == {
         "data.train": ("a.csv", "c.csv"),
         "data.val": ("b.csv", "d.csv"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stvit_video.datasets.coco.tiny import coco_categories
 from stvit_video.datasets.layouts.class_names import read_class_names
 from stvit_video.datasets.layouts.kinetics import kinetics400_class_names
 
@@ -19,8 +20,9 @@ COUNTS = {
     "jester": 27,
     "diving48": 48,
     "moments_in_time": 339,
+    "coco": 80,
 }
-UNSORTED = ("something_something_v1", "jester", "moments_in_time")
+UNSORTED = ("something_something_v1", "jester", "moments_in_time", "coco")
 PUNCTUATED = {"kinetics400": 10, "kinetics600": 19, "kinetics700": 21}
 
 
@@ -47,6 +49,10 @@ def test_names_of_kinetics_keep_their_punctuation(name):
 
 def test_kinetics400_has_the_names_that_the_package_knows():
     assert read_class_names(CLASSES / "kinetics400.txt") == kinetics400_class_names()
+
+
+def test_coco_has_the_names_that_the_package_knows():
+    assert read_class_names(CLASSES / "coco.txt") == tuple(coco_categories().values())
 
 
 def test_kinetics700_keeps_all_classes_of_kinetics600_but_three_and_one_in_other_capitals():

@@ -14,12 +14,14 @@ SCRIPTS = {path.stem for path in (DATA / "prepare").glob("*.sh")} - {"steps"}
 CARDS = {path.stem for path in (DATA / "cards").glob("*.md")}
 NAMED_ELSEWHERE = {"charades", "epic_kitchens100", "ava"}
 """Data sets whose class names come with their annotations."""
+WITHOUT_MANIFEST = {"ava", "coco"}
+"""Data sets of boxes, whose annotations are read as they are."""
 RECIPES = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 
 
 def test_each_data_set_has_a_card_class_names_and_a_script():
     assert {path.stem for path in (DATA / "classes").iterdir()} == CARDS - NAMED_ELSEWHERE
-    assert CARDS - {"ava"} | {"kinetics700_2020"} == SCRIPTS
+    assert CARDS - WITHOUT_MANIFEST | {"kinetics700_2020"} == SCRIPTS
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))

@@ -3,8 +3,8 @@
 Legend: B images in a batch, H W pixels.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
@@ -62,6 +62,10 @@ class ImageDelivery:
 
 class ImageLoader(VideoLoader):
     """A `VideoLoader` of `ImageBatch`es."""
+
+    def __iter__(self) -> Iterator[ImageBatch]:  # type: ignore[override]  # of another kind
+        """Serve one pass, as a `VideoLoader` does."""
+        return cast(Iterator[ImageBatch], super().__iter__())
 
     def on(self, device: torch.device | None, *, targets: Tensor | None = None) -> Self:
         """Serve batches on a device."""

@@ -67,23 +67,17 @@ def run_action_evaluation(  # noqa: PLR0913 one front door
     start = time.perf_counter()
     labels = detector.labels if films.files.labels is None else read_label_map(films.files.labels)
     columns = columns_of(labels, detector.labels.names, place=str(films.files.labels))
-    annotated = read_actions(films.annotations, labels)
-    excluded = set() if films.files.excluded is None else read_excluded(films.files.excluded)
-    truth = annotated.without(excluded)
+    annotated, files = read_actions(films.annotations, labels), films.files
+    truth = annotated.without(read_excluded(files.excluded) if files.excluded else set())
     boxes = _boxes(films, truth)
     paths = find_films(boxes, films)
-    reading = whole_reading(
-        detector.network, data, views, max_size, films.files.first_second or 0.0
-    )
+    reading = whole_reading(detector.network, data, views, max_size, files.first_second or 0.0)
     clips = ActionClips(boxes, paths, reading, num_classes=len(labels.ids))
     console, label = progress
     with count_videos(console, label, total=len(clips), unit="key frames") as advance:
         scores, failed = score_boxes(
             detector, clips, device=device, batch_size=batch_size, advance=advance
         )
-    if len(failed) == len(clips):
-        first = next(iter(failed.values()))
-        raise DatasetError(f"none of the {len(clips)} key frames can be read; the first: {first}")
     scores = scores[:, columns]
     if predictions is not None:
         write_actions(predictions, boxes, scores, labels.ids, failed)
@@ -92,8 +86,8 @@ def run_action_evaluation(  # noqa: PLR0913 one front door
     return ActionReport(
         model=detector.network.name,
         annotations=str(films.annotations),
-        boxes="annotated" if films.files.persons is None else str(films.files.persons),
-        person_threshold=None if films.files.persons is None else films.files.person_threshold,
+        boxes=str(files.persons or "annotated"),
+        person_threshold=files.person_threshold if files.persons else None,
         frame_map=None if math.isnan(mean) else mean,
         per_class=per_class(labels, precisions, counts),
         num_frames=len(truth),
@@ -139,7 +133,11 @@ def score_boxes(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Score every action of every box: (N, K), 0 for those of key frames that failed, and these."""
+    """Score every action of every box: (N, K), 0 for those of key frames that failed, and these.
+
+    Raises:
+        DatasetError: all did.
+    """
     detector.eval().to(device)
     scores = np.zeros((len(clips.boxes.boxes), detector.network.num_classes), dtype=np.float32)
     failed: dict[int, str] = {}
@@ -154,6 +152,9 @@ def score_boxes(
                 )
                 scores[rows] = detector(found.clips, found.boxes).sigmoid().float().cpu().numpy()
             advance(len(found.frames) + len(found.failures))
+    if len(failed) == len(clips):
+        first = next(iter(failed.values()))
+        raise DatasetError(f"none of the {len(clips)} key frames can be read; the first: {first}")
     return scores, failed
 
 

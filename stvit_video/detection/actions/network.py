@@ -84,6 +84,15 @@ class ActionDetector(nn.Module):
         return box_logits(self.network, clips, boxes)
 
 
+def finds_actions(source: str | Path) -> bool:
+    """Say whether a folder or a hub id holds a detector of actions.
+
+    Raises as `find_card`.
+    """
+    card = find_card(source)
+    return card is not None and ACTION_IDS in card.extra
+
+
 def build_network(config: ModelConfig, *, num_classes: int) -> VideoModel:
     """Build the network of a detector from its settings; weights of a classifier may come along.
 

@@ -110,15 +110,15 @@ def _build_truth(coco_set: CocoSet, *, with_masks: bool) -> COCO:
     annotations = []
     for index, image in enumerate(coco_set.images):
         objects = coco_set.objects(index)
-        for place, row in enumerate(objects.rows):
-            left, top, right, bottom = objects.boxes[place].tolist()
+        columns = (objects.rows, *(column.tolist() for column in objects[:4]))
+        for row, (left, top, right, bottom), label, area, is_crowd in zip(*columns, strict=True):
             annotation = {
                 "id": row + 1,
                 "image_id": image.id,
-                "category_id": coco_set.category_ids[int(objects.labels[place]) - 1],
+                "category_id": coco_set.category_ids[label - 1],
                 "bbox": [left, top, right - left, bottom - top],
-                "area": float(objects.areas[place]),
-                "iscrowd": int(objects.is_crowd[place]),
+                "area": area,
+                "iscrowd": int(is_crowd),
             }
             if with_masks:
                 assert coco_set.masks is not None

@@ -64,12 +64,17 @@ def draw_objects(picture: Picture, found: Detections, labels: Sequence[str]) -> 
 
 
 def beside(
-    picture: Picture, clusters: NDArray[np.float32], *, covered: tuple[float, float] = (1.0, 1.0)
+    picture: Picture,
+    clusters: NDArray[np.float32],
+    *,
+    plain: Picture | None = None,
+    covered: tuple[float, float] = (1.0, 1.0),
 ) -> Picture:
     """Put the picture, coloured by which semantic token reads each patch most, on its right.
 
-    `clusters` are weights (S, h, w). `covered` are the height and width of the part of the grid,
-    from its top left, that the picture fills; a detector pads the rest.
+    `clusters` are weights (S, h, w). They colour `plain`, the picture before anything was drawn.
+    `covered` are the height and width of the part of the grid, from its top left, that the picture
+    fills; a detector pads the rest.
     """
     owner, strength = find_owners(clusters[:, None])  # (1, h, w)
     colours = PALETTE[choose_colours(owner, len(clusters))]  # (S, 3)
@@ -78,7 +83,7 @@ def beside(
         for length, share, cells in zip(picture.shape[:2], covered, clusters.shape[1:], strict=True)
     )
     grid = np.ix_(rows, columns)
-    painted = paint(picture, owner[0][grid], strength[0][grid], colours)
+    painted = paint(picture if plain is None else plain, owner[0][grid], strength[0][grid], colours)
     gap = np.full((len(picture), max(2, picture.shape[1] // 100), 3), 255, np.uint8)
     return np.concatenate([picture, gap, painted], axis=1)
 

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
 from torch import nn
 
 from stvit_video.datasets.coco.annotations import CocoSet
-from stvit_video.datasets.coco.batches import build_image_loader
+from stvit_video.datasets.coco.batches import ImageLoader, build_image_loader
 from stvit_video.datasets.coco.images import CocoImages
 from stvit_video.detection.pictures.answers import Detections, detect
 from stvit_video.detection.pictures.average_precision import (
@@ -66,6 +66,7 @@ class _Found(NamedTuple):
     predictions: list[Prediction]
     image_ids: list[int]
     failures: list[tuple[int, str]]
+    finds_masks: bool
 
 
 def evaluate_detector(
@@ -104,12 +105,10 @@ def evaluate_detector(
     failures = sorted(failure for part in parts for failure in part.failures)
     if not image_ids:
         raise DatasetError(f"none of the {len(failures)} images can be read: {failures[0][1]}")
-    has_masks = coco_set.masks is not None and all("segmentation" in p for p in predictions)
-    boxes, masks = (
-        measure_precision(coco_set, predictions, image_ids=image_ids, kind=kind) if wanted else None
-        for kind, wanted in (("bbox", True), ("segm", has_masks))
-    )
-    assert boxes is not None
+    boxes = measure_precision(coco_set, predictions, image_ids=image_ids, kind="bbox")
+    masks = None
+    if coco_set.masks is not None and any(part.finds_masks for part in parts):
+        masks = measure_precision(coco_set, predictions, image_ids=image_ids, kind="segm")
     report = DetectionReport(
         annotations=str(coco_set.path),
         num_images=len(coco_set),
@@ -129,20 +128,25 @@ def evaluate_detector(
 
 @torch.inference_mode()
 def _find_all(
-    detector: nn.Module, coco_set: CocoSet, loader: Any, progress: Callable[[int], object]
+    detector: nn.Module, coco_set: CocoSet, loader: ImageLoader, progress: Callable[[int], object]
 ) -> _Found:
-    found = _Found([], [], [])
+    predictions: list[Prediction] = []
+    image_ids: list[int] = []
+    failures: list[tuple[int, str]] = []
+    finds_masks = False
     for batch in loader:
-        found.failures.extend((f.image_index, str(f.error)) for f in batch.failures)
-        for index, answer in zip(batch.index.tolist(), detect(detector, batch.images), strict=True):
+        failures += [(failed.image_index, str(failed.error)) for failed in batch.failures]
+        answers = detect(detector, batch.images)
+        for index, answer in zip(batch.index.tolist(), answers, strict=True):
             image_id = coco_set.images[index].id
-            found.image_ids.append(image_id)
-            found.predictions.extend(_as_predictions(answer, image_id, coco_set))
+            image_ids.append(image_id)
+            predictions += as_predictions(answer, image_id, coco_set)
+            finds_masks |= answer.masks is not None
         progress(len(batch.images) + len(batch.failures))
-    return found
+    return _Found(predictions, image_ids, failures, finds_masks)
 
 
-def _as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
+def as_predictions(answer: Detections, image_id: int, coco_set: CocoSet) -> list[Prediction]:
     """Write what was found in an image as COCO's results."""
     unknown = [label for label in answer.labels if not 1 <= label <= coco_set.num_classes]
     if unknown:

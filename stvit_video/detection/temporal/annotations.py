@@ -80,12 +80,17 @@ def read_segments(path: Path, *, subset: str) -> AnnotatedSegments:
     return AnnotatedSegments(tuple(held), tuple(labels), truth)
 
 
-def find_videos(annotated: AnnotatedSegments, annotations: Path, folder: Path) -> list[Path]:
+def find_videos(
+    annotated: AnnotatedSegments, annotations: Path, media: Path | None = None
+) -> list[Path]:
     """Find the file of each video, `ID.mp4` or `v_ID.mp4` with any suffix of videos.
+
+    They are below `media`, by default the folder of the annotations.
 
     Raises:
         DatasetError: one has none.
     """
+    folder = annotations.parent if media is None else media
     files = VideoFiles(folder)
     found = [files.find(name) or files.find(f"v_{name}") for name in annotated.videos]
     missing = [name for name, path in zip(annotated.videos, found, strict=True) if path is None]
