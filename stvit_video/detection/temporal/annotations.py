@@ -4,7 +4,7 @@ Legend: S segments.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,12 @@ class Segments(NamedTuple):
     def pick(self, rows: NDArray[Any]) -> "Segments":
         """Return some rows."""
         return Segments(*(column[rows] for column in self))
+
+    @classmethod
+    def join(cls, parts: Sequence["Segments"]) -> "Segments":
+        """Put rows one behind the other."""
+        none = cls(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
+        return cls(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
 
 
 class AnnotatedSegments(NamedTuple):

@@ -15,8 +15,6 @@ from stvit_video.detection.temporal.annotations import (
     read_segments,
 )
 from stvit_video.detection.temporal.find import (
-    MOST_OVERLAP,
-    MOST_SEGMENTS,
     find_segments,
 )
 from stvit_video.detection.temporal.report import OVERLAPS, SegmentReport, results_of
@@ -86,8 +84,6 @@ def run_segment_evaluation(
         num_found=len(found.video),
         window_seconds=length.window,
         stride_seconds=length.stride,
-        most_segments=MOST_SEGMENTS,
-        most_overlap=MOST_OVERLAP,
         failed=tuple(failed.values()),
         device=str(predictor.device),
         seconds=time.perf_counter() - begin,
@@ -107,7 +103,7 @@ def _find_all(
     """Find the segments of all videos; of those that fail, the error by path."""
     failed: dict[str, str] = {}
     number_of = {str(path): number for number, path in enumerate(paths)}
-    parts = [find_segments(np.zeros((0, 2)), np.zeros((0, 0)))]
+    parts = []
     with count_videos(progress[0], progress[1], total=len(paths)) as advance:
 
         def fail(error: VideoDecodeError) -> None:
@@ -124,7 +120,7 @@ def _find_all(
         ):
             parts.append(_find(timeline, columns, number_of[timeline.video]))
             advance(1)
-    return Segments(*(np.concatenate(column) for column in zip(*parts, strict=True))), failed
+    return Segments.join(parts), failed
 
 
 def _columns(wanted: Sequence[str], known: Sequence[str], path: Path) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stvit_video.detection.temporal.annotations import AnnotatedSegments, Segments
+from stvit_video.detection.temporal.find import MOST_OVERLAP, MOST_SEGMENTS
 from stvit_video.report.tables import Column, Table, make_table
 
 OVERLAPS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -32,9 +33,9 @@ class SegmentReport:
     """None for the length of a clip of the model."""
     stride_seconds: float | None
     """None for the window."""
-    most_segments: int
+    most_segments: int = MOST_SEGMENTS
     """Found in a video at most."""
-    most_overlap: float
+    most_overlap: float = MOST_OVERLAP
     """IoU from which on the lesser of two segments of a class was dropped."""
     failed: tuple[str, ...]
     """Videos that could not be read; the mean is over the others."""
