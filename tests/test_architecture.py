@@ -46,7 +46,7 @@ INSIDE = {
     "detection": {
         "networks": set(),
         "pictures": {"networks"},
-        "actions": {"networks"},
+        "actions": {"networks", "pictures"},
         "temporal": set(),
     },
     "models": {
