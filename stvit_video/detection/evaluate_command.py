@@ -1,5 +1,5 @@
 """What `stvit-video evaluate` measures: the classes of videos, objects in images, actions of
-persons, or segments.
+persons, or segments. A task whose turn it is not is not imported.
 """
 
 from collections.abc import Mapping
@@ -10,15 +10,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from stvit_video.datasets.windows import WindowLength
-from stvit_video.detection.actions.evaluate import FilmSet, run_action_evaluation
-from stvit_video.detection.actions.network import ActionDetector, finds_actions
-from stvit_video.detection.actions.report import action_tables
+from stvit_video.detection.actions.kind import finds_actions
 from stvit_video.detection.networks.checkpoint import find_detector
-from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection_evaluation
-from stvit_video.detection.temporal.evaluate import SegmentSet, run_segment_evaluation
-from stvit_video.detection.temporal.report import segment_table
 from stvit_video.errors import ConfigError
-from stvit_video.evaluation.predictor import Predictor
 from stvit_video.evaluation.report import print_report
 from stvit_video.evaluation.run import Results, run_evaluation
 from stvit_video.evaluation.team import is_first_process
@@ -81,12 +75,6 @@ def run_evaluate(checkpoint: str, videos: Path, asked: Asked) -> None:
     """
     if find_detector(checkpoint) is not None:
         asked.refuse("a detector of objects", "media")
-        refuse_of_clips(
-            checkpoint,
-            **asked.views,
-            backend=asked.reading["backend"],
-            output_dir=asked.output_dir,
-        )
         _measure_objects(checkpoint, videos, asked)
     elif finds_actions(checkpoint):
         asked.refuse("a detector of actions", "media", "actions")
@@ -108,6 +96,14 @@ def _refuse(task: str, views: Mapping[str, Any], **given: object) -> None:
 
 
 def _measure_objects(checkpoint: str, annotations: Path, asked: Asked) -> None:
+    from stvit_video.detection.pictures.run import (
+        Reading,
+        refuse_of_clips,
+        run_detection_evaluation,
+    )
+
+    backend = asked.reading["backend"]
+    refuse_of_clips(checkpoint, **asked.views, backend=backend, output_dir=asked.output_dir)
     run_detection_evaluation(
         checkpoint,
         annotations,
@@ -124,6 +120,10 @@ def _measure_objects(checkpoint: str, annotations: Path, asked: Asked) -> None:
 
 
 def _measure_actions(checkpoint: str, annotations: Path, asked: Asked) -> None:
+    from stvit_video.detection.actions.evaluate import FilmSet, run_action_evaluation
+    from stvit_video.detection.actions.network import ActionDetector
+    from stvit_video.detection.actions.report import action_tables
+
     data, views = trained_settings(checkpoint, views={}, data=asked.reading)
     trained = trained_detector(checkpoint)
     files = asked.annotated.actions
@@ -147,6 +147,10 @@ def _measure_actions(checkpoint: str, annotations: Path, asked: Asked) -> None:
 
 
 def _measure_segments(checkpoint: str, annotations: Path, asked: Asked) -> None:
+    from stvit_video.detection.temporal.evaluate import SegmentSet, run_segment_evaluation
+    from stvit_video.detection.temporal.report import segment_table
+    from stvit_video.evaluation.predictor import Predictor
+
     seconds = {
         name: None if text is None else parse_duration(name, text)
         for name, text in (("window", asked.window), ("stride", asked.stride))

@@ -1,14 +1,15 @@
-"""What `stvit-video predict` says: the classes of videos, objects in images, actions of persons."""
+"""What `stvit-video predict` says: the classes of videos, objects in images, actions of persons.
+
+A task whose turn it is not is not imported.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stvit_video.detection.actions.network import finds_actions
-from stvit_video.detection.actions.run import ActionSearch, run_actions
+from stvit_video.detection.actions.kind import finds_actions
 from stvit_video.detection.networks.checkpoint import find_detector
-from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.predict_command import Outputs, Sharding, reading_plan, run_predict
 from stvit_video.evaluation.predictor import Predictor
@@ -63,6 +64,8 @@ def run_any(words: Sequence[str], checkpoint: str, asked: Asked) -> int:
     batch_size, num_workers = asked.amounts["batch_size"], asked.amounts["num_workers"]
     files = {"json": asked.outputs.json, "jsonl": asked.outputs.jsonl}
     if finds_actions(checkpoint):
+        from stvit_video.detection.actions.run import ActionSearch, run_actions
+
         for name, value in asked.of_clips().items():
             if value not in (None, False):
                 raise ConfigError(f"{name} ({value}) has no place with a detector of actions")
@@ -74,6 +77,8 @@ def run_any(words: Sequence[str], checkpoint: str, asked: Asked) -> int:
     if boxes is not None:
         raise ConfigError(f"boxes ({boxes}) is for detectors of actions; {checkpoint} is none")
     if find_detector(checkpoint) is not None:
+        from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection
+
         refuse_of_clips(checkpoint, **asked.of_clips(), backend=asked.reading["backend"])
         most_pixels = asked.reading["max_pixels"]
         return run_detection(

@@ -10,7 +10,8 @@ from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
 from stvit_video.datasets.ava.label_map import ActionLabels, read_label_map
 from stvit_video.datasets.loader import VideoLoader
 from stvit_video.detection.actions.evaluate import FilmSet, find_films, whole_reading
-from stvit_video.detection.actions.network import ACTION_IDS, build_network
+from stvit_video.detection.actions.kind import ACTION_IDS
+from stvit_video.detection.actions.network import build_network
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.network.video_model import VideoModel

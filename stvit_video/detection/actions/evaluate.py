@@ -25,8 +25,12 @@ from stvit_video.datasets.ava.batches import build_action_loader
 from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
 from stvit_video.datasets.ava.label_map import columns_of, read_label_map
 from stvit_video.datasets.layouts.annotations import VideoFiles
-from stvit_video.detection.actions.frame_ap import MOST_IN_FRAME, frame_average_precision
-from stvit_video.detection.actions.meter import as_actions, mean_of
+from stvit_video.detection.actions.frame_ap import (
+    MOST_IN_FRAME,
+    as_actions,
+    frame_average_precision,
+    mean_of,
+)
 from stvit_video.detection.actions.network import ActionDetector, clip_multiple
 from stvit_video.detection.actions.report import ActionReport, per_class, write_actions
 from stvit_video.errors import DatasetError

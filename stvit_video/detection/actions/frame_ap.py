@@ -7,7 +7,7 @@ Legend: D detections, G annotated actions, P pairs of both, K classes.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,3 +96,20 @@ def box_overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray
     shared = np.clip(high - low, 0, None).prod(axis=1)
     both = sum((box[:, 2:] - box[:, :2]).prod(axis=1) for box in (one, other))
     return shared / np.maximum(both - shared, 1e-12)
+
+
+def as_actions(
+    frames: NDArray[Any],
+    boxes: NDArray[Any],
+    scores: NDArray[Any],
+    chosen: NDArray[Any],
+) -> Actions:
+    """Return a row for each `chosen` (N, K) action of a box."""
+    box, label = np.nonzero(chosen)
+    return Actions(frames[box], boxes[box], label, scores[box, label])
+
+
+def mean_of(precisions: NDArray[Any]) -> float:
+    """Return the mean over the classes that are annotated; nan where none is."""
+    known = precisions[~np.isnan(precisions)]
+    return float(known.mean()) if len(known) else float("nan")

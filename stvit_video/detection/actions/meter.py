@@ -3,15 +3,17 @@
 Legend: N boxes of a batch, K classes.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from stvit_video.detection.actions.frame_ap import Actions, frame_average_precision
+from stvit_video.detection.actions.frame_ap import (
+    as_actions,
+    frame_average_precision,
+    mean_of,
+)
 
 
 class FrameMeanAveragePrecision(Metric):
@@ -46,20 +48,3 @@ class FrameMeanAveragePrecision(Metric):
         truth = as_actions(frames, boxes, every, labels > 0)
         precisions = frame_average_precision(found, truth, num_classes=logits.shape[1])
         return torch.tensor(mean_of(precisions))
-
-
-def as_actions(
-    frames: np.ndarray[Any, Any],
-    boxes: np.ndarray[Any, Any],
-    scores: np.ndarray[Any, Any],
-    chosen: np.ndarray[Any, Any],
-) -> Actions:
-    """Return a row for each `chosen` (N, K) action of a box."""
-    box, label = np.nonzero(chosen)
-    return Actions(frames[box], boxes[box], label, scores[box, label])
-
-
-def mean_of(precisions: np.ndarray[Any, Any]) -> float:
-    """Return the mean over the classes that are annotated; nan where none is."""
-    known = precisions[~np.isnan(precisions)]
-    return float(known.mean()) if len(known) else float("nan")

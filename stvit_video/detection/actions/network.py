@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from stvit_video.datasets.ava.label_map import ActionLabels
+from stvit_video.detection.actions.kind import ACTION_IDS
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.card import CARD_FILE
 from stvit_video.models.checkpoint import find_card, load_model
@@ -27,8 +28,6 @@ from stvit_video.video.pixels.crops import normalize_clip
 
 ROI_SIZE = 7
 """Places of a box along height and width, as in SlowFast and VideoMAE."""
-ACTION_IDS = "action_ids"
-"""Key in `extra` of a card: numbers of the actions in annotations. Such a model reads boxes."""
 
 
 class ActionDetector(nn.Module):
@@ -82,15 +81,6 @@ class ActionDetector(nn.Module):
         Clips may differ in size. A box is x1, y1, x2, y2.
         """
         return box_logits(self.network, clips, boxes)
-
-
-def finds_actions(source: str | Path) -> bool:
-    """Say whether a folder or a hub id holds a detector of actions.
-
-    Raises as `find_card`.
-    """
-    card = find_card(source)
-    return card is not None and ACTION_IDS in card.extra
 
 
 def build_network(config: ModelConfig, *, num_classes: int) -> VideoModel:

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from stvit_video.detection.actions.frame_ap import Actions, box_overlap, frame_average_precision
-from stvit_video.detection.actions.meter import FrameMeanAveragePrecision, as_actions, mean_of
+from stvit_video.detection.actions.frame_ap import (
+    Actions,
+    as_actions,
+    box_overlap,
+    frame_average_precision,
+    mean_of,
+)
+from stvit_video.detection.actions.meter import FrameMeanAveragePrecision
 from stvit_video.detection.average_precision import average_precision
 
 

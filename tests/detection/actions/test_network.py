@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from stvit_video import create_model
+from stvit_video.detection.actions.kind import ACTION_IDS
 from stvit_video.detection.actions.network import (
-    ACTION_IDS,
     ActionDetector,
     box_features,
     box_logits,
