@@ -42,11 +42,11 @@ MAY_IMPORT = {
 INSIDE = {
     "video": {"decoding": set(), "sampling": set(), "pixels": set()},
     "tokens": {"semantic": set(), "reducers": {"semantic"}},
-    "datasets": {"layouts": set(), "upkeep": {"layouts"}, "coco": set(), "ava": set()},
+    "datasets": {"layouts": set(), "upkeep": {"layouts"}, "coco": set(), "ava": {"layouts"}},
     "detection": {
         "networks": set(),
         "pictures": {"networks"},
-        "actions": {"networks"},
+        "actions": {"networks", "pictures"},
         "temporal": set(),
     },
     "models": {

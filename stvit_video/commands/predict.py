@@ -1,15 +1,11 @@
 """`stvit-video predict`: classify videos with a trained model, as a whole or over their time."""
 
-from functools import partial
-from typing import Any
-
-from stvit_video.errors import ConfigError
 from stvit_video.files import OutputFolder, ResultFile
 from stvit_video.settings.bounds import Count, Share, Whole
 from stvit_video.settings.data import Backend
 from stvit_video.settings.durations import Duration
 from stvit_video.settings.output import EngineName
-from stvit_video.settings.paths import CheckpointSource, check_video_words
+from stvit_video.settings.paths import CheckpointSource, InputPath, check_video_words
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, NumCrops
 
@@ -37,6 +33,7 @@ def predict(  # noqa: PLR0913 this is a command line
     csv: ResultFile | None = None,
     parquet: ResultFile | None = None,
     timeline_dir: OutputFolder | None = None,
+    boxes: InputPath | None = None,
     draw_dir: OutputFolder | None = None,
     min_score: Share = 0.5,
     output_dir: OutputFolder | None = None,
@@ -78,7 +75,9 @@ def predict(  # noqa: PLR0913 this is a command line
         csv: Write a line for each class that is named; `-` is standard output.
         parquet: Write a row for each video.
         timeline_dir: Write NAME.json, .vtt, .srt (subtitles) and .png of each video here.
-        draw_dir: Write each image with what a detector finds in it here.
+        boxes: Persons, `video_id,second,x1,y1,x2,y2,,score`, whose actions a detector of those is
+            asked for; by default it takes the whole frame at every second.
+        draw_dir: Write each image, or a movie of each film, with what a detector finds here.
         min_score: Score below which a detector's finding is left out.
         output_dir: Write Parquet shards here instead; the same command goes on where it stopped.
         shard_size: Videos of a shard.
@@ -86,38 +85,19 @@ def predict(  # noqa: PLR0913 this is a command line
         replicas: Models at once, with Ray; by default one for each GPU, or as the processors allow.
     """
     check_video_words(videos)
-    from stvit_video.detection.networks.checkpoint import find_detector
-    from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection
-    from stvit_video.evaluation.predict_command import Outputs, Sharding, reading_plan, run_predict
-    from stvit_video.evaluation.predictor import Predictor
-    from stvit_video.models.device import choose_device
+    from stvit_video.detection.predict_command import Asked, Searched, run_any
+    from stvit_video.evaluation.predict_command import Outputs, Sharding
 
-    if find_detector(checkpoint) is not None:
-        refuse_of_clips(
-            checkpoint,
-            **{"window": window, "stride": stride, "timeline_dir": timeline_dir},
-            **{"num_clips": num_clips, "num_crops": num_crops, "join_clips": join_clips},
-            **{"combine": combine, "backend": backend, "compile": compile, "csv": csv},
-            **{"parquet": parquet, "output_dir": output_dir, "replicas": replicas},
-        )
-        return run_detection(
-            videos,
-            checkpoint,
-            reading=Reading(choose_device(device), batch_size, num_workers, max_pixels),
-            min_score=min_score,
-            draw_dir=draw_dir,
-            outputs={"json": json, "jsonl": jsonl},
-        )
-    if draw_dir is not None:
-        raise ConfigError(f"draw_dir ({draw_dir}) is for detectors; {checkpoint} classifies videos")
-    views: Any = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
-    reading: Any = {"backend": backend, "max_pixels": max_pixels, "join_clips": join_clips}
-    amounts: Any = {"top_k": top_k, "batch_size": batch_size, "num_workers": num_workers}
-    return run_predict(
-        videos,
-        partial(Predictor.load, checkpoint, **views, **reading, dtype=dtype, compile=compile),
-        device,
-        reading_plan(**amounts, window=window, stride=stride),
-        Outputs(json=json, jsonl=jsonl, csv=csv, parquet=parquet, timelines=timeline_dir),
-        Sharding(folder=output_dir, size=shard_size, engine=engine, replicas=replicas),
+    views = {"num_clips": num_clips, "num_crops": num_crops, "combine": combine}
+    asked = Asked(
+        views=views | {"join_clips": join_clips},
+        reading={"backend": backend, "max_pixels": max_pixels},
+        amounts={"top_k": top_k, "batch_size": batch_size, "num_workers": num_workers},
+        windows={"window": window, "stride": stride},
+        computing={"dtype": dtype, "compile": compile},
+        device=device,
+        outputs=Outputs(json=json, jsonl=jsonl, csv=csv, parquet=parquet, timelines=timeline_dir),
+        sharding=Sharding(folder=output_dir, size=shard_size, engine=engine, replicas=replicas),
+        searched=Searched(boxes, draw_dir, min_score),
     )
+    return run_any(videos, checkpoint, asked)

@@ -8,6 +8,7 @@ from typing import Any
 from stvit_video.errors import CheckpointError, ConfigError
 from stvit_video.models.checkpoint import find_card
 from stvit_video.settings.data import DataConfig
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.views import ViewConfig
 
 
@@ -31,6 +32,21 @@ def trained_settings(
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint}: model.json says {error}; mend it there") from error
     return replace(own, **_given(data)), replace(own_views, **_given(views))
+
+
+def trained_detector(checkpoint: str | Path) -> DetectorConfig:
+    """Return how the training of a detector of actions cut clips from films.
+
+    Raises:
+        CheckpointError: its settings are out of range.
+    """
+    card = find_card(checkpoint)
+    trained = {} if card is None else card.extra.get("config", {})
+    try:
+        stated = _stated(trained, "detector", ("max_size", "first_second"))
+        return DetectorConfig(name="actions", **stated)
+    except ConfigError as error:
+        raise CheckpointError(f"{checkpoint}: model.json says {error}; mend it there") from error
 
 
 _READING = ("sampling", "target_fps", "short_video", "backend")

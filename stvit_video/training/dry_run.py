@@ -10,9 +10,11 @@ from typing import Any, cast
 import torch
 from rich.console import Console
 
+from stvit_video.datasets.ava.tiny import LABEL_MAP, write_tiny_ava
 from stvit_video.datasets.tiny import write_tiny_dataset
 from stvit_video.files import check_output_folder
 from stvit_video.report.terminal import say
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.training.fit import FitReport
 from stvit_video.training.processes import is_first_process
@@ -55,6 +57,9 @@ def _write_tiny(root: Path, run: RunConfig, counts: dict[str, int]) -> dict[str,
     """Write tiny data laid out as those of the run; return the paths of `data` by setting."""
     if run.detector.name is None:
         return dict(write_tiny_dataset(root, _data_set(run), num_videos=counts))
+    if run.detector.name == "actions":
+        media = dict.fromkeys(("train_media", "val_media"), root / "trainval")
+        return write_tiny_ava(root, num_frames=counts) | media
     from stvit_video.datasets.coco.tiny import write_tiny_coco
 
     annotations = write_tiny_coco(root, num_images=counts)
@@ -72,6 +77,7 @@ def shorten(run: RunConfig, data: dict[str, Path]) -> RunConfig:
             run.model, pretrained=None, pretrained_probe=None, pretrained_entry=None
         ),
         data=dataclasses.replace(run.data, **cast(Any, data)),
+        detector=_tiny_detector(run.detector, data["train"]),
         optimizer=dataclasses.replace(
             optimizer,
             warmup_epochs=None if warmup is None else warmup * share,
@@ -82,6 +88,14 @@ def shorten(run: RunConfig, data: dict[str, Path]) -> RunConfig:
         ),
         distill=dataclasses.replace(run.distill, teacher=None),
     )
+
+
+def _tiny_detector(detector: DetectorConfig, annotations: Path) -> DetectorConfig:
+    """Return the settings of a detector of actions on the tiny films, of any other as they are."""
+    if detector.name != "actions":
+        return detector
+    labels = annotations.with_name(LABEL_MAP)
+    return dataclasses.replace(detector, labels=labels, excluded=None, first_second=900.0)
 
 
 def _data_set(run: RunConfig) -> str:

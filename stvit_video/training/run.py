@@ -83,6 +83,10 @@ def _prepare(run: RunConfig) -> Prepared:
     """Make what is trained; a task whose turn it is not is not imported."""
     if run.detector.name is None:
         return prepare_videos(run)
+    if run.detector.name == "actions":
+        from stvit_video.training.prepare_actions import prepare_actions
+
+        return prepare_actions(run)
     from stvit_video.training.prepare_images import prepare_images
 
     return prepare_images(run)

@@ -101,6 +101,18 @@ def segment_clip(
     return first + torch.tensor(draws).reshape(num_clips, num_frames)  # (V, T)
 
 
+def clip_around(
+    video_length: int, center: int, *, num_frames: int, frame_stride: int | Fraction
+) -> Tensor:
+    """Frame indices of the clip whose frame T // 2 is `center`, as int64 (T,).
+
+    Past the ends of the video it stays on the first frame and on the last.
+    """
+    _check_counts(video_length, num_frames=num_frames, num_clips=1)
+    offsets = torch.tensor([_offset(frame, frame_stride) for frame in range(num_frames)])
+    return (center + offsets - offsets[num_frames // 2]).clamp(0, video_length - 1)
+
+
 def _check_counts(video_length: int, *, num_frames: int, num_clips: int) -> None:
     for name, value in (
         ("video_length", video_length),

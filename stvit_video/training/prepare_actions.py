@@ -1,0 +1,131 @@
+"""What a training on the actions of persons in boxes is made of."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from stvit_video.datasets.ava.annotations import read_actions, read_excluded
+from stvit_video.datasets.ava.batches import build_action_loader
+from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
+from stvit_video.datasets.ava.label_map import ActionLabels, read_label_map
+from stvit_video.datasets.loader import VideoLoader
+from stvit_video.detection.actions.evaluate import FilmSet, find_films, whole_reading
+from stvit_video.detection.actions.kind import ACTION_IDS
+from stvit_video.detection.actions.network import build_network
+from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.models.checkpoint import write_checkpoint
+from stvit_video.models.network.video_model import VideoModel
+from stvit_video.settings.data import AugmentationConfig
+from stvit_video.settings.training import RunConfig
+from stvit_video.training.actions import ActionTask
+from stvit_video.training.prepared import Prepared
+from stvit_video.video.pixels.mirror import mirrored_classes
+
+
+def prepare_actions(run: RunConfig) -> Prepared:
+    """Read annotations and label map, build network and loaders; writes nothing.
+
+    Raises:
+        StvitVideoError: a setting or the data cannot be used as it stands.
+    """
+    _check(run)
+    assert run.data.train is not None
+    assert run.detector.labels is not None
+    labels = read_label_map(run.detector.labels)
+    network = build_network(run.model, num_classes=len(labels.ids))
+    train = _clips(run, network, labels, run.data.train, is_training=True)
+    val_loader = None
+    if run.data.val is not None:
+        val_loader = _loader(run, _clips(run, network, labels, run.data.val, is_training=False))
+    task = ActionTask(
+        network,
+        num_frames=len(train),
+        optimizer=run.optimizer,
+        train=run.train,
+        max_failed_share=run.data.max_failed_share,
+        name_frame=train.name,
+    )
+
+    def export(folder: Any, weights: Any, extra: dict[str, Any]) -> None:
+        held = extra | {ACTION_IDS: list(labels.ids)}
+        write_checkpoint(task.scored, folder, weights=weights, labels=labels.names, extra=held)
+
+    return Prepared(task, _loader(run, train, is_training=True), val_loader, export)
+
+
+def _check(run: RunConfig) -> None:
+    """Refuse what a training on boxes does not do.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    if run.detector.labels is None:
+        raise ConfigError(
+            "missing detector.labels; give the label map of the actions, such as"
+            " ava_action_list_v2.2.pbtxt"
+        )
+    plain = AugmentationConfig()
+    for name in _CLIP_ALONE:
+        value = getattr(run.augmentation, name)
+        if value != getattr(plain, name):
+            raise ConfigError(
+                f"augmentation.{name} ({value}) has no place in detector.name actions, which"
+                " flips clips and draws their size (crop: scale_jitter); leave it out"
+            )
+    for name, value, rule in (
+        ("data.sampling", run.data.sampling, "dense"),
+        ("train.strategy", run.train.strategy, "ddp"),
+        ("train.clips_per_video", run.train.clips_per_video, 1),
+        ("distill.teacher", run.distill.teacher, None),
+    ):
+        if value != rule:
+            wanted = "left out" if rule is None else rule
+            raise ConfigError(f"{name} ({value}) must be {wanted} with detector.name actions")
+
+
+_CLIP_ALONE = (
+    *("color_jitter", "gray", "rand_augment", "erase", "mixup", "cutmix"),
+    "label_smoothing",
+)
+"""What training does to clips that have one label."""
+
+
+def _clips(
+    run: RunConfig, network: VideoModel, labels: ActionLabels, path: Path, *, is_training: bool
+) -> ActionClips:
+    boxes = read_actions(path, labels)
+    if not is_training and run.detector.excluded is not None:
+        boxes = boxes.without(read_excluded(run.detector.excluded))
+    boxes = boxes.with_boxes()
+    if not len(boxes):
+        raise DatasetError(f"{path} has no box; a training needs persons in key frames")
+    media = run.data.train_media if is_training else run.data.val_media
+    paths = find_films(boxes, FilmSet(path, media))
+    reading = whole_reading(
+        network, run.data, run.views, run.detector.max_size, run.detector.first_second
+    )
+    if is_training:
+        reading = _varied(reading, run.augmentation, network, labels)
+    return ActionClips(boxes, paths, reading, num_classes=len(labels.ids))
+
+
+def _varied(
+    reading: ClipReading,
+    augmentation: AugmentationConfig,
+    network: VideoModel,
+    labels: ActionLabels,
+) -> ClipReading:
+    """Flip, and draw the short side where it is to jitter; nothing is cut off."""
+    size: ClipSize = reading.size
+    if augmentation.crop == "scale_jitter":
+        side = network.preprocessing.image_size
+        least, most = (round(side * factor) for factor in augmentation.scale_jitter)
+        size = dataclasses.replace(size, short_sides=(least, most))
+    mirrored = tuple(mirrored_classes(labels.names)) if augmentation.flip else ()
+    return dataclasses.replace(reading, size=size, flip=augmentation.flip, mirrored=mirrored)
+
+
+def _loader(run: RunConfig, clips: ActionClips, *, is_training: bool = False) -> VideoLoader:
+    return build_action_loader(
+        clips, batch_size=run.train.batch_size, shuffle=is_training, seed=run.train.seed
+    )
