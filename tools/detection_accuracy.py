@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from stvit_video.detection.networks.build import Detector, create_detector
+from stvit_video.detection.networks.build import Detector
+from stvit_video.detection.networks.create import create_detector
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.network.stages import run_blocks
