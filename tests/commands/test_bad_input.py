@@ -276,5 +276,5 @@ def test_a_file_that_may_not_be_read_is_named(fails, checkpoint, tmp_path, monke
     def refuse(*_, **__):
         raise error
 
-    monkeypatch.setattr("stvit_video.models.checkpoint.load_model", refuse)
+    monkeypatch.setattr("stvit_video.detection.evaluate_command.load_model", refuse)
     assert fails("evaluate", checkpoint, tmp_path) == "videos.csv: Permission denied"

@@ -41,7 +41,8 @@ def draw_movie(
 ) -> None:
     """Write the part of a film around its key frames, boxes moving evenly between them.
 
-    A person has one colour, the best action and others from `min_score` stand at the box. Of very
+    A person has one colour; its best action stands at the box, with its score, and others from
+    `min_score`. Of very
     many frames every n-th is shown.
 
     Raises:
@@ -110,8 +111,8 @@ def _draw(
     words, boxes = {}, []
     for person, box in persons:
         best, *others = person.actions
-        names = [best["label"], *(a["label"] for a in others if a["score"] >= min_score)]
-        words[person.track] = ", ".join(names)
+        also = ", ".join(a["label"] for a in others if a["score"] >= min_score)
+        words[person.track] = f"{best['label']} (also {also})" if also else best["label"]
         boxes.append(box * [width, height, width, height])
     if not boxes:
         return frame
