@@ -1,7 +1,6 @@
 """Put published weights into a network: rename, adapt, account for every key, refuse the rest."""
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ from stvit_video.models.weights.names import Weights, unwrap
 from stvit_video.models.weights.read import read_shards
 from stvit_video.settings.model import ModelConfig
 from stvit_video.tokens.grid import Grid
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
