@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from stvit_video.cli import build_parser, load_command, parse_command
 from stvit_video.commands.demo import demo
 from stvit_video.demo import SEMANTIC, demo_settings
 from stvit_video.models.registry import create_model
+from stvit_video.settings.detection import DetectorName
 from stvit_video.settings.grammar import parse_semantic
 from stvit_video.settings.training import RunConfig
 
@@ -33,11 +35,11 @@ def name_of(path):
 
 def test_there_are_recipes_for_each_data_set():
     assert {path.parent.name for path in RECIPES} == {
-        *("ava", "demo", "class_folders", "kinetics400", "something_something_v2"),
+        *("ava", "coco", "demo", "class_folders", "kinetics400", "something_something_v2"),
     }
 
 
-NOT_CLIPS = ("demo", "class_folders", "ava")
+NOT_CLIPS = ("demo", "class_folders", "ava", "coco")
 """Recipes of our own, and of detectors."""
 PUBLISHED = [path for path in RECIPES if path.parent.name not in NOT_CLIPS]
 """Recipes that others published, dense; one override makes them semantic."""
@@ -95,7 +97,10 @@ def test_a_recipe_builds_and_is_named_as_its_content_says(path):
         )
     clip = model.preprocessing
     stem = re.sub(r"_patch\w+", "", run.model.name)
-    stem += f"_{clip.num_frames}x{clip.frame_stride}_{clip.image_size}"
+    if run.detector.name in get_args(DetectorName):
+        stem = f"{run.detector.name}_{stem}_{run.detector.min_size}"
+    else:
+        stem += f"_{clip.num_frames}x{clip.frame_stride}_{clip.image_size}"
     if run.model.semantic:
         stem += "_semantic_" + "x".join(map(str, parse_semantic(run.model.semantic)[0].grid))
     assert path.stem == stem

@@ -59,13 +59,16 @@ def test_every_recipe_trains_two_steps(path, semantic, few_channels, tmp_path, c
     settings += ["--train.batch_size", batch, "--json", str(tmp_path / "metrics.json")]
     settings += [] if semantic is None else ["--model.semantic", semantic]
     settings += ["--output_dir", str(tmp_path / "runs" / "x")]
+    if path.parent.name == "coco":
+        settings += ["--detector.min_size", "64", "--detector.max_size", "96"]
+        settings += ["--detector.train_min_sizes", "[48]"]
     status = main(["train", *settings, "--dry_run", "true"])
     lines = capsys.readouterr().out.splitlines()
     assert status == 0
     assert "teacher" not in "".join(lines)
     assert re.fullmatch(r"dry run: 2 steps and validations in \d+ s", lines[-1])
     epochs = json.loads((tmp_path / "metrics.json").read_text())["epochs"]
-    figure = "val_map" if path.parent.name == "ava" else "val_top1"
+    figure = "val_map" if path.parent.name in ("ava", "coco") else "val_top1"
     assert [(epoch["step"], epoch[figure] is not None) for epoch in epochs] == [
         (1, True),
         (2, True),
