@@ -4,6 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stvit_video.detection.networks.checkpoint import load_detector as load_detector
+    from stvit_video.detection.networks.checkpoint import write_detector as write_detector
+    from stvit_video.detection.networks.create import create_detector as create_detector
     from stvit_video.errors import StvitVideoError as StvitVideoError
     from stvit_video.errors import VideoDecodeError as VideoDecodeError
     from stvit_video.evaluation.predict_video import predict_video as predict_video
@@ -40,10 +43,12 @@ _HOMES = {
     "VideoInfo": "stvit_video.video.decoding.decoder",
     "VideoModel": "stvit_video.models.network.video_model",
     "VideoPrediction": "stvit_video.evaluation.prediction",
+    "create_detector": "stvit_video.detection.networks.create",
     "create_model": "stvit_video.models.registry",
     "from_pretrained": "stvit_video.models.hub",
     "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
+    "load_detector": "stvit_video.detection.networks.checkpoint",
     "load_model": "stvit_video.models.checkpoint",
     "predict_video": "stvit_video.evaluation.predict_video",
     "preprocess": "stvit_video.video.pixels.crops",
@@ -53,6 +58,7 @@ _HOMES = {
     "read_frames": "stvit_video.video.decoding.open",
     "sparsify": "stvit_video.models.sparsify",
     "write_checkpoint": "stvit_video.models.checkpoint",
+    "write_detector": "stvit_video.detection.networks.checkpoint",
     "write_transformers": "stvit_video.models.transformers_folder",
 }
 """Public name -> the module that holds it; none of them is imported before its first use."""
@@ -68,10 +74,12 @@ __all__ = [
     "VideoInfo",
     "VideoModel",
     "VideoPrediction",
+    "create_detector",
     "create_model",
     "from_pretrained",
     "fuse",
     "list_models",
+    "load_detector",
     "load_model",
     "predict_video",
     "preprocess",
@@ -81,6 +89,7 @@ __all__ = [
     "read_frames",
     "sparsify",
     "write_checkpoint",
+    "write_detector",
     "write_transformers",
 ]
 

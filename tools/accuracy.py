@@ -10,7 +10,6 @@ network; `--validation_only` leaves them out. `--speed` measures clips a second 
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import time
@@ -23,6 +22,7 @@ import torch
 from accuracy_rows import DENSE, ROWS, Row, build
 from accuracy_training import Schedule, Trainer, count_macs, example_clips
 from moving_garments import SCENES, load_pictures
+from result_lines import append, read_results
 from result_page import date_and_machine, versions
 
 from stvit_video.measure.throughput import compare_throughput
@@ -227,22 +227,11 @@ def weights_file(options: argparse.Namespace, seed: int) -> Path:
     return options.weights / f"dense_{options.steps}_{seed}.pt"
 
 
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Read all lines of a file of results; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def key(line: dict[str, Any]) -> tuple[object, ...] | None:
     """Say which training a line is of; None for one of speed, or one that came to nothing."""
     if "speed_of" in line or line.get("excluded"):
         return None
     return tuple(line[name] for name in ("row", "scene", "steps", "seed"))
-
-
-def append(path: Path, result: dict[str, Any]) -> None:
-    """Add a line by one call, so that those of several processes do not mix."""
-    with path.open("ab", buffering=0) as file:
-        file.write((json.dumps(result) + "\n").encode())
 
 
 if __name__ == "__main__":

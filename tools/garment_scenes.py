@@ -1,6 +1,6 @@
 """Images to find real garments in: Fashion-MNIST pictures of many sizes on clutter, with masks.
 
-An image of 224 x 224 pixels holds up to eight garments of 16 to 160 pixels a side, smaller ones
+An image of 224 x 224 pixels holds up to eight garments of 16 to 200 pixels a side, smaller ones
 ahead of larger ones, over tiles cut of other garments. Boxes and masks are those of what can be
 seen; a garment that would hide more than half of another is not painted. An image is a pure
 function of a row of random numbers, so that batches are drawn on the GPU.
@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
 SIZE, MOST_GARMENTS = 224, 8
-SMALLEST, LARGEST = 16, 160
+SMALLEST, LARGEST = 16, 200
 """Pixels a side of a garment's picture, of whose pixels a half are its own."""
 NUM_CLASSES = len(GARMENTS) + 1
 """With the background."""

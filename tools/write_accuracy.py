@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accuracy import read_results
 from accuracy_rows import DENSE, ROWS
 from matplotlib.figure import Figure
 from moving_garments import SCENES
+from result_lines import read_results
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Picture, Section, markdown_page

@@ -47,6 +47,7 @@ class Asked(NamedTuple):
             **self.views,
             "timeline_dir": outputs.timelines,
             "compile": self.computing["compile"],
+            "dtype": None if self.computing["dtype"] == "float32" else self.computing["dtype"],
             "csv": outputs.csv,
             "parquet": outputs.parquet,
             "output_dir": sharding.folder,

@@ -49,7 +49,7 @@ def decode_image(path: Path, *, max_pixels: int, size: tuple[int, int] | None = 
         raise ImageDecodeError(path, problem if _has_content(path) else "empty") from error
     except _FAULTS as error:
         raise ImageDecodeError(path, f"damaged: {shorten(str(error))}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # (H, W, 3) in memory, as decoded
 
 
 def _check_size(

@@ -44,9 +44,13 @@ class SwinPyramid(nn.Module):
         own = [level for level in self.levels if level < len(STRIDES) - 1]
         self.norms = nn.ModuleDict({str(n): ChannelNorm(model.widths[n], eps=1e-5) for n in own})
 
+    def clips(self, images: Tensor) -> Tensor:
+        """Make what the network reads: images (B, C, H, W) -> clips (B, C, T, H, W)."""
+        return _as_clips(images, self.model)
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, C, H, W) -> maps (B, D, h, w), one a level; h and w are H and W over its stride."""
-        maps = self.model.forward_pyramid(_as_clips(images, self.model))
+        maps = self.model.forward_pyramid(self.clips(images))
         height, width = (-(-side // STRIDES[0]) for side in images.shape[-2:])
         pyramid = []
         for level in self.levels:
@@ -77,17 +81,22 @@ class PlainPyramid(nn.Module):
         self.scalers = nn.ModuleList(scalers)
         self.channels = [scaler.channels for scaler in scalers]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> maps (B, D, h, w), one a level; h and w are H and W over its stride."""
+    def clips(self, images: Tensor) -> Tensor:
+        """Make what the network reads: images (B, C, H, W) -> clips (B, C, T, H, W), filled up."""
         bottom, right = (-side % STRIDES[-1] for side in images.shape[-2:])
         images = F.pad(images, (0, right, 0, bottom))
-        h, w = (side // self.stride for side in images.shape[-2:])
         if self.patch_side != self.stride:
-            size = (h * self.patch_side, w * self.patch_side)
+            size = [side // self.stride * self.patch_side for side in images.shape[-2:]]
             images = F.interpolate(images, size=size, mode="bilinear", antialias=True)
-        maps = self.model.forward_features(_as_clips(images, self.model))
+        return _as_clips(images, self.model)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> maps (B, D, h, w), one a level; h and w are H and W over its stride."""
+        clips = self.clips(images)
+        maps = self.model.forward_features(clips)
         if maps.ndim != 5 or maps.shape[2] != 1:
             raise ConfigError(f"{self.model.name} keeps no map of the places of an image")
+        h, w = (side // self.patch_side for side in clips.shape[-2:])
         found = _fill(maps[:, :, 0], (h, w))
         return [scale(found) for scale in self.scalers]
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from stvit_video.datasets.coco.batches import build_named_image_loader
 from stvit_video.datasets.coco.images import NamedImages
 from stvit_video.datasets.sampler import FileKey
+from stvit_video.detection.networks.build import Detector
 from stvit_video.detection.pictures.answers import Detections, detect
-from stvit_video.detection.pictures.draw import draw_objects
+from stvit_video.detection.pictures.clusters import find_clusters
+from stvit_video.detection.pictures.draw import Picture, beside, draw_objects
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.files import write_file
 from stvit_video.report.records import Record
@@ -104,7 +106,8 @@ def predict_images(  # noqa: PLR0913 one front door
                 record = _record(paths[number], image, answer, labels)
                 _count(done, record)
                 if targets is not None:
-                    _write_drawn(targets[number], image, answer, labels)
+                    drawn = _draw(detector, image, answer, labels)
+                    _write_picture(targets[number], drawn)
             keep(record)
         progress(len(failed) + len(found))
     if done.num_failed == done.num_found:
@@ -162,10 +165,19 @@ def _name_drawn(paths: Sequence[Path], folder: Path) -> list[Path]:
     return targets
 
 
-def _write_drawn(path: Path, image: Tensor, answer: Detections, labels: Sequence[str]) -> None:
-    picture = image.permute(1, 2, 0).cpu().numpy()
+def _draw(detector: nn.Module, image: Tensor, answer: Detections, labels: Sequence[str]) -> Picture:
+    """Draw what was found in an image; beside it what the semantic tokens gather, if there are."""
+    plain = image.permute(1, 2, 0).cpu().numpy()
+    drawn = draw_objects(plain, answer, labels)
+    clusters = find_clusters(detector, image) if isinstance(detector, Detector) else None
+    if clusters is None:
+        return drawn
+    return beside(drawn, clusters.weights, plain=plain, covered=clusters.covered)
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
     stream = io.BytesIO()
-    drawn = Image.fromarray(np.ascontiguousarray(draw_objects(picture, answer, labels)))
+    drawn = Image.fromarray(np.ascontiguousarray(picture))
     if path.suffix.lower() in _JPEG:
         drawn.save(stream, "jpeg", quality=_QUALITY)
     else:

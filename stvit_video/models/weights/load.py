@@ -1,7 +1,6 @@
 """Put published weights into a network: rename, adapt, account for every key, refuse the rest."""
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from stvit_video.models.variant import Variant
 from stvit_video.models.weights.adapt import adapt
 from stvit_video.models.weights.describe import Description, describe_folder
 from stvit_video.models.weights.files import find_files
+from stvit_video.models.weights.heads import fit_head, fit_pooler
 from stvit_video.models.weights.names import Weights, unwrap
 from stvit_video.models.weights.read import read_shards
 from stvit_video.settings.model import ModelConfig
 from stvit_video.tokens.grid import Grid
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +243,8 @@ def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | N
     name = model.name
     adapted, report = adapt(weights, model, source_grid)
     target = model.state_dict()
-    _fit_pooler(adapted, target, report)
-    _fit_head(adapted, target, report, f"{source} for {name}")
+    fit_pooler(adapted, target, report)
+    fit_head(adapted, target, report, f"{source} for {name}")
     for key in target:
         if key not in adapted and ".generator." in key:
             report.new[key] = "semantic tokens, to be trained"
@@ -265,37 +263,3 @@ def fill(model: VideoModel, weights: Weights, source: str, source_grid: Grid | N
             )
     model.load_state_dict(adapted, strict=False)
     return report
-
-
-def _fit_pooler(weights: Weights, target: Weights, report: KeyReport) -> None:
-    """Keep an attentive pooler only where the model has the same; a head belongs to its pooler."""
-    wanted, had = ([key for key in keys if key.startswith("pooler.")] for keys in (target, weights))
-    if num_pooler_blocks(wanted) == num_pooler_blocks(had):
-        return
-    report.new.update(dict.fromkeys(wanted, "attentive pooler, to be trained"))
-    for key in (*had, "head.weight", "head.bias"):
-        if weights.pop(key, None) is not None:
-            report.dropped[key] = "another pooler wanted"
-
-
-def _fit_head(weights: Weights, target: Weights, report: KeyReport, title: str) -> None:
-    has_head, wants_head = "head.weight" in weights, "head.weight" in target
-    if has_head and wants_head and weights["head.weight"].shape == target["head.weight"].shape:
-        return
-    wanted = target["head.weight"].shape[0] if wants_head else 0
-    had = weights["head.weight"].shape[0] if has_head else 0
-    for key in ("head.weight", "head.bias"):
-        if has_head and weights.pop(key, None) is not None:
-            report.dropped[key] = f"head of {had} classes, {wanted} wanted"
-        if wants_head:
-            report.new[key] = f"head of {wanted} classes, to be trained"
-    if wants_head:
-        was = f"{had} classes" if had else "no head"
-        was = "a head behind another pooler" if "head.weight" in report.dropped and not had else was
-        was = "a head of another width" if had == wanted else was
-        _log.warning(
-            "%s: %s in the weights, so the head of %s is new and untrained", title, was, wanted
-        )
-    for key in ("norm.weight", "norm.bias", "reader.norm.weight", "reader.norm.bias"):
-        if key in target and key not in weights:
-            report.new[key] = "norm ahead of the head"

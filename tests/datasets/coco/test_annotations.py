@@ -315,6 +315,10 @@ CHANGES = {
         _set("annotations", 0, area=NAN),
         ": annotation 1: area (nan) must be a number in 0..4294967296",
     ),
+    "area huge": (
+        _set("annotations", 0, area=1e13),
+        ": annotation 1: area (10000000000000.0) must be a number in 0..4294967296",
+    ),
     "area text": (
         _set("annotations", 0, area="3"),
         ": annotation 1: area (3) must be a number in 0..4294967296",
@@ -362,6 +366,10 @@ CHANGES = {
     ),
     "counts text": (
         _set("annotations", 1, segmentation={"size": [30, 40], "counts": "no runs"}),
+        COUNTS,
+    ),
+    "counts of many bits": (
+        _set("annotations", 1, segmentation={"size": [30, 40], "counts": "`UQPPPPPPPPPP0"}),
         COUNTS,
     ),
     "counts long": (

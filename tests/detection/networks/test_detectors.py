@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stvit_video import create_model, load_model, write_checkpoint
-from stvit_video.detection.networks.build import create_detector
 from stvit_video.detection.networks.checkpoint import load_detector, write_detector
+from stvit_video.detection.networks.create import create_detector
 from stvit_video.errors import CheckpointError, ConfigError
 from tests.detection.networks.conftest import PLAIN, STVIT_R, SWIN
 

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.models.swin_transformer import SwinTransformer
 
-from stvit_video.detection.networks.build import create_detector
+from stvit_video.detection.networks.create import create_detector
 from stvit_video.detection.networks.pyramid import PlainPyramid, build_pyramid
 from stvit_video.errors import ConfigError
 from stvit_video.models.registry import create_model

@@ -33,7 +33,8 @@ def _predict(detector, paths, *, folder=None, score_threshold=0.5, **how):
 def test_records_in_order_with_bad_files_among_them(random_objects, tmp_path):
     folder, detector = random_objects
     (tmp_path / "bad.jpg").write_bytes(b"no")
-    paths = [folder / "4.png", tmp_path / "bad.jpg", folder / "3.png", folder / "1.png"]
+    most = max(detector.answers, key=lambda number: len(detector.answers[number]["scores"]))
+    paths = [folder / f"{most}.png", tmp_path / "bad.jpg", folder / "3.png", folder / "1.png"]
     counts = []
     done, records = _predict(detector, paths, progress=counts.append)
     assert [record["image"] for record in records] == list(map(str, paths))
@@ -42,9 +43,9 @@ def test_records_in_order_with_bad_files_among_them(random_objects, tmp_path):
         "error": f"{paths[1]}: not an image (JPEG, PNG, WebP and BMP are read)",
     }
     assert records[2]["objects"] == []
-    answer = detector.answers[4]
+    answer = detector.answers[most]
     kept = (answer["scores"] >= 0.5).nonzero().flatten().tolist()
-    assert len(kept) > 0
+    assert 0 < len(kept) < len(answer["scores"])
     for place, one in zip(kept, records[0]["objects"], strict=True):
         assert one["label"] == ["cat", "dog\x1b[31m", "emu"][int(answer["labels"][place]) - 1]
         assert one["score"] == float(answer["scores"][place])
@@ -142,8 +143,9 @@ def test_hostile_names_are_drawn_as_text_and_short():
     hostile, shown = ("dog\x1b[31m\n", "dog\\x1b[31m\\n")
     drawn = [draw_objects(picture, _found(), ["cat", name]) for name in (hostile, shown)]
     assert np.array_equal(*drawn)
-    long = [draw_objects(picture, _found(), ["cat", "d" * n]) for n in (5000, 6000)]
+    long = [draw_objects(picture, _found(), ["cat", "i" * n + "d" * 10]) for n in (31, 5000)]
     assert np.array_equal(*long)
+    assert not np.array_equal(long[0], draw_objects(picture, _found(), ["cat", "i" * 30]))
 
 
 def test_clusters_lie_beside_the_picture_on_the_part_of_the_grid_that_it_covers():

@@ -1,0 +1,284 @@
+"""Train detectors on dense, recovered and reduced networks to find garments, and test them.
+
+    python tools/detection_accuracy.py --images FOLDER --results FILE --work FOLDER --steps 6000
+
+The detector, its steps, images and seeds are the same in every row: Mask R-CNN on Swin-T, dense
+(`dense`); with the tokens of stage 3 clustered from its first block on and recovered in its last
+(`recovered`, a unit of STViT-R); clustered as well, but each place given the nearest token
+(`upsampled`); and with stage 3 on averages of patches, given to the nearest places (`pooled`).
+Training draws garments of the official training set, the test those of the test set.
+
+Every finished row and seed is a line of FILE at once, and is skipped when the tool is called again;
+what the time did not suffice for goes on from the work folder. `--speed` times the networks side by
+side instead. `tools/write_detection.py` writes docs/results/detection.md from the file.
+"""
+
+import argparse
+import math
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from garment_scenes import NUM_CLASSES, NUM_DRAWS, SIZE, as_targets, draw_scenes
+from moving_garments import Pictures, load_pictures
+from result_lines import append, read_results
+from result_page import date_and_machine, versions
+from torch import Tensor, nn
+from torchmetrics.detection import MeanAveragePrecision
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from stvit_video.detection.networks.build import Detector
+from stvit_video.detection.networks.create import create_detector
+from stvit_video.measure.flops import count_flops
+from stvit_video.measure.throughput import compare_throughput
+from stvit_video.models.network.stages import run_blocks
+from stvit_video.settings.training import OptimizerConfig
+from stvit_video.tokens.grid import Grid
+from stvit_video.tokens.semantic.generator import PerWindow
+from stvit_video.tokens.semantic.pooling import AveragePooling
+from stvit_video.tokens.token_set import TokenSet
+from stvit_video.training.optimizer import Schedule, parameter_groups
+
+NETWORK = "swin_tiny_patch4_window7_224"
+ROWS: dict[str, str | None] = {
+    "dense": None,
+    "recovered": "1x6x6@0-6",
+    "upsampled": "1x6x6@0",
+    "pooled": None,
+}
+"""Row -> semantic setting."""
+PER_WINDOW = PerWindow(Grid(1, 7, 7), Grid(1, 3, 3))
+"""What a window of stage 3 keeps in all rows but the dense one."""
+TEST_SEED, TEST_BATCH = 9, 25
+STAGE_3 = 4
+"""Its place among the stages and mergings of the network."""
+
+
+class PooledStage(nn.Module):
+    """Runs the blocks of a stage on averages of its patches: reduction without clustering."""
+
+    def forward(self, state: TokenSet, blocks: list[nn.Module]) -> TokenSet:
+        """(B, N, D) -> (B, S, D)."""
+        grid = PER_WINDOW.semantic_grid(state.grid)
+        return run_blocks(TokenSet(AveragePooling()(state.tokens, state.grid, grid), grid), blocks)
+
+
+def main() -> None:
+    """Train and test what is missing in the file of results."""
+    options = read_options()
+    load_pictures(options.images, torch.device("cpu"), "middle")  # refuses wrong files ahead
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.speed:
+        measure_speed(options)
+        return
+    done = {key(line) for line in read_results(options.results)}
+    runs = [
+        (row, seed)
+        for seed in options.seeds
+        for row in options.rows
+        if (row, options.steps, seed) not in done
+    ]
+    deadline = time.time() + options.seconds
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
+        futures = {run: pool.submit(run_row, *run, options, deadline) for run in runs}
+    failed = {run: future.exception() for run, future in futures.items() if future.exception()}
+    if failed:
+        raise SystemExit("; ".join(f"{run}: {error}" for run, error in failed.items()))
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=Path, required=True, help="folder of Fashion-MNIST")
+    parser.add_argument("--results", type=Path, required=True, help="file, one JSON a line")
+    parser.add_argument("--work", type=Path, required=True, help="folder of unfinished runs")
+    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--num_test", type=int, default=1000, help="images of the test")
+    parser.add_argument("--seconds", type=float, default=540, help="nothing goes on after them")
+    parser.add_argument("--processes", type=int, default=6)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--speed", action="store_true")
+    return parser.parse_args()
+
+
+def build(row: str) -> Detector:
+    """Build the detector of a row, for images of one size and garments of 16 pixels and more."""
+    detector = create_detector(
+        NETWORK,
+        num_classes=NUM_CLASSES,
+        semantic=ROWS[row],
+        drop_path=0.1,
+        min_size=SIZE,
+        max_size=SIZE,
+    )
+    if row == "pooled":
+        detector.network.stages[STAGE_3] = PooledStage()
+    heads: Any = detector
+    heads.rpn.anchor_generator = AnchorGenerator(
+        tuple((size,) for size in (16, 32, 64, 128, 256)), ((0.5, 1.0, 2.0),) * 5
+    )
+    heads.roi_heads.fg_bg_sampler.batch_size_per_image = 128
+    return detector
+
+
+def count_macs(row: str) -> int:
+    """Count the multiply-adds of the network below the detector, for one image."""
+    return count_flops(
+        build(row).network.eval(), torch.zeros(1, 3, 1, SIZE, SIZE), num_views=1
+    ).macs
+
+
+def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -> None:
+    """Train a row with a seed, from where it was left; test it and keep the result when done."""
+    torch.set_num_threads(1)
+    device = torch.device(options.device)
+    parts = load_pictures(options.images, device, "middle")
+    torch.manual_seed(seed)
+    detector = build(row).to(device).train()
+    settings = OptimizerConfig(lr=options.lr, weight_decay=0.05, warmup_epochs=0.05)
+    groups = parameter_groups(detector, lr=options.lr, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=device.type == "cuda" or None)
+    schedule = Schedule(optimizer, settings)
+    schedule.lay_out(steps_per_epoch=options.steps, num_epochs=1, videos_per_step=1)
+    path, first, spent = options.work / f"{row}_{options.steps}_{seed}.pt", 0, 0.0
+    if path.exists():
+        kept = torch.load(path, map_location=device, weights_only=True)
+        detector.load_state_dict(kept["detector"])
+        optimizer.load_state_dict(kept["optimizer"])
+        first, spent = kept["step"], kept["seconds"]
+    start, loss = time.time(), float("nan")
+    for step in range(first, options.steps):
+        if time.time() > deadline:
+            state = {"detector": detector.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state | {"step": step, "seconds": spent + time.time() - start}, path)
+            print(f"{row}, seed {seed}: left at step {step}, loss {loss:.3f}", flush=True)
+            return
+        schedule.set(epoch=0, step=step)
+        loss = train_step(detector, optimizer, parts["train"], options, number=step, seed=seed)
+        if not math.isfinite(loss):
+            raise RuntimeError(f"the loss is {loss} at step {step}")
+        if step in (first + 20, first + 100):
+            per_step = (time.time() - start) / (step - first + 1)
+            print(f"{row}, seed {seed}: {1000 * per_step:.0f} ms a step", flush=True)
+    spent += time.time() - start
+    result = {
+        "row": row,
+        "steps": options.steps,
+        "seed": seed,
+        "batch_size": options.batch_size,
+        "lr": options.lr,
+        "macs": count_macs(row),
+        "num_test": options.num_test,
+        "test": test(detector.eval(), parts["test"], options.num_test),
+        "seconds": spent,
+        "memory_gib": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
+        "where": f"{date_and_machine()}, {versions('torch', 'torchvision', 'pycocotools')}",
+    }
+    append(options.results, result)
+    path.unlink(missing_ok=True)
+    print(f"{row}, seed {seed}: {result['test']} after {spent:.0f} s", flush=True)
+
+
+def train_step(
+    detector: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pictures: Pictures,
+    options: argparse.Namespace,
+    *,
+    number: int,
+    seed: int,
+) -> float:
+    """Draw a batch, and take a step; returns the loss."""
+    device = pictures.pixels.device
+    scenes = draw_scenes(pictures, numbers(options.batch_size, seed * 2**32 + number, device))
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        losses = detector(list(scenes.images), as_targets(scenes))
+    loss = torch.stack([value.float() for value in losses.values()]).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def numbers(count: int, seed: int, device: torch.device) -> Tensor:
+    """Draw the random numbers of images, the same on every machine."""
+    drawn = torch.rand(count, NUM_DRAWS, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(device, non_blocking=True)
+
+
+@torch.inference_mode()
+def test(detector: nn.Module, pictures: Pictures, num_images: int) -> dict[str, float]:
+    """Return COCO's AP of boxes and masks on images of the test garments, in %."""
+    device = pictures.pixels.device
+    metric = MeanAveragePrecision(iou_type=("bbox", "segm"), backend="pycocotools")
+    metric.warn_on_many_detections = False
+    for start in range(0, num_images, TEST_BATCH):
+        scenes = draw_scenes(pictures, numbers(TEST_BATCH, TEST_SEED * 2**40 + start, device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            answers = detector(list(scenes.images))
+        found = [
+            {**answer, "masks": answer["masks"][:, 0] > 0.5, "boxes": answer["boxes"].float()}
+            for answer in answers
+        ]
+        targets = [{**t, "masks": t["masks"].bool()} for t in as_targets(scenes)]
+        metric.update(*([_on_cpu(item) for item in items] for items in (found, targets)))
+    measured = metric.compute()
+    names = ("map", "map_50", "map_small", "map_medium", "map_large")
+    return {
+        f"{kind}_{name}": 100 * float(measured[f"{kind}_{name}"])
+        for kind in ("bbox", "segm")
+        for name in names
+    }
+
+
+def _on_cpu(item: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in item.items()}
+
+
+def measure_speed(options: argparse.Namespace) -> None:
+    """Time the networks with their maps side by side, alone on the device."""
+    device = torch.device(options.device)
+    is_cuda = device.type == "cuda"
+    pyramids = {row: build(row).backbone.pyramid.to(device).eval() for row in options.rows}
+    images = torch.randn(64 if is_cuda else 2, 3, SIZE, SIZE, device=device)
+    reports = compare_throughput(
+        pyramids,
+        images,
+        num_rounds=15,
+        steps_per_round=3,
+        compile_mode="default" if is_cuda else "off",
+        autocast_dtype=torch.bfloat16 if is_cuda else None,
+    )
+    where = f"{date_and_machine()}, {versions('torch')}"
+    for row, report in reports.items():
+        measured = {
+            "images_per_second": report.clips_per_second,
+            "ratio": report.ratio,
+            "ratio_low": report.ratio_low,
+            "ratio_high": report.ratio_high,
+            "batch_size": report.batch_size,
+            "dtype": report.dtype,
+            "macs": count_macs(row),
+            "where": where,
+        }
+        append(options.results, {"speed_of": row, **measured})
+        print(f"{row}: {report.clips_per_second:.0f} images/s, {report.ratio:.2f}", flush=True)
+
+
+def key(line: dict[str, Any]) -> tuple[object, ...] | None:
+    """Say which training a line is of; None for one of speed."""
+    return None if "speed_of" in line else (line["row"], line["steps"], line["seed"])
+
+
+if __name__ == "__main__":
+    main()
