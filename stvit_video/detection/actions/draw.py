@@ -42,8 +42,7 @@ def draw_movie(
     """Write the part of a film around its key frames, boxes moving evenly between them.
 
     A person has one colour; its best action stands at the box, with its score, and others from
-    `min_score`. Of very
-    many frames every n-th is shown.
+    `min_score`. Of very many frames every n-th is shown.
 
     Raises:
         VideoDecodeError: the film cannot be read.

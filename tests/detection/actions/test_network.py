@@ -29,11 +29,20 @@ def clip(height, width, seed=0):
 
 
 def test_a_box_reads_its_own_places_as_a_mean_over_time():
-    grid = torch.zeros(2, 3, 2, 4, 8)  # (B, D, t, h, w) of clips of 32 x 64 pixels
+    grid = torch.zeros(2, 3, 2, 4, 8)  # (B, D, t, h, w) of clips of 48 x 64 pixels
     grid[0, 1, 0, 2:, 4:] = 6.0
-    boxes = [torch.tensor([[32.0, 16, 64, 32], [0, 0, 24, 8]]), torch.tensor([[32.0, 16, 64, 32]])]
-    found = box_features(grid, boxes, size=(32, 64))
+    boxes = [torch.tensor([[32.0, 24, 64, 48], [0, 0, 24, 12]]), torch.tensor([[32.0, 24, 64, 48]])]
+    found = box_features(grid, boxes, size=(48, 64))
     assert found.tolist() == [[0, 3, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_places_of_a_box_lie_as_roi_align_of_detectron2_has_them():
+    across = torch.arange(8.0).expand(4, 8)  # the place i stands for the pixels around 8 i + 4
+    down = torch.arange(4.0)[:, None].expand(4, 8)
+    grid = torch.stack([across, down])[None, :, None]  # (1, 2, 1, 4, 8)
+    found = box_features(grid, [torch.tensor([[8.0, 12, 24, 36]])], size=(48, 64))
+    last = 1 + 2 * 6.5 / 7 - 0.5  # places 1 to 3, the seventh of seven, half a place back
+    torch.testing.assert_close(found, torch.tensor([[last, last]]))
 
 
 @pytest.mark.parametrize("semantic", [None, "2x2x2@1-4", "2x2x2@1"])
