@@ -13,6 +13,7 @@ import pytest
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 import stvit_video
+from stvit_video.datasets.coco.tiny import write_tiny_coco
 from stvit_video.datasets.demo import DemoSizes, class_names, write_demo_dataset
 from stvit_video.datasets.from_settings import read_videos
 from stvit_video.datasets.manifest import write_manifest
@@ -59,6 +60,7 @@ def stage(tmp_path_factory, counting_video):
         narrow_the_row(patch)
         small = stvit_video.create_model(BASE, pretrained=root / HUB_ID)
         stvit_video.write_checkpoint(small, root / "weights/videomae_base")
+    write_tiny_coco(root / "data/coco", num_images={"val": 2})
     write_manifest(read_videos(root / "runs/demo/data/test"), root / "val.csv")
     return root
 
