@@ -1,12 +1,10 @@
 """The tools that train networks on moving garments and show what token reduction costs."""
 
 import gzip
-import hashlib
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,34 +12,7 @@ from stvit_video.datasets.layouts.class_folders import find_class_folders
 from stvit_video.measure.flops import count_flops
 from stvit_video.video.decoding.open import read_frames
 
-TOOLS = Path(__file__).parents[2] / "tools"
 pytestmark = pytest.mark.usefixtures("tools")
-
-
-@pytest.fixture
-def tools(monkeypatch):
-    monkeypatch.syspath_prepend(TOOLS)
-
-
-@pytest.fixture
-def images(tools, tmp_path, monkeypatch):
-    """Four small files in the form of Fashion-MNIST: picture i of both parts is grey like i."""
-    import moving_garments
-
-    folder, sums = tmp_path / "images", {}
-    folder.mkdir()
-    for name, count, first in (("train", 13, 0), ("t10k", 7, 100)):
-        grey = np.arange(first, first + count, dtype=np.uint8)
-        files = {
-            f"{name}-images-idx3-ubyte.gz": bytes(16) + grey.repeat(28 * 28).tobytes(),
-            f"{name}-labels-idx1-ubyte.gz": bytes(8) + (grey % 10).tobytes(),
-        }
-        for file, content in files.items():
-            (folder / file).write_bytes(gzip.compress(content))
-            sums[file] = hashlib.md5(content).hexdigest()
-    monkeypatch.setattr(moving_garments, "_MD5", sums)
-    monkeypatch.setattr(moving_garments, "NUM_VALIDATION", 5)
-    return folder
 
 
 def test_parts_share_no_picture(images):
