@@ -114,3 +114,31 @@ def test_channels_in_the_other_order_are_turned():
         turned = pyramid(image.flip(1))
     for one, other in zip(plain, turned, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("layers", "until", "side"), [(1, 3, 14), (2, 4, 21)], ids=["first", "later"]
+)
+def test_on_large_images_tokens_read_windows_as_below_the_published_detectors(layers, until, side):
+    network = create_model(
+        STVIT_R, num_classes=0, semantic=f"1x24x24@1-{until},layers={layers},shortcut=false"
+    ).eval()
+    with torch.no_grad():
+        weights = network.forward_assignments(torch.randn(1, 3, 1, 672, 672))[0, :, 0]
+    assert weights.shape == (18 * 18, 42, 42)  # windows of 7 keep 3 x 3
+    token = 18 * 7 + 10  # of the third window along height, the fourth along width
+    rows, columns = weights[token].nonzero().T
+    middle = (2 * 7 + 3.5, 3 * 7 + 3.5)
+    for found, centre in zip((rows, columns), middle, strict=True):
+        assert int(found.max() - found.min()) + 1 == side
+        assert abs(float(found.min()) + side / 2 - centre) <= 1
+    assert float(weights[token].sum()) == pytest.approx(1, abs=1e-5)  # and no centres beside them
+    assert int((weights[token] > 0).sum()) == side**2
+
+
+def test_the_networks_below_published_detectors_add_centres_and_the_classifiers_do_not():
+    released = {STVIT_R: True, "stvit_r_swin_small_patch4_window7_224": False}
+    for name, adds in released.items():
+        network = create_model(name, num_classes=0)
+        settings = [s.generator.setting for s in network.stages if hasattr(s, "generator")]
+        assert [(s.shortcut, s.after, s.until) for s in settings] == [(adds, 1, 6)]

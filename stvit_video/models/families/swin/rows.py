@@ -53,6 +53,7 @@ _below_detectors = partial(
     _stvit_r,
     preprocessing=replace(_IMAGE, image_size=800),
     style=DETECTION,
+    adds_centers=True,
     source="STViT-R below Cascade Mask R-CNN, arXiv 2303.08685",
 )
 _video_r = partial(

@@ -145,6 +145,8 @@ class StvitRVariant(SwinVariant):
 
     style: SemanticStyle = RELEASED
     tokens_per_window: tuple[int, int] = (3, 3)
+    adds_centers: bool = False
+    """Whether the first layer of a unit adds the pooled centres to what it reads."""
     has_global_centers: bool = False
     """Whether the first unit adds global centres; the others of the release never do."""
 
@@ -164,7 +166,7 @@ class StvitRVariant(SwinVariant):
                 after=start + 1,
                 until=start + 6,
                 scope="clip" if grid.t == 1 else "frame",
-                shortcut=False,
+                shortcut=self.adds_centers,
                 use_global=self.has_global_centers and start == 0,
             )
             for start in range(0, self.depths[CLUSTERING_STAGE], 6)
