@@ -15,20 +15,18 @@ side instead. `tools/write_detection.py` writes docs/results/detection.md from t
 
 import argparse
 import math
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
 from garment_scenes import NUM_CLASSES, NUM_DRAWS, SIZE, as_targets, draw_scenes
 from moving_garments import Pictures, load_pictures
-from result_lines import append, read_results
+from result_lines import append
 from result_page import date_and_machine, versions
 from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from training_pool import pool_parser, run_missing
 
 from stvit_video.detection.networks.build import Detector
 from stvit_video.detection.networks.create import create_detector
@@ -68,46 +66,17 @@ class PooledStage(nn.Module):
 
 def main() -> None:
     """Train and test what is missing in the file of results."""
-    options = read_options()
-    load_pictures(options.images, torch.device("cpu"), "middle")  # refuses wrong files ahead
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    options.work.mkdir(parents=True, exist_ok=True)
-    if options.speed:
-        measure_speed(options)
-        return
-    done = {key(line) for line in read_results(options.results)}
-    runs = [
-        (row, seed)
-        for seed in options.seeds
-        for row in options.rows
-        if (row, options.steps, seed) not in done
-    ]
-    deadline = time.time() + options.seconds
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
-        futures = {run: pool.submit(run_row, *run, options, deadline) for run in runs}
-    failed = {run: future.exception() for run, future in futures.items() if future.exception()}
-    if failed:
-        raise SystemExit("; ".join(f"{run}: {error}" for run, error in failed.items()))
-
-
-def read_options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="folder of Fashion-MNIST")
-    parser.add_argument("--results", type=Path, required=True, help="file, one JSON a line")
-    parser.add_argument("--work", type=Path, required=True, help="folder of unfinished runs")
-    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=6000)
+    parser = pool_parser(__doc__, ROWS, steps=6000)
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--num_test", type=int, default=1000, help="images of the test")
-    parser.add_argument("--seconds", type=float, default=540, help="nothing goes on after them")
-    parser.add_argument("--processes", type=int, default=6)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speed", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    load_pictures(options.images, torch.device("cpu"), "middle")  # refuses wrong files ahead
+    if options.speed:
+        measure_speed(options)
+    else:
+        run_missing(run_row, options)
 
 
 def build(row: str) -> Detector:
@@ -273,11 +242,6 @@ def measure_speed(options: argparse.Namespace) -> None:
         }
         append(options.results, {"speed_of": row, **measured})
         print(f"{row}: {report.clips_per_second:.0f} images/s, {report.ratio:.2f}", flush=True)
-
-
-def key(line: dict[str, Any]) -> tuple[object, ...] | None:
-    """Say which training a line is of; None for one of speed."""
-    return None if "speed_of" in line else (line["row"], line["steps"], line["seed"])
 
 
 if __name__ == "__main__":

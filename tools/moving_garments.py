@@ -160,6 +160,12 @@ NUM_DRAWS = 2 * 9 + 3 * _TILES_A_SIDE**2 + 7
 
 def draw_clips(pictures: Pictures, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Make clips (B, 3, T, H, W) in 0..1 and labels (B,) of random numbers (B, U) in 0..1."""
+    clip, garment, _ = draw_sprites(pictures, numbers)
+    return clip, pictures.garment[garment.picture] * NUM_MOTIONS + garment.motion
+
+
+def draw_sprites(pictures: Pictures, numbers: Tensor) -> tuple[Tensor, Sprite, Sprite]:
+    """Make clips (B, 3, T, H, W), and say what moves in them: the garment, and the distractor."""
     draws = Draws(numbers)
     garment, distractor = (_draw_sprite(pictures, draws) for _ in range(2))
     distractor = distractor._replace(scale=distractor.scale * _DISTRACTOR_SCALE)
@@ -168,7 +174,14 @@ def draw_clips(pictures: Pictures, numbers: Tensor) -> tuple[Tensor, Tensor]:
         colour = sprite.colour[:, :, None, None, None]
         light, cover = _paint(pictures, sprite)
         clip = clip * (1 - cover) + colour * light
-    return clip, pictures.garment[garment.picture] * NUM_MOTIONS + garment.motion
+    return clip, garment, distractor
+
+
+def sprite_boxes(sprite: Sprite, frame: int) -> Tensor:
+    """Return the box of a sprite in a frame, inside it: (B, 4), left, top, right, bottom."""
+    middle = sprite.path[:, frame].flip(1)  # (B, 2), along width and height
+    half = (_PICTURE / 2 * sprite.scale)[:, None]
+    return torch.cat([middle - half, middle + half], dim=1).clamp(0, SIZE)
 
 
 def _draw_sprite(pictures: Pictures, draws: Draws) -> Sprite:
