@@ -264,7 +264,7 @@ def test_recipes_of_the_package_are_known_by_their_names(tmp_path, capsys):
     words = ["data", "prepare", str(tmp_path), str(tmp_path / "new"), "--recipe", "kinetics400/x"]
     assert main(words) == 2
     assert capsys.readouterr().err.startswith(
-        "stvit-video data prepare: recipe (kinetics400/x) is none of the 19 (stvit-video"
+        "stvit-video data prepare: recipe (kinetics400/x) is none of the 22 (stvit-video"
     )
     words[-1] = "something_something_v2/videomae_base_16x4_224"
     assert main([*words, "--encode.gop", "8"]) == 2
