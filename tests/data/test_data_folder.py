@@ -12,10 +12,10 @@ REPOSITORY = Path(__file__).parents[2]
 DATA = REPOSITORY / "data"
 SCRIPTS = {path.stem for path in (DATA / "prepare").glob("*.sh")} - {"steps"}
 CARDS = {path.stem for path in (DATA / "cards").glob("*.md")}
-NAMED_ELSEWHERE = {"charades", "epic_kitchens100", "ava"}
+NAMED_ELSEWHERE = {"charades", "epic_kitchens100", "ava", "activitynet"}
 """Data sets whose class names come with their annotations."""
-WITHOUT_MANIFEST = {"ava", "coco"}
-"""Data sets of boxes, whose annotations are read as they are."""
+WITHOUT_MANIFEST = {"ava", "activitynet", "coco"}
+"""Data sets of boxes and segments, whose annotations are read as they are."""
 RECIPES = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 
 
