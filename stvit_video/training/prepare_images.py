@@ -33,7 +33,6 @@ def prepare_images(run: RunConfig) -> Prepared:
     detector = load_pretrained_detector(
         run.model, run.detector, num_classes=train_set.num_classes + 1
     )
-    detector.labels = train_set.class_names
     task = DetectionTask(
         detector,
         num_images=len(train_set),

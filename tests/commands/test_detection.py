@@ -172,6 +172,17 @@ def test_settings_without_a_place_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_validation_images_are_of_the_same_classes(coco, tmp_path, capsys):
+    content = json.loads((coco / "annotations" / "instances_val2017.json").read_text())
+    content["categories"][0]["name"] = "unicorn"
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    words = words_of(coco, tmp_path / "run", "--data.val", str(tmp_path / "val.json"))
+    assert main(words) == 2
+    assert (
+        "val.json: the 3 categories must be the 3 classes of the model" in capsys.readouterr().err
+    )
+
+
 def test_media_are_for_detectors(tmp_path, capsys, coco):
     words = ["train", "--model.name", "demo_tiny", "--data.train", str(coco)]
     words += ["--data.train_media", str(coco), "--output_dir", str(tmp_path / "run")]
@@ -200,6 +211,16 @@ def test_predicting_refuses_what_a_detector_has_no_place_for(run, coco, capsys):
         words = ["predict", str(coco / "val2017"), "--checkpoint", str(run), *words]
         assert main(words) == 2
         assert line in capsys.readouterr().err
+
+
+def test_a_folder_is_no_file_of_annotations(run, coco, capsys):
+    words = evaluate_words(run, coco)
+    words[2] = str(coco / "val2017")
+    assert main(words) == 2
+    line = (
+        "are a folder; give the JSON file of COCO's form, and the folder of its images as media\n"
+    )
+    assert capsys.readouterr().err.endswith(line)
 
 
 def test_annotations_of_other_classes_are_refused(run, coco, tmp_path, capsys):

@@ -167,6 +167,11 @@ def _parse(path: Path, keep: Callable[[dict[str, Any]], dict[str, Any]]) -> dict
         raise MissingFileError(
             f"annotations {path} do not exist; give the JSON file of COCO's form"
         )
+    if path.is_dir():
+        raise DatasetError(
+            f"annotations {path} are a folder; give the JSON file of COCO's form, and the folder of"
+            " its images as media"
+        )
     text = read_text(path, DatasetError, most=MOST_BYTES)
     try:
         with _no_collection():

@@ -1,15 +1,19 @@
 """Detectors: losses, gradients, unequal images, weights in and out, one line for what is wrong."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from stvit_video import create_model, load_model, write_checkpoint
+from stvit_video.detection.networks.build import wire
 from stvit_video.detection.networks.checkpoint import load_detector, write_detector
 from stvit_video.detection.networks.create import create_detector
 from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.models.registry import VARIANTS
+from stvit_video.settings.detection import DetectorConfig
 from tests.detection.networks.conftest import PLAIN, STVIT_R, SWIN
 
 SMALL = {"num_classes": 4, "min_size": 64, "max_size": 96}
@@ -69,6 +73,31 @@ def test_gradients_reach_every_weight_and_unequal_images_are_answered(name, sema
         assert ((answer["labels"] >= 1) & (answer["labels"] < 4)).all()
         if kind == "mask_rcnn":
             assert answer["masks"].shape[1:] == (1, height, width)
+
+
+def test_pools_of_image_encoders_are_left_out(monkeypatch):
+    name = "pe_core_tiny_patch16_384"
+    row = replace(VARIANTS[name], dim=16, depth=2, num_heads=2)
+    monkeypatch.setitem(VARIANTS, name, row)
+    detector = create_detector(name, **SMALL)
+    torch.stack(list(detector(images(), targets()).values())).sum().backward()
+    assert [n for n, p in detector.named_parameters() if p.grad is None] == []
+
+
+def test_means_of_the_colours_follow_their_order():
+    network = create_model(PLAIN, num_classes=0)
+    network.preprocessing = replace(
+        network.preprocessing, channel_order="bgr", mean=(0.1, 0.2, 0.3)
+    )
+    settings = DetectorConfig(name="faster_rcnn", min_size=64, max_size=96)
+    detector = wire(network, settings, num_classes=3)
+    seen = []
+    network.embed.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    image = torch.tensor([0.3, 0.2, 0.1])[:, None, None].expand(3, 64, 64)  # RGB
+    with torch.no_grad():
+        detector.eval()([image])
+    assert seen[0].shape[:2] == (1, 3)
+    torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-5, rtol=0)
 
 
 def test_an_image_without_objects_alone_has_a_loss():
@@ -239,6 +268,9 @@ def test_published_detection_checkpoints_fill_network_and_norms(tmp_path, name):
     for level, (weight, bias) in enumerate(norms):
         assert torch.equal(detector.backbone.pyramid.norms[str(level)].weight, weight)
         assert torch.equal(detector.backbone.pyramid.norms[str(level)].bias, bias)
+    torch.save(published(network, [norms[0], norms[0], norms[2]]), tmp_path / "wrong.pth")
+    with pytest.raises(CheckpointError, match=r"norm1\.\w+ has \(8,\), the map \(16,\)$"):
+        create_detector(name, pretrained=tmp_path / "wrong.pth", **SMALL)
     dropped = detector.network.key_report.dropped
     assert {"neck.lateral_convs.0.conv.weight", "roi_head.bbox_head.0.fc_cls.weight"} <= set(
         dropped

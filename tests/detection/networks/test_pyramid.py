@@ -1,5 +1,7 @@
 """Maps: as torchvision's Swin gives them, of any size, of every kind of network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,7 +11,9 @@ from torchvision.models.swin_transformer import SwinTransformer
 from stvit_video.detection.networks.create import create_detector
 from stvit_video.detection.networks.pyramid import PlainPyramid, build_pyramid
 from stvit_video.errors import ConfigError
+from stvit_video.models.build import build
 from stvit_video.models.registry import create_model
+from stvit_video.models.variant import Recipe
 from tests.detection.networks.conftest import PLAIN, STVIT_R, SWIN
 
 
@@ -72,11 +76,6 @@ def test_tokens_that_are_not_recovered_are_given_to_the_nearest_places():
 
 
 def test_patches_of_14_stand_for_16_pixels_of_the_image():
-    from dataclasses import replace
-
-    from stvit_video.models.build import build
-    from stvit_video.models.variant import Recipe
-
     model = create_model(PLAIN, num_classes=0)
     options = replace(
         model.recipe.options, preprocessing=replace(model.preprocessing, image_size=224)
@@ -96,6 +95,15 @@ def test_patches_of_14_stand_for_16_pixels_of_the_image():
     assert (columns.min() >= 111, columns.max() <= 128) == (True, True)
 
 
+def test_patches_of_8_are_brought_to_the_same_strides():
+    model = create_model(PLAIN, num_classes=0)
+    variant = replace(model.recipe.variant, tubelet_size=(1, 8, 8))
+    network = build(Recipe(name=PLAIN, variant=variant, options=model.recipe.options))
+    with torch.no_grad():
+        maps = build_pyramid(network, range(4)).eval()(torch.randn(1, 3, 64, 96))
+    assert [tuple(x.shape[1:]) for x in maps] == [(8, 16, 24), (16, 8, 12), (16, 4, 6), (16, 2, 3)]
+
+
 def test_what_has_no_places_is_refused():
     with pytest.raises(ConfigError, match=r"20@1 leaves no map .* such as by 20@1-4$"):
         pyramid_of(PLAIN, semantic="20@1")
@@ -104,8 +112,6 @@ def test_what_has_no_places_is_refused():
 
 
 def test_channels_in_the_other_order_are_turned():
-    from dataclasses import replace
-
     model = create_model(PLAIN, num_classes=0)
     pyramid, image = build_pyramid(model, range(4)).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
