@@ -75,9 +75,9 @@ def test_gradients_reach_every_weight_and_unequal_images_are_answered(name, sema
             assert answer["masks"].shape[1:] == (1, height, width)
 
 
-def test_pools_of_image_encoders_are_left_out(monkeypatch):
-    name = "pe_core_tiny_patch16_384"
-    row = replace(VARIANTS[name], dim=16, depth=2, num_heads=2)
+def test_what_reads_whole_clips_is_left_out(monkeypatch):
+    name = "internvideo2_base_patch14_224"
+    row = replace(VARIANTS[name], dim=24, depth=2, num_heads=2, reader_heads=4)
     monkeypatch.setitem(VARIANTS, name, row)
     detector = create_detector(name, **SMALL)
     torch.stack(list(detector(images(), targets()).values())).sum().backward()
