@@ -1,6 +1,8 @@
 """Build a network from what is asked of its row; or only find out how large it would be."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -58,22 +60,10 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
         CheckpointError: the network would be another, or none can be built.
     """
     sizes = variant.preprocessing
-    try:
-        check_positions(variant)
-        with safe_open(weights, "pt") as file:
-            held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights} is truncated or no checkpoint ({error})") from error
+    held = held_shapes(weights)
     options = options_of(config, variant, num_classes=variant.num_classes, preprocessing=sizes)
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes that are zero
-            model = build(Recipe(name=config.name, variant=variant, options=options))
-    except _BUILD_ERRORS as error:
-        reason = shorten(str(error))
-        raise CheckpointError(
-            f"{weights.parent} has sizes that do not go together: {reason}"
-        ) from error
+    with trying_sizes(variant, weights.parent):
+        model = build(Recipe(name=config.name, variant=variant, options=options))
     is_new = 0
     for key, value in model.state_dict().items():
         shape = tuple(value.shape)
@@ -85,7 +75,37 @@ def check_sizes(config: ModelConfig, variant: Variant, weights: Path) -> None:
             )
 
 
-def check_positions(variant: Variant) -> None:
+def held_shapes(weights: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of the tensors of a file from its header.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    try:
+        with safe_open(weights, "pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} is truncated or no checkpoint ({error})") from error
+
+
+@contextmanager
+def trying_sizes(variant: Variant, folder: Path) -> Iterator[None]:
+    """Let the block build what the card in a folder says, without allocating anything.
+
+    Raises:
+        CheckpointError: it is too large a table, or its sizes do not go together.
+    """
+    _check_positions(variant)
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are zero
+            yield
+    except _BUILD_ERRORS as error:
+        reason = shorten(str(error))
+        raise CheckpointError(f"{folder} has sizes that do not go together: {reason}") from error
+
+
+def _check_positions(variant: Variant) -> None:
     """Refuse fixed tables of positions, which no file holds, of more numbers than any network's.
 
     Learned ones are in the header, and networks without a table read clips of any length.

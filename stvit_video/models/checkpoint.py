@@ -56,13 +56,21 @@ def write_checkpoint(
     names = model.labels if labels is None else tuple(labels)
     kept = {MULTI_LABEL: True} if model.multi_label else {}
     card = _card(recipe, names, source, kept | (extra or {}), _keeps_class_token(model))
-    folder = Path(folder)
+    return write_folder(Path(folder), card, model.state_dict() if weights is None else weights)
+
+
+def write_folder(folder: Path, card: ModelCard, weights: dict[str, Tensor]) -> Path:
+    """Write weights and their card, which is last; returns the file of the weights.
+
+    Raises:
+        CheckpointError: the folder holds a model of another library.
+        WriteError: the disk refuses a file; a model that was there before still is.
+    """
     if (folder / "config.json").exists() and not (folder / CARD_FILE).exists():
         raise CheckpointError(
             f"{folder} holds config.json of a model of another library; choose another folder"
         )
     path = folder / WEIGHTS_FILE
-    weights = model.state_dict() if weights is None else weights
     whole = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     with replacing(path, SafetensorError) as partial_path:
         save_file(whole, partial_path, metadata={"format": "pt"})

@@ -14,7 +14,7 @@ from stvit_video import create_model, load_model
 from stvit_video.cli import main
 from stvit_video.errors import CheckpointError
 from stvit_video.evaluation.predictor import Predictor
-from stvit_video.models.build import check_positions
+from stvit_video.models.build import _check_positions
 from stvit_video.models.checkpoint import find_card, write_checkpoint
 from stvit_video.models.registry import find_variant
 from stvit_video.untrusted import read_json
@@ -240,13 +240,13 @@ def test_of_a_readme_only_the_head_is_read(folder):
     ],
 )
 def test_long_and_large_clips_are_no_forgery(name, num_frames, image_size):
-    check_positions(row_of(name, num_frames, image_size))
+    _check_positions(row_of(name, num_frames, image_size))
 
 
 def test_a_fixed_table_without_end_is_refused():
     told = r"with 147456 tokens of 1408 numbers must have at most 67108864 numbers in all; it is"
     with pytest.raises(CheckpointError, match=told):
-        check_positions(row_of("videomae_v2_giant_patch14_224", 128, 672))
+        _check_positions(row_of("videomae_v2_giant_patch14_224", 128, 672))
 
 
 def row_of(name, num_frames, image_size):

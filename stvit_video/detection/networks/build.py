@@ -115,12 +115,12 @@ def build_detector(config: ModelConfig, settings: DetectorConfig, *, num_classes
             f"num_classes ({num_classes}) must be at least 2: the background counts as one"
         )
     network = build_model(dataclasses.replace(config, attentive_blocks=0), num_classes=0)
-    network.reader = None
     return wire(network, settings, num_classes=num_classes)
 
 
 def wire(network: VideoModel, settings: DetectorConfig, *, num_classes: int) -> Detector:
-    """Put a detector on a network without a head."""
+    """Put a detector on a network without a head; what reads whole clips is taken off it."""
+    network.reader = None
     shape = network.preprocessing
     turn = -1 if shape.channel_order == "bgr" else 1  # the pyramid turns the channels
     common: dict[str, Any] = {

@@ -4,15 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from stvit_video.detection.networks.build import Detector, wire
 from stvit_video.errors import CheckpointError, ConfigError
-from stvit_video.files import replacing
-from stvit_video.models.build import build, check_positions, options_of
+from stvit_video.models.build import build, held_shapes, options_of, trying_sizes
 from stvit_video.models.card import (
     CARD_FILE,
     DETECTOR,
@@ -20,11 +17,10 @@ from stvit_video.models.card import (
     ModelCard,
     apply_overrides,
     find_overrides,
-    write_card,
 )
-from stvit_video.models.checkpoint import find_card
+from stvit_video.models.checkpoint import find_card, write_folder
 from stvit_video.models.registry import find_variant
-from stvit_video.models.variant import Recipe
+from stvit_video.models.variant import Recipe, Variant
 from stvit_video.models.weights.files import find_files
 from stvit_video.settings.bounds import Classes, fit_value
 from stvit_video.settings.detection import DetectorConfig
@@ -68,18 +64,8 @@ def write_detector(
             **(extra or {}),
         },
     )
-    folder = Path(folder)
-    if (folder / "config.json").exists() and not (folder / CARD_FILE).exists():
-        raise CheckpointError(
-            f"{folder} holds config.json of a model of another library; choose another folder"
-        )
-    path = folder / WEIGHTS_FILE
     weights = detector.state_dict() if weights is None else weights
-    whole = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    with replacing(path, SafetensorError) as partial_path:
-        save_file(whole, partial_path, metadata={"format": "pt"})
-    write_card(card, folder)
-    return path
+    return write_folder(Path(folder), card, weights)
 
 
 def find_detector(source: str | Path) -> ModelCard | None:
@@ -104,25 +90,25 @@ def load_detector(source: str | Path) -> Detector:
     folder = find_files(source).folder
     settings, num_classes, labels = _read_settings(card, folder)
     weights = folder / WEIGHTS_FILE
-    with torch.device("meta"):
-        wanted = _build(card, settings, num_classes, folder).state_dict()
+    variant = dataclasses.replace(
+        apply_overrides(find_variant(card.config.name), card.overrides, folder / CARD_FILE),
+        preprocessing=card.preprocessing,
+    )
+    with trying_sizes(variant, folder):
+        wanted = _build(card, variant, settings, num_classes).state_dict()
     _check_shapes(wanted, weights)
-    detector = _build(card, settings, num_classes, folder)
+    detector = _build(card, variant, settings, num_classes)
     detector.load_state_dict(load_file(weights))
     detector.labels = labels
     return detector.eval()
 
 
-def _build(card: ModelCard, settings: DetectorConfig, num_classes: int, folder: Path) -> Detector:
-    variant = dataclasses.replace(
-        apply_overrides(find_variant(card.config.name), card.overrides, folder / CARD_FILE),
-        preprocessing=card.preprocessing,
-    )
-    check_positions(variant)
+def _build(
+    card: ModelCard, variant: Variant, settings: DetectorConfig, num_classes: int
+) -> Detector:
     config = dataclasses.replace(card.config, attentive_blocks=0)
     options = options_of(config, variant, num_classes=0, preprocessing=card.preprocessing)
     network = build(Recipe(name=card.config.name, variant=variant, options=options))
-    network.reader = None
     return wire(network, settings, num_classes=num_classes)
 
 
@@ -151,16 +137,12 @@ def _read_settings(card: ModelCard, folder: Path) -> tuple[DetectorConfig, int, 
 
 
 def _check_shapes(wanted: dict[str, Tensor], path: Path) -> None:
-    """Compare the tensors of a detector with the header of a file; reads no tensor.
+    """Compare the tensors of a detector with those that a file holds; reads none.
 
     Raises:
         CheckpointError: they are not the same.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is truncated or no checkpoint ({error})") from error
+    held = held_shapes(path)
     for key in sorted(wanted.keys() | held.keys()):
         own = tuple(wanted[key].shape) if key in wanted else "none"
         if own != held.get(key, "none"):

@@ -328,6 +328,44 @@ def test_labels_and_files_that_do_not_belong_together_are_refused_in_a_line(tmp_
 
 
 @pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"overrides": {"num_heads": [0, 0, 0, 0]}}, "has sizes that do not go together: "),
+        ({"overrides": {"window_size": [1, 0, 0]}}, " does not fit together: model.json makes "),
+        (
+            {
+                "model": "videomae_v2_giant_patch14_224",
+                "overrides": {},
+                "preprocessing": {"num_frames": 128, "frame_stride": 1, "image_size": 672},
+            },
+            "a card with 147456 tokens of 1408 numbers must have at most",
+        ),
+    ],
+)
+def test_cards_of_networks_that_cannot_be_are_refused_before_they_are_built(tmp_path, change, text):
+    write_detector(create_detector(SWIN, **SMALL), tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError) as raised:
+        load_detector(tmp_path)
+    assert text in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_folder_of_another_library_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"holds config\.json of a model of another library"):
+        write_detector(create_detector(SWIN, **SMALL), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_maps_of_another_detector_are_not_taken_up_in_part(tmp_path):
+    write_detector(create_detector(SWIN, detector="retinanet", **SMALL), tmp_path)
+    with pytest.raises(CheckpointError, match=r"does not fit: backbone\.\S+ is missing or of ano"):
+        create_detector(SWIN, pretrained=tmp_path, **SMALL)
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"num_classes": 1}, "num_classes (1) must be at least 2: the background counts as one"),
