@@ -45,7 +45,7 @@ class VideoLoader(DataLoader[Any]):
     clips_per_item: int = 1
     """Clips that an item of the data set holds."""
     delivery: Any
-    """Makes batches of what the workers pack; a `Delivery`, or for images an `ImageDelivery`."""
+    """Makes batches of what the workers pack; a `Delivery`, or an `ItemDelivery`."""
     place = Place(0, 0)
     """Behind the batch that was served last."""
     _iterator: Any
@@ -174,12 +174,7 @@ def build_loader(
     batches ahead each, and live as long as the loader, from pass to pass; `start_method` is that of
     multiprocessing (`fork`, `spawn`, `forkserver`; None for Python's default).
     """
-    if batch_size < 1:
-        raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
-    if drop_last and batch_size > len(dataset):
-        raise DatasetError(
-            f"batch_size ({batch_size}) is larger than the data set ({len(dataset)} items)"
-        )
+    check_batch_size(batch_size, num_items=len(dataset), drop_last=drop_last)
     loader = make_loader(
         _Reader(dataset),
         EpochSampler(len(dataset), shuffle=shuffle, seed=seed),
@@ -263,6 +258,20 @@ def make_loader(  # noqa: PLR0913 what every loader is made by
         persistent_workers=num_workers > 0,
     )
     return loader.on(None)
+
+
+def check_batch_size(batch_size: int, *, num_items: int, drop_last: bool) -> None:
+    """Refuse a size of batches that none can have.
+
+    Raises:
+        DatasetError: it is below 1, or no batch is ever full.
+    """
+    if batch_size < 1:
+        raise DatasetError(f"batch_size ({batch_size}) must be at least 1")
+    if drop_last and batch_size > num_items:
+        raise DatasetError(
+            f"batch_size ({batch_size}) is larger than the data set ({num_items} items)"
+        )
 
 
 class _Reader(Dataset[Item]):

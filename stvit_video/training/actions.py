@@ -10,13 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stvit_video.datasets.ava.batches import ActionBatch
 from stvit_video.detection.actions.meter import FrameMeanAveragePrecision
 from stvit_video.detection.actions.network import box_logits
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.task import TrainingTask
-from stvit_video.video.seeded import mix_seed, seeded
 
 
 class ActionTask(TrainingTask):
@@ -50,19 +48,11 @@ class ActionTask(TrainingTask):
         """What is validated and exported: the model, or the average over its steps."""
         return cast(VideoModel, super().scored)
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> ActionBatch:
-        """Bring clips, boxes and labels to the device."""
-        return cast(ActionBatch, batch).to(device)
-
     def batch_loss(self, batch: Any, *, seed: int) -> Tensor | None:
         """Return the mean loss over boxes and actions, None where there is no clip."""
         if not batch.clips:
             return None
-        with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
-            if self.device.type == "cuda":
-                torch.cuda.manual_seed(seed)
+        with self.drawing(seed):
             logits = box_logits(self.model, batch.clips, batch.boxes)  # (N, K)
         return F.binary_cross_entropy_with_logits(logits, batch.labels)
 

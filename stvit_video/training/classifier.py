@@ -19,7 +19,6 @@ from stvit_video.training.strategy import compile_blocks, compile_network, is_on
 from stvit_video.training.task import TrainingTask
 from stvit_video.video.pixels.batch import BatchTransform
 from stvit_video.video.pixels.crops import normalize_clip
-from stvit_video.video.seeded import mix_seed, seeded
 
 
 class VideoClassifier(TrainingTask):
@@ -89,9 +88,7 @@ class VideoClassifier(TrainingTask):
         if not len(batch.label):
             return None
         clip, target = self.augment(batch.clip, batch.label, seed=seed, videos=batch.video_index)
-        with seeded(mix_seed(seed, 1)):  # paths are dropped the same, resumed or not
-            if clip.is_cuda:
-                torch.cuda.manual_seed(seed)
+        with self.drawing(seed):
             answer = (self.compiled or self._network)(clip)
         logits, tokens = answer if self._compares_tokens else (answer, None)  # (B, K), (B, N, D)
         smoothing = self.augment.augmentation.label_smoothing

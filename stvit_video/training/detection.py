@@ -17,7 +17,6 @@ from stvit_video.detection.pictures.evaluate import as_predictions
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.processes import gathered
 from stvit_video.training.task import TrainingTask
-from stvit_video.video.seeded import mix_seed, seeded
 
 
 class DetectionTask(TrainingTask):
@@ -54,21 +53,11 @@ class DetectionTask(TrainingTask):
         """What is validated and exported: the detector, or the average over its steps."""
         return cast(Detector, super().scored)
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        """Leave batches where the loader brought them."""
-        return batch
-
     def batch_loss(self, batch: Any, *, seed: int) -> Tensor | None:
         """Return the sum of the losses of torchvision, None where there is no image."""
         if not batch.images:
             return None
-        with seeded(
-            mix_seed(seed, 1)
-        ):  # sizes, paths and samples are drawn the same, resumed or not
-            if self.device.type == "cuda":
-                torch.cuda.manual_seed(seed)
+        with self.drawing(seed):
             return self._losses(batch.images, batch.targets)
 
     def blank_loss(self) -> Tensor:

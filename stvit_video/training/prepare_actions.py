@@ -19,6 +19,7 @@ from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import RunConfig
 from stvit_video.training.actions import ActionTask
 from stvit_video.training.prepared import Prepared
+from stvit_video.training.strategy import feeding_device
 from stvit_video.video.pixels.mirror import mirrored_classes
 
 
@@ -126,6 +127,7 @@ def _varied(
 
 
 def _loader(run: RunConfig, clips: ActionClips, *, is_training: bool = False) -> VideoLoader:
-    return build_action_loader(
+    loader = build_action_loader(
         clips, batch_size=run.train.batch_size, shuffle=is_training, seed=run.train.seed
     )
+    return loader.on(feeding_device(run.train))

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stvit_video.datasets.coco.annotations import CocoSet, read_coco
 from stvit_video.datasets.coco.batches import build_image_loader
 from stvit_video.datasets.coco.images import CocoImages
@@ -14,7 +12,7 @@ from stvit_video.detection.networks.weights import load_pretrained_detector
 from stvit_video.settings.training import RunConfig
 from stvit_video.training.detection import DetectionTask
 from stvit_video.training.prepared import Prepared
-from stvit_video.training.strategy import is_on_gpu
+from stvit_video.training.strategy import feeding_device
 
 
 def prepare_images(run: RunConfig) -> Prepared:
@@ -76,4 +74,4 @@ def _loader(run: RunConfig, coco_set: CocoSet, *, shuffle: bool) -> VideoLoader:
         drop_last=shuffle and len(images) > run.train.batch_size,
         prefetch_batches=run.data.prefetch_batches,
     )
-    return loader.on(torch.device("cuda" if is_on_gpu(run.train) else "cpu"))
+    return loader.on(feeding_device(run.train))

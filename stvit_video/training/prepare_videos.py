@@ -22,7 +22,7 @@ from stvit_video.settings.views import ViewConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.distillation import load_teacher
 from stvit_video.training.prepared import Prepared
-from stvit_video.training.strategy import is_on_gpu
+from stvit_video.training.strategy import feeding_device
 from stvit_video.video.pixels.batch import BatchTransform
 
 
@@ -36,7 +36,7 @@ def prepare_videos(run: RunConfig) -> Prepared:
     videos = read_training_videos(run.data.train)
     model = build_model(run.model, num_classes=videos.num_classes)
     model.multi_label = videos.is_multi_label
-    device = _feeding_device(run)
+    device = feeding_device(run.train)
     train_loader = build_training_loader(videos, model.preprocessing, run, device=device)
     val_loader = _validation_loader(run, videos, model, device)
     classifier = _classifier(run, videos, model)
@@ -78,11 +78,6 @@ def _if_waiting(run: RunConfig, videos: Manifest, model: VideoModel) -> str:
     files = faster_files(run.data.train, videos.records, run.data, stride=stride)
     why = f"`stvit-video data rate {shlex.quote(str(run.data.train))}` says why"
     return why if files is None else f"{why}; {files}"
-
-
-def _feeding_device(run: RunConfig) -> torch.device:
-    """Where batches are made whole: the GPU of this process, whichever it will be."""
-    return torch.device("cuda" if is_on_gpu(run.train) else "cpu")
 
 
 def _validation_loader(

@@ -20,7 +20,7 @@ from stvit_video.training.task import TrainingTask
 STEPS_FILE = "steps.csv"
 COLUMNS = (
     *("epoch", "step", "loss", "lr", "grad_norm", "clips_per_second", "data_wait_share"),
-    *("memory_gib", "val_top1", "val_map"),
+    *("memory_gib", "val_top1", "val_map", "val_mask_map"),
 )
 
 

@@ -26,6 +26,11 @@ def is_on_gpu(settings: TrainConfig) -> bool:
     return settings.devices != "cpu" and torch.cuda.is_available()
 
 
+def feeding_device(settings: TrainConfig) -> torch.device:
+    """Where batches are made whole: the GPU of this process, whichever it will be."""
+    return torch.device("cuda" if is_on_gpu(settings) else "cpu")
+
+
 def accelerator_of(settings: TrainConfig) -> str:
     """Return Lightning's word for the kind of device."""
     if settings.devices == "cpu":

@@ -2,7 +2,8 @@
 runs it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import torch
@@ -18,7 +19,7 @@ from stvit_video.training.losses import EpochMean, LossWatch
 from stvit_video.training.optimizer import Grouped, Schedule, build_optimizer
 from stvit_video.training.processes import merged
 from stvit_video.training.step_size import StepSize
-from stvit_video.video.seeded import mix_seed
+from stvit_video.video.seeded import mix_seed, seeded
 
 
 class TrainingTask(LightningModule):
@@ -76,6 +77,20 @@ class TrainingTask(LightningModule):
     def blank_loss(self) -> Tensor:
         """Return a loss of zero that all weights take part in, to keep step with others."""
         raise NotImplementedError
+
+    @contextmanager
+    def drawing(self, seed: int) -> Iterator[None]:
+        """Let the network draw the same (paths, sizes, samples) whether a run is resumed or not."""
+        with seeded(mix_seed(seed, 1)):
+            if self.device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+            yield
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Leave a batch where its loader brought it; what the host reads stays on it."""
+        return batch
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, but for what is frozen."""

@@ -4,15 +4,14 @@ Legend: B clips, C colours, T H W frames and pixels, n boxes of a clip, K classe
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from stvit_video.datasets.ava.clips import ActionClip, ActionClips
 from stvit_video.datasets.clips import FailedVideo
-from stvit_video.datasets.loader import VideoLoader, make_loader
-from stvit_video.datasets.sampler import EpochSampler
+from stvit_video.datasets.item_loader import ItemLoader, build_item_loader
 
 
 class ActionBatch(NamedTuple):
@@ -50,44 +49,21 @@ def collate_clips(items: Sequence[ActionClip | FailedVideo]) -> ActionBatch:
     )
 
 
-class ActionDelivery:
-    """Brings batches to a device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def __call__(self, batch: ActionBatch) -> ActionBatch:
-        """Return the batch, on the device."""
-        return batch.to(self.device)
-
-    def release_memory(self, *, but: int = 0) -> None:
-        """Do nothing: no worker fills memory again."""
-
-
-class ActionLoader(VideoLoader):
-    """A `VideoLoader` of `ActionBatch`es."""
-
-    def on(self, device: torch.device | None, *, targets: Tensor | None = None) -> Self:
-        """Serve batches on a device."""
-        self.delivery = ActionDelivery(device or torch.device("cpu"))
-        return self
-
-
 def build_action_loader(
     clips: ActionClips, *, batch_size: int, shuffle: bool, seed: int
-) -> VideoLoader:
+) -> ItemLoader:
     """Return a loader of `ActionBatch`es; all else is as in `build_loader`.
 
     Of a shuffled epoch the clips that fill no batch are left out, where there is a whole one.
     """
     data = clips.reading.data
-    return make_loader(
+    return build_item_loader(
         clips,
-        EpochSampler(len(clips), shuffle=shuffle, seed=seed),
+        collate_clips,
         batch_size=batch_size,
         num_workers=data.num_workers,
-        prefetch_batches=data.prefetch_batches,
+        shuffle=shuffle,
+        seed=seed,
         drop_last=shuffle and len(clips) > batch_size,
-        kind=ActionLoader,
-        collate=collate_clips,
+        prefetch_batches=data.prefetch_batches,
     )

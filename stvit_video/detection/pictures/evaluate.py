@@ -10,8 +10,9 @@ from rich.console import Console
 from torch import nn
 
 from stvit_video.datasets.coco.annotations import CocoSet
-from stvit_video.datasets.coco.batches import ImageLoader, build_image_loader
+from stvit_video.datasets.coco.batches import build_image_loader
 from stvit_video.datasets.coco.images import CocoImages
+from stvit_video.datasets.item_loader import ItemLoader
 from stvit_video.detection.pictures.answers import Detections, detect
 from stvit_video.detection.pictures.average_precision import (
     AveragePrecision,
@@ -128,7 +129,7 @@ def evaluate_detector(
 
 @torch.inference_mode()
 def _find_all(
-    detector: nn.Module, coco_set: CocoSet, loader: ImageLoader, progress: Callable[[int], object]
+    detector: nn.Module, coco_set: CocoSet, loader: ItemLoader, progress: Callable[[int], object]
 ) -> _Found:
     predictions: list[Prediction] = []
     image_ids: list[int] = []

@@ -405,7 +405,7 @@ def test_no_file_and_no_regular_file(tmp_path):
         MissingFileError, match=r"annotations .*x\.json do not exist; give the JSON"
     ):
         read_coco(tmp_path / "x.json", masks=False)
-    with pytest.raises(DatasetError, match="must be a regular file, it is a folder"):
+    with pytest.raises(DatasetError, match="are a folder; give the JSON file of COCO"):
         read_coco(tmp_path, masks=False)
 
 

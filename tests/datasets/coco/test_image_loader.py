@@ -107,5 +107,5 @@ def test_batches_move_to_a_device(found):
 def test_a_batch_size_that_cannot_be(found):
     with pytest.raises(DatasetError, match=r"batch_size \(0\) must be at least 1"):
         _build(found, batch_size=0)
-    with pytest.raises(DatasetError, match=r"batch_size \(8\) is larger than the data set \(7 im"):
+    with pytest.raises(DatasetError, match=r"batch_size \(8\) is larger than the data set \(7 it"):
         _build(found, batch_size=8, drop_last=True)
