@@ -22,7 +22,7 @@ import torch
 from accuracy_rows import DENSE, ROWS, Row, build
 from accuracy_training import Schedule, Trainer, count_macs, example_clips
 from moving_garments import SCENES, load_pictures
-from result_lines import append, read_results
+from result_lines import append, append_speeds, read_results
 from result_page import date_and_machine, versions
 
 from stvit_video.measure.throughput import compare_throughput
@@ -207,19 +207,7 @@ def measure_speed(options: argparse.Namespace) -> None:
         autocast_dtype=torch.bfloat16 if device.type == "cuda" else None,
     )
     where = f"{date_and_machine()}, {versions('torch')}"
-    for name, report in reports.items():
-        measured = {
-            "clips_per_second": report.clips_per_second,
-            "ratio": report.ratio,
-            "ratio_low": report.ratio_low,
-            "ratio_high": report.ratio_high,
-            "batch_size": report.batch_size,
-            "dtype": report.dtype,
-            "compiled": report.compile_mode,
-            "where": where,
-        }
-        append(options.results, {"speed_of": name, **measured})
-        print(f"{name}: {report.clips_per_second:.0f} clips/s", flush=True)
+    append_speeds(options.results, reports, where=where)
 
 
 def weights_file(options: argparse.Namespace, seed: int) -> Path:

@@ -21,24 +21,22 @@ from typing import Any
 import torch
 from garment_scenes import NUM_CLASSES, NUM_DRAWS, SIZE, as_targets, draw_scenes
 from moving_garments import Pictures, load_pictures
-from result_lines import append
+from result_lines import append, append_speeds
 from result_page import date_and_machine, versions
 from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from training_pool import pool_parser, run_missing
+from training_pool import build_optimizer, draw_numbers, pool_parser, run_missing
 
 from stvit_video.detection.networks.build import Detector
 from stvit_video.detection.networks.create import create_detector
 from stvit_video.measure.flops import count_flops
 from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.network.stages import run_blocks
-from stvit_video.settings.training import OptimizerConfig
 from stvit_video.tokens.grid import Grid
 from stvit_video.tokens.semantic.generator import PerWindow
 from stvit_video.tokens.semantic.pooling import AveragePooling
 from stvit_video.tokens.token_set import TokenSet
-from stvit_video.training.optimizer import Schedule, parameter_groups
 
 NETWORK = "swin_tiny_patch4_window7_224"
 ROWS: dict[str, str | None] = {
@@ -113,11 +111,7 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
     parts = load_pictures(options.images, device, "middle")
     torch.manual_seed(seed)
     detector = build(row).to(device).train()
-    settings = OptimizerConfig(lr=options.lr, weight_decay=0.05, warmup_epochs=0.05)
-    groups = parameter_groups(detector, lr=options.lr, weight_decay=settings.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=device.type == "cuda" or None)
-    schedule = Schedule(optimizer, settings)
-    schedule.lay_out(steps_per_epoch=options.steps, num_epochs=1, videos_per_step=1)
+    optimizer, schedule = build_optimizer(detector, lr=options.lr, steps=options.steps)
     path, first, spent = options.work / f"{row}_{options.steps}_{seed}.pt", 0, 0.0
     if path.exists():
         kept = torch.load(path, map_location=device, weights_only=True)
@@ -168,7 +162,9 @@ def train_step(
 ) -> float:
     """Draw a batch, and take a step; returns the loss."""
     device = pictures.pixels.device
-    scenes = draw_scenes(pictures, numbers(options.batch_size, seed * 2**32 + number, device))
+    scenes = draw_scenes(
+        pictures, draw_numbers((options.batch_size, NUM_DRAWS), seed * 2**32 + number, device)
+    )
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         losses = detector(list(scenes.images), as_targets(scenes))
     loss = torch.stack([value.float() for value in losses.values()]).sum()
@@ -179,12 +175,6 @@ def train_step(
     return float(loss.detach())
 
 
-def numbers(count: int, seed: int, device: torch.device) -> Tensor:
-    """Draw the random numbers of images, the same on every machine."""
-    drawn = torch.rand(count, NUM_DRAWS, generator=torch.Generator().manual_seed(seed))
-    return drawn.to(device, non_blocking=True)
-
-
 @torch.inference_mode()
 def test(detector: nn.Module, pictures: Pictures, num_images: int) -> dict[str, float]:
     """Return COCO's AP of boxes and masks on images of the test garments, in %."""
@@ -192,7 +182,9 @@ def test(detector: nn.Module, pictures: Pictures, num_images: int) -> dict[str, 
     metric = MeanAveragePrecision(iou_type=("bbox", "segm"), backend="pycocotools")
     metric.warn_on_many_detections = False
     for start in range(0, num_images, TEST_BATCH):
-        scenes = draw_scenes(pictures, numbers(TEST_BATCH, TEST_SEED * 2**40 + start, device))
+        scenes = draw_scenes(
+            pictures, draw_numbers((TEST_BATCH, NUM_DRAWS), TEST_SEED * 2**40 + start, device)
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             answers = detector(list(scenes.images))
         found = [
@@ -229,19 +221,7 @@ def measure_speed(options: argparse.Namespace) -> None:
         autocast_dtype=torch.bfloat16 if is_cuda else None,
     )
     where = f"{date_and_machine()}, {versions('torch')}"
-    for row, report in reports.items():
-        measured = {
-            "images_per_second": report.clips_per_second,
-            "ratio": report.ratio,
-            "ratio_low": report.ratio_low,
-            "ratio_high": report.ratio_high,
-            "batch_size": report.batch_size,
-            "dtype": report.dtype,
-            "macs": count_macs(row),
-            "where": where,
-        }
-        append(options.results, {"speed_of": row, **measured})
-        print(f"{row}: {report.clips_per_second:.0f} images/s, {report.ratio:.2f}", flush=True)
+    append_speeds(options.results, reports, where=where)
 
 
 if __name__ == "__main__":

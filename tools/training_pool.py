@@ -10,6 +10,11 @@ from typing import Any
 
 import torch
 from result_lines import read_results
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stvit_video.settings.training import OptimizerConfig
+from stvit_video.training.optimizer import Schedule, parameter_groups
 
 RunRow = Callable[[str, int, argparse.Namespace, float], None]
 """Trains a row with a seed until it is done, or until a time; keeps the result, or the rest."""
@@ -58,3 +63,20 @@ def run_missing(run_row: RunRow, options: argparse.Namespace) -> None:
 def key(line: dict[str, Any]) -> tuple[object, ...] | None:
     """Say which training a line is of; None for one of speed."""
     return None if "speed_of" in line else (line["row"], line["steps"], line["seed"])
+
+
+def build_optimizer(network: nn.Module, *, lr: float, steps: int) -> tuple[Optimizer, Schedule]:
+    """Make AdamW over the groups of a network, and half a cosine behind a warm-up of 5 %."""
+    settings = OptimizerConfig(lr=lr, weight_decay=0.05, warmup_epochs=0.05)
+    groups = parameter_groups(network, lr=lr, weight_decay=settings.weight_decay)
+    is_cuda = next(network.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(groups, lr=lr, fused=is_cuda or None)
+    schedule = Schedule(optimizer, settings)
+    schedule.lay_out(steps_per_epoch=steps, num_epochs=1, videos_per_step=1)
+    return optimizer, schedule
+
+
+def draw_numbers(shape: tuple[int, int], seed: int, device: torch.device) -> Tensor:
+    """Draw random numbers in 0..1, the same on every machine."""
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(device, non_blocking=True)

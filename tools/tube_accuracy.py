@@ -33,14 +33,12 @@ from moving_garments import (
 from result_lines import append
 from result_page import date_and_machine, versions
 from torch import Tensor, nn
-from training_pool import pool_parser, run_missing
+from training_pool import build_optimizer, draw_numbers, pool_parser, run_missing
 
 from stvit_video.detection.actions.frame_ap import Actions, frame_average_precision
 from stvit_video.detection.actions.network import box_features
 from stvit_video.measure.flops import count_flops
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.settings.training import OptimizerConfig
-from stvit_video.training.optimizer import Schedule, parameter_groups
 
 ROWS = {
     "dense": Row(group="main"),
@@ -104,18 +102,14 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
     parts = load_pictures(options.images, device, "middle")
     torch.manual_seed(seed)
     network = build(row).to(device).train()
-    settings = OptimizerConfig(lr=options.lr, weight_decay=0.05, warmup_epochs=0.05)
-    groups = parameter_groups(network, lr=options.lr, weight_decay=settings.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=device.type == "cuda" or None)
-    schedule = Schedule(optimizer, settings)
-    schedule.lay_out(steps_per_epoch=options.steps, num_epochs=1, videos_per_step=1)
+    optimizer, schedule = build_optimizer(network, lr=options.lr, steps=options.steps)
     start = time.time()
     for step in range(options.steps):
         if time.time() > deadline:
             print(f"{row}, seed {seed}: given up at step {step}, no time", flush=True)
             return
         schedule.set(epoch=0, step=step)
-        drawn = numbers(options.batch_size, seed * 2**32 + step, device)
+        drawn = draw_numbers((options.batch_size, NUM_DRAWS), seed * 2**32 + step, device)
         clip, boxes, labels = draw_tubes(parts["train"], drawn)
         loss = F.binary_cross_entropy_with_logits(score(network, clip, boxes), labels)
         optimizer.zero_grad()
@@ -140,19 +134,13 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
     print(f"{row}, seed {seed}: {found} after {result['seconds']:.0f} s", flush=True)
 
 
-def numbers(count: int, seed: int, device: torch.device) -> Tensor:
-    """Draw the random numbers of clips, the same on every machine."""
-    drawn = torch.rand(count, NUM_DRAWS, generator=torch.Generator().manual_seed(seed))
-    return drawn.to(device, non_blocking=True)
-
-
 @torch.inference_mode()
 def test(network: VideoModel, pictures: Pictures, num_clips: int) -> dict[str, float]:
     """Return frame mAP over all labels, garments and motions, in %."""
     device = pictures.pixels.device
     scores, boxes, labels = [], [], []
     for start in range(0, num_clips, TEST_BATCH):
-        drawn = numbers(TEST_BATCH, TEST_SEED * 2**40 + start, device)
+        drawn = draw_numbers((TEST_BATCH, NUM_DRAWS), TEST_SEED * 2**40 + start, device)
         clip, box, label = draw_tubes(pictures, drawn)
         scores.append(score(network, clip, box).sigmoid().float().cpu())
         boxes.append(box.cpu())

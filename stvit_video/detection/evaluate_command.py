@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from stvit_video.datasets.windows import WindowLength
-from stvit_video.detection.actions.kind import finds_actions
-from stvit_video.detection.networks.checkpoint import find_detector
+from stvit_video.detection.task import task_of
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.report import print_report
 from stvit_video.evaluation.run import Results, run_evaluation
@@ -73,10 +72,11 @@ def run_evaluate(checkpoint: str, videos: Path, asked: Asked) -> None:
     Raises:
         StvitVideoError: an option has no place in the task, or what the task raises.
     """
-    if find_detector(checkpoint) is not None:
+    task = task_of(checkpoint)
+    if task == "objects":
         asked.refuse("a detector of objects", "media")
         _measure_objects(checkpoint, videos, asked)
-    elif finds_actions(checkpoint):
+    elif task == "actions":
         asked.refuse("a detector of actions", "media", "actions")
         _refuse("a detector of actions", asked.views, output_dir=asked.output_dir)
         _measure_actions(checkpoint, videos, asked)

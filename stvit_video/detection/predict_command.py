@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stvit_video.detection.actions.kind import finds_actions
-from stvit_video.detection.networks.checkpoint import find_detector
+from stvit_video.detection.task import task_of
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.predict_command import Outputs, Sharding, reading_plan, run_predict
 from stvit_video.evaluation.predictor import Predictor
@@ -64,7 +63,10 @@ def run_any(words: Sequence[str], checkpoint: str, asked: Asked) -> int:
     boxes, draw_dir, min_score = asked.searched
     batch_size, num_workers = asked.amounts["batch_size"], asked.amounts["num_workers"]
     files = {"json": asked.outputs.json, "jsonl": asked.outputs.jsonl}
-    if finds_actions(checkpoint):
+    task = task_of(checkpoint)
+    if task != "classes":
+        asked.outputs.check_streams()
+    if task == "actions":
         from stvit_video.detection.actions.run import ActionSearch, run_actions
 
         for name, value in asked.of_clips().items():
@@ -77,7 +79,7 @@ def run_any(words: Sequence[str], checkpoint: str, asked: Asked) -> int:
         return run_actions(words, checkpoint, search, reading=reading, outputs=files)
     if boxes is not None:
         raise ConfigError(f"boxes ({boxes}) is for detectors of actions; {checkpoint} is none")
-    if find_detector(checkpoint) is not None:
+    if task == "objects":
         from stvit_video.detection.pictures.run import Reading, refuse_of_clips, run_detection
 
         refuse_of_clips(checkpoint, **asked.of_clips(), backend=asked.reading["backend"])

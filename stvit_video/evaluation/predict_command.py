@@ -49,12 +49,11 @@ class Outputs:
         """Names of those that go there."""
         return [n for n in ("json", "jsonl", "csv") if str(getattr(self, n)) == STANDARD_OUTPUT]
 
-    def check(self, plan: ReadingPlan) -> None:
-        """Refuse what contradicts itself.
+    def check_streams(self) -> None:
+        """Refuse to write two things into one stream.
 
         Raises:
-            ConfigError: two go to standard output, a table cannot go there, or there are no
-                timelines.
+            ConfigError: two go to standard output, or a table, which cannot go there.
         """
         if len(self.on_standard_output) > 1:
             raise ConfigError(
@@ -63,6 +62,14 @@ class Outputs:
             )
         if str(self.parquet) == STANDARD_OUTPUT:
             raise ConfigError("parquet (-) must be a file: it is no text")
+
+    def check(self, plan: ReadingPlan) -> None:
+        """Refuse what contradicts itself. Raises as `check_streams`, and:
+
+        Raises:
+            ConfigError: there are no timelines.
+        """
+        self.check_streams()
         if self.timelines is not None and plan.length is None:
             raise ConfigError(
                 f"timeline_dir ({self.timelines}) needs a --window, such as 2s, or a --stride"

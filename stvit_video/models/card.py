@@ -24,6 +24,8 @@ MULTI_LABEL = "multi_label"
 """Key in `extra` of a model whose training videos may be of several classes."""
 DETECTOR = "detector"
 """Key in `extra` of a network below a detector: the settings of that."""
+ACTION_IDS = "action_ids"
+"""Key in `extra` of a classifier that reads boxes: the numbers of its actions in annotations."""
 FORMAT = "stvit-video 1"
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {

@@ -4,9 +4,8 @@ Sections of `RunConfig` have no slots: jsonargparse reads their defaults by `var
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.bounds import (
@@ -20,9 +19,10 @@ from stvit_video.settings.bounds import (
     check_settings,
 )
 from stvit_video.settings.data import AugmentationConfig, DataConfig
-from stvit_video.settings.detection import DetectorConfig, DetectorName
+from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.paths import CheckpointSource
+from stvit_video.settings.tasks import check_task
 from stvit_video.settings.views import ViewConfig
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -194,7 +194,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_settings("", self)
-        self._check_task()
+        others = ("model", "data", "augmentation", "views", "train", "distill")
+        check_task(self.detector, {name: getattr(self, name) for name in others})
         warmup, epochs = self.optimizer.warmup_epochs, self.train.epochs
         if warmup is not None and warmup > epochs:
             raise ConfigError(
@@ -206,43 +207,3 @@ class RunConfig:
                 f"train.batch_size ({clips}) holds one video, and augmentation.mixup and cutmix mix"
                 " two; raise it or set both to 0"
             )
-
-    def _check_task(self) -> None:
-        """Refuse settings that the task has no use for.
-
-        Raises:
-            ConfigError: naming the first.
-        """
-        task = self.detector.name
-        for section, name in _changed(self):
-            if task is None and name in ("train_media", "val_media"):
-                raise ConfigError(f"{section}.{name} is for detectors; set detector.name as well")
-            if task in get_args(DetectorName) and name in _OF_CLIPS.get(section, ()):
-                raise ConfigError(
-                    f"{section}.{name} is for clips; detector.name {task} reads images"
-                )
-        if task is not None and self.train.strategy == "fsdp":
-            raise ConfigError(f"train.strategy (fsdp) is for classifiers; detector.name {task}")
-
-
-def _changed(run: RunConfig) -> Iterator[tuple[str, str]]:
-    """Yield section and name of the settings that differ from their defaults."""
-    for section in ("model", "data", "augmentation", "views", "train", "distill"):
-        settings = getattr(run, section)
-        for entry in fields(settings):
-            if entry.name != "name" and getattr(settings, entry.name) != entry.default:
-                yield section, entry.name
-
-
-_OF_CLIPS = {
-    "model": (
-        *("reduction", "class_token", "attentive_blocks", "attentive_layers", "num_frames"),
-        *("frame_stride", "pretrained_probe", "head_dropout", "head_init_scale"),
-    ),
-    "data": ("sampling", "target_fps", "short_video", "backend"),
-    "augmentation": tuple(e.name for e in fields(AugmentationConfig) if e.name != "flip"),
-    "views": tuple(e.name for e in fields(ViewConfig)),
-    "train": ("clips_per_video", "share_frames", "compile"),
-    "distill": tuple(e.name for e in fields(DistillConfig)),
-}
-"""Settings by section that detectors of images do not know."""

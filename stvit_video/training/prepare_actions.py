@@ -10,9 +10,9 @@ from stvit_video.datasets.ava.clips import ActionClips, ClipReading, ClipSize
 from stvit_video.datasets.ava.label_map import ActionLabels, read_label_map
 from stvit_video.datasets.loader import VideoLoader
 from stvit_video.detection.actions.evaluate import FilmSet, find_films, whole_reading
-from stvit_video.detection.actions.kind import ACTION_IDS
 from stvit_video.detection.actions.network import build_network
 from stvit_video.errors import ConfigError, DatasetError
+from stvit_video.models.card import ACTION_IDS
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import AugmentationConfig
@@ -29,9 +29,12 @@ def prepare_actions(run: RunConfig) -> Prepared:
     Raises:
         StvitVideoError: a setting or the data cannot be used as it stands.
     """
-    _check(run)
     assert run.data.train is not None
-    assert run.detector.labels is not None
+    if run.detector.labels is None:
+        raise ConfigError(
+            "missing detector.labels; give the label map of the actions, such as"
+            " ava_action_list_v2.2.pbtxt"
+        )
     labels = read_label_map(run.detector.labels)
     network = build_network(run.model, num_classes=len(labels.ids))
     train = _clips(run, network, labels, run.data.train, is_training=True)
@@ -52,43 +55,6 @@ def prepare_actions(run: RunConfig) -> Prepared:
         write_checkpoint(task.scored, folder, weights=weights, labels=labels.names, extra=held)
 
     return Prepared(task, _loader(run, train, is_training=True), val_loader, export)
-
-
-def _check(run: RunConfig) -> None:
-    """Refuse what a training on boxes does not do.
-
-    Raises:
-        ConfigError: naming the setting.
-    """
-    if run.detector.labels is None:
-        raise ConfigError(
-            "missing detector.labels; give the label map of the actions, such as"
-            " ava_action_list_v2.2.pbtxt"
-        )
-    plain = AugmentationConfig()
-    for name in _CLIP_ALONE:
-        value = getattr(run.augmentation, name)
-        if value != getattr(plain, name):
-            raise ConfigError(
-                f"augmentation.{name} ({value}) has no place in detector.name actions, which"
-                " flips clips and draws their size (crop: scale_jitter); leave it out"
-            )
-    for name, value, rule in (
-        ("data.sampling", run.data.sampling, "dense"),
-        ("train.strategy", run.train.strategy, "ddp"),
-        ("train.clips_per_video", run.train.clips_per_video, 1),
-        ("distill.teacher", run.distill.teacher, None),
-    ):
-        if value != rule:
-            wanted = "left out" if rule is None else rule
-            raise ConfigError(f"{name} ({value}) must be {wanted} with detector.name actions")
-
-
-_CLIP_ALONE = (
-    *("color_jitter", "gray", "rand_augment", "erase", "mixup", "cutmix"),
-    "label_smoothing",
-)
-"""What training does to clips that have one label."""
 
 
 def _clips(

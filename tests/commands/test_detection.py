@@ -207,6 +207,7 @@ def test_predicting_refuses_what_a_detector_has_no_place_for(run, coco, capsys):
         (["--window", "2s"], "window (2s) is for clips"),
         (["--dtype", "bfloat16"], "dtype (bfloat16) is for clips"),
         (["--csv", "x.csv"], "csv (x.csv) is for clips"),
+        (["--json", "-", "--jsonl", "-"], "json and jsonl both go to standard output; name a"),
     ):
         words = ["predict", str(coco / "val2017"), "--checkpoint", str(run), *words]
         assert main(words) == 2

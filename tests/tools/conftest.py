@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -34,3 +35,10 @@ def images(tools, tmp_path, monkeypatch):
     monkeypatch.setattr(moving_garments, "_MD5", sums)
     monkeypatch.setattr(moving_garments, "NUM_VALIDATION", 5)
     return folder
+
+
+@pytest.fixture
+def pictures(images):
+    from moving_garments import load_pictures
+
+    return load_pictures(images, torch.device("cpu"), "middle")["test"]

@@ -14,13 +14,6 @@ from stvit_video.models.registry import VARIANTS
 pytestmark = pytest.mark.usefixtures("tools")
 
 
-@pytest.fixture
-def pictures(images):
-    from moving_garments import load_pictures
-
-    return load_pictures(images, torch.device("cpu"), "middle")["test"]
-
-
 def test_boxes_and_masks_are_those_of_what_is_seen(pictures):
     from garment_scenes import NUM_DRAWS, SIZE, as_targets, draw_scenes
 

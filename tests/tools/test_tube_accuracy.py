@@ -10,13 +10,6 @@ import torch
 pytestmark = pytest.mark.usefixtures("tools")
 
 
-@pytest.fixture
-def pictures(images):
-    from moving_garments import load_pictures
-
-    return load_pictures(images, torch.device("cpu"), "middle")["test"]
-
-
 def test_boxes_follow_what_moves_and_labels_say_what_and_how(pictures):
     from moving_garments import NUM_DRAWS, draw_clips
     from tube_accuracy import KEY_FRAME, draw_tubes

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from stvit_video.datasets.ava.label_map import ActionLabels
-from stvit_video.detection.actions.kind import ACTION_IDS
+from stvit_video.detection.networks.pyramid import check_keeps_map
 from stvit_video.errors import CheckpointError, ConfigError
-from stvit_video.models.card import CARD_FILE
+from stvit_video.models.card import ACTION_IDS, CARD_FILE
 from stvit_video.models.checkpoint import find_card, load_model
 from stvit_video.models.families.swin.network import SwinTransformer
 from stvit_video.models.network.video_model import VideoModel
@@ -107,6 +107,7 @@ def check_reads_places(network: VideoModel) -> None:
             f"{network.name} reads all tokens of a clip at once, but detector.name actions reads"
             " boxes; choose a model that averages its tokens, or model.attentive_blocks 0"
         )
+    check_keeps_map(network)
     if network.num_features != network.dim:
         raise ConfigError(
             f"the head of {network.name} reads {network.num_features} numbers, but a place of its"

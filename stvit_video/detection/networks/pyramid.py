@@ -126,20 +126,29 @@ def build_pyramid(model: VideoModel, levels: Sequence[int]) -> SwinPyramid | Pla
     """
     if isinstance(model, SwinTransformer):
         return SwinPyramid(model, levels)
+    check_keeps_map(model)
+    return PlainPyramid(model, levels)
+
+
+def check_keeps_map(model: VideoModel) -> None:
+    """Refuse a network whose tokens leave their places.
+
+    Raises:
+        ConfigError: naming the setting, and what would do.
+    """
     setting = model.recipe.options if model.recipe is not None else None
     if setting is not None and setting.reducer is not None:
         raise ConfigError(
-            f"reduction {setting.reducer} leaves no map of the places of an image; detectors take"
+            f"reduction {setting.reducer} leaves no map of the places; detectors take"
             " semantic tokens, or none"
         )
     last = setting.semantic[-1] if setting is not None and setting.semantic else None
     if last is not None and last.centers == "far" and last.until is None:
         recovered = dataclasses.replace(last, until=len(model.blocks))
         raise ConfigError(
-            f"semantic setting {last} leaves no map of the places of an image; recover them, such"
+            f"semantic setting {last} leaves no map of the places; recover them, such"
             f" as by {recovered}"
         )
-    return PlainPyramid(model, levels)
 
 
 def _as_clips(images: Tensor, model: VideoModel) -> Tensor:

@@ -104,9 +104,7 @@ def run_detection(
 
     Raises as `load_detector`, `find_named_images` and `predict_images`.
     """
-    taken = [name for name, path in outputs.items() if str(path) == STANDARD_OUTPUT]
-    if len(taken) > 1:
-        raise ConfigError(f"{' and '.join(taken)} both go to standard output; name a file for one")
+    taken = STANDARD_OUTPUT in map(str, outputs.values())
     paths = find_named_images(words)
     detector: Detector = load_detector(checkpoint)
     errors, kept = Console(stderr=True, highlight=False), list[Record]()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from stvit_video import create_model
-from stvit_video.detection.actions.kind import ACTION_IDS
 from stvit_video.detection.actions.network import (
     ActionDetector,
     box_features,
@@ -13,6 +12,7 @@ from stvit_video.detection.actions.network import (
     clip_multiple,
 )
 from stvit_video.errors import CheckpointError, ConfigError
+from stvit_video.models.card import ACTION_IDS
 from stvit_video.models.checkpoint import load_model, write_checkpoint
 from stvit_video.settings.model import ModelConfig
 
@@ -115,3 +115,18 @@ def test_other_checkpoints_are_refused(tmp_path):
         write_checkpoint(model, tmp_path / "bad", extra={ACTION_IDS: ids})
         with pytest.raises(CheckpointError, match=said):
             ActionDetector.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({"semantic": "20@1"}, r"semantic setting 20@1 leaves no map of the places; recover them"),
+        (
+            {"reduction": "tome:r=2"},
+            r"reduction tome\S+ leaves no map of the places; detect",
+        ),
+    ],
+)
+def test_tokens_that_leave_their_places_are_refused(setting, line):
+    with pytest.raises(ConfigError, match=line):
+        ActionDetector(create_model("demo_tiny", num_classes=3, **setting))

@@ -8,8 +8,8 @@ import torch
 
 from stvit_video import create_model
 from stvit_video.cli import main
-from stvit_video.detection.actions.kind import ACTION_IDS
 from stvit_video.detection.actions.tracks import link_boxes
+from stvit_video.models.card import ACTION_IDS
 from stvit_video.models.checkpoint import write_checkpoint
 from stvit_video.video.decoding.open import open_video
 from stvit_video.video.numbered import write_pictures

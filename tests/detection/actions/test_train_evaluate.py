@@ -112,7 +112,7 @@ def test_a_key_frame_that_cannot_be_read_is_counted_and_left_out(run, ava):
 def test_what_the_task_does_not_know_is_refused(run, ava, capsys):
     cases = {
         ("--augmentation.mixup=0.8",): "augmentation.mixup (0.8) has no place in detector.name",
-        ("--data.sampling=segments",): "data.sampling (segments) must be dense with detector.name",
+        ("--data.sampling=segments",): "data.sampling (segments) has no place in detector.name",
         ("--model.name=deit_tiny_distilled_patch16_224", "--model.semantic=null"): "reads 384",
         ("--detector.labels=null",): "missing detector.labels; give the label map",
     }
