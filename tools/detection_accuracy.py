@@ -118,13 +118,8 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
         detector.load_state_dict(kept["detector"])
         optimizer.load_state_dict(kept["optimizer"])
         first, spent = kept["step"], kept["seconds"]
-    start, loss = time.time(), float("nan")
-    for step in range(first, options.steps):
-        if time.time() > deadline:
-            state = {"detector": detector.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"step": step, "seconds": spent + time.time() - start}, path)
-            print(f"{row}, seed {seed}: left at step {step}, loss {loss:.3f}", flush=True)
-            return
+    start, loss, step = time.time(), float("nan"), first
+    while step < options.steps and time.time() < deadline:
         schedule.set(epoch=0, step=step)
         loss = train_step(detector, optimizer, parts["train"], options, number=step, seed=seed)
         if not math.isfinite(loss):
@@ -132,7 +127,13 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
         if step in (first + 20, first + 100):
             per_step = (time.time() - start) / (step - first + 1)
             print(f"{row}, seed {seed}: {1000 * per_step:.0f} ms a step", flush=True)
+        step += 1
     spent += time.time() - start
+    state = {"detector": detector.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state | {"step": step, "seconds": spent}, path)
+    print(f"{row}, seed {seed}: at step {step} of {options.steps}, loss {loss:.3f}", flush=True)
+    if time.time() >= deadline:
+        return
     result = {
         "row": row,
         "steps": options.steps,
@@ -176,9 +177,10 @@ def train_step(
 
 
 @torch.inference_mode()
-def test(detector: nn.Module, pictures: Pictures, num_images: int) -> dict[str, float]:
+def test(detector: Detector, pictures: Pictures, num_images: int) -> dict[str, float]:
     """Return COCO's AP of boxes and masks on images of the test garments, in %."""
     device = pictures.pixels.device
+    paste_on_cpu(detector)
     metric = MeanAveragePrecision(iou_type=("bbox", "segm"), backend="pycocotools")
     metric.warn_on_many_detections = False
     for start in range(0, num_images, TEST_BATCH):
@@ -200,6 +202,14 @@ def test(detector: nn.Module, pictures: Pictures, num_images: int) -> dict[str, 
         for kind in ("bbox", "segm")
         for name in names
     }
+
+
+def paste_on_cpu(detector: Any) -> None:
+    """Paste masks where they wait for no GPU: torchvision asks it for every side of every box."""
+    paste = detector.transform.postprocess
+    detector.transform.postprocess = lambda found, *sizes: paste(
+        [_on_cpu(item) for item in found], *sizes
+    )
 
 
 def _on_cpu(item: dict[str, Tensor]) -> dict[str, Tensor]:
