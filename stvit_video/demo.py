@@ -19,9 +19,10 @@ from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.clusters import draw_clusters
+from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
-from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.data import AugmentationConfig, DataConfig
 from stvit_video.settings.model import ModelConfig

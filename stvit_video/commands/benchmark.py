@@ -57,8 +57,8 @@ def benchmark(  # noqa: PLR0913 its parameters are its command line
         measure_speed,
     )
     from stvit_video.measure.compare.speed_tables import file_table, speed_table
+    from stvit_video.report.drawn_table import print_tables
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import print_tables
 
     costs = [model_cost(model, allow_uncounted=True) for model in models]
     ceiling = measure_ceiling(settings[0])

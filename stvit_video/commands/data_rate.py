@@ -36,8 +36,8 @@ def data_rate(
         json: Write the result here; `-` is standard output.
     """
     from stvit_video.measure.feeding import feeding_table, measure_feeding
+    from stvit_video.report.drawn_table import print_table
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import print_table
     from stvit_video.report.terminal import say
 
     report = measure_feeding(

@@ -38,8 +38,8 @@ def export(  # noqa: PLR0913 this is a command line
 
     check_format(format, output, device=device)
     from stvit_video.exporting.run import describe_file, export_checkpoint, export_table
+    from stvit_video.report.drawn_table import print_table
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import print_table
     from stvit_video.report.terminal import say
 
     report = export_checkpoint(

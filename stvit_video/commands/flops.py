@@ -30,8 +30,8 @@ def flops(
     """
     from stvit_video.measure.compare.cost import model_cost
     from stvit_video.measure.compare.cost_tables import cost_record, part_table, summary_table
+    from stvit_video.report.drawn_table import print_tables
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import print_tables
 
     costs = [
         model_cost(model, num_views=views, allow_uncounted=allow_uncounted) for model in models

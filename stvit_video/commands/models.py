@@ -16,8 +16,9 @@ def models(
     from stvit_video.errors import ConfigError
     from stvit_video.models.listing import describe_model
     from stvit_video.models.registry import list_models
+    from stvit_video.report.drawn_table import print_table
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import Column, make_table, print_table
+    from stvit_video.report.tables import Column, make_table
 
     names = list_models(pattern)
     if not names:

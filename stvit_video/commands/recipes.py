@@ -17,8 +17,9 @@ def recipes(
         output: Folder to copy it to, below the name of its data set.
         json: Write the list, or what was copied, as JSON; `-` is standard output.
     """
+    from stvit_video.report.drawn_table import print_table
     from stvit_video.report.json_file import result_console, write_json
-    from stvit_video.report.tables import make_table, print_table
+    from stvit_video.report.tables import make_table
     from stvit_video.report.terminal import say
     from stvit_video.settings.recipes import copy_recipe, find_name, find_recipes, recipe_folder
 

@@ -18,8 +18,8 @@ from stvit_video.evaluation.team import is_first_process
 from stvit_video.evaluation.trained_settings import trained_detector, trained_settings
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device, choose_devices
+from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import result_console, write_json
-from stvit_video.report.tables import print_table
 from stvit_video.settings.detection import ActionFilesConfig
 from stvit_video.settings.durations import parse_duration
 

@@ -24,9 +24,9 @@ from stvit_video.evaluation.predict_files import FilesPredicted, predict_files
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.evaluation.ray_engine import ray_engine
 from stvit_video.evaluation.timeline_files import TimelineFolder
+from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import result_console, write_json
 from stvit_video.report.records import STANDARD_OUTPUT, Record, writing_records
-from stvit_video.report.tables import print_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.durations import parse_duration
 from stvit_video.settings.output import EngineName

@@ -15,7 +15,8 @@ from stvit_video.evaluation.metrics import (
     measure_accuracy,
     measure_classes,
 )
-from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.drawn_table import print_table
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.views import ViewConfig
 from stvit_video.video.sampling.scheme import SamplingScheme

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from stvit_video.evaluation.metrics import Accuracy
-from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.drawn_table import print_table
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
 
 

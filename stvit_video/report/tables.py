@@ -1,4 +1,4 @@
-"""A table, written for a terminal, CSV, Markdown, LaTeX or HTML from the same cells."""
+"""A table, written as CSV, Markdown, LaTeX or HTML from the same cells."""
 
 import csv
 import html
@@ -7,16 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import rich.table
-from rich.console import Console
-from rich.measure import Measurement
-
 from stvit_video.errors import ConfigError
-from stvit_video.report.terminal import as_text, say
-from stvit_video.settings.output import TableFormat
 from stvit_video.visible import visible
 
 Cell = str | int | float | None
+UNKNOWN = "-"
+"""How None is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,33 +52,8 @@ def make_table(
 def show_cell(cell: Cell, column: Column) -> str:
     """Write one cell as a reader sees it."""
     if cell is None:
-        return "-"
+        return UNKNOWN
     return cell if isinstance(cell, str) else format(cell, column.format)
-
-
-def rich_table(table: Table) -> rich.table.Table:
-    """Make the table that rich prints, numbers to the right; title and note stay outside."""
-    drawn = rich.table.Table()
-    for index, column in enumerate(table.columns):
-        justify = "right" if _is_numeric(table, index) else "left"
-        drawn.add_column(as_text(column.title), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in _shown(table):
-        drawn.add_row(*map(as_text, row))
-    return drawn
-
-
-def print_table(console: Console, table: Table) -> None:
-    """Print to a terminal, folded to its width, or to a pipe or file, as wide as the table is."""
-    drawn = rich_table(table)
-    folded_width = console.width
-    if not console.is_terminal:
-        options = console.options.update(max_width=9999)
-        console.width = Measurement.get(console, options, drawn).maximum
-    say(console, table.title)
-    console.print(drawn)
-    console.width = folded_width
-    if table.note:
-        say(console, table.note)
 
 
 def csv_text(table: Table) -> str:
@@ -100,8 +71,8 @@ def csv_text(table: Table) -> str:
 def markdown_text(table: Table, *, is_markdown: bool = False) -> str:
     """Write as a Markdown table, the note below it; what `is_markdown` already stays as it is."""
     write = str if is_markdown else markdown_words
-    rule = ["--:" if _is_numeric(table, i) else "---" for i in range(len(table.columns))]
-    words = [[column.title for column in table.columns], *_shown(table)]
+    rule = ["--:" if is_numeric(table, i) else "---" for i in range(len(table.columns))]
+    words = [[column.title for column in table.columns], *shown_rows(table)]
     head, *body = ([write(cell) for cell in line] for line in words)
     text = "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
     return text + (f"\n\n{write(table.note)}" if table.note else "") + "\n"
@@ -109,9 +80,9 @@ def markdown_text(table: Table, *, is_markdown: bool = False) -> str:
 
 def latex_text(table: Table) -> str:
     """Write as a LaTeX tabular for the booktabs package."""
-    align = "".join("r" if _is_numeric(table, i) else "l" for i in range(len(table.columns)))
+    align = "".join("r" if is_numeric(table, i) else "l" for i in range(len(table.columns)))
     head = " & ".join(_latex(column.title) for column in table.columns)
-    body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in _shown(table)]
+    body = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in shown_rows(table)]
     note = [f"% {visible(table.note)}"] if table.note else []
     return "\n".join(
         [
@@ -130,7 +101,7 @@ def latex_text(table: Table) -> str:
 
 def html_text(table: Table) -> str:
     """Write as an HTML table, its title as caption and its note below."""
-    numeric = [_is_numeric(table, i) for i in range(len(table.columns))]
+    numeric = [is_numeric(table, i) for i in range(len(table.columns))]
     classes = [' class="number"' if is_number else "" for is_number in numeric]
     head = "".join(
         f"<th{cls}>{html_words(column.title)}</th>"
@@ -142,7 +113,7 @@ def html_text(table: Table) -> str:
             f"<td{cls}>{html_words(cell)}</td>" for cls, cell in zip(classes, row, strict=True)
         )
         + "</tr>"
-        for row in _shown(table)
+        for row in shown_rows(table)
     )
     note = f'\n<p class="note">{html_words(table.note)}</p>' if table.note else ""
     return (
@@ -170,23 +141,16 @@ def table_text(table: Table, format: str) -> str:
     return _WRITERS[format](table)
 
 
-def print_tables(console: Console, tables: Sequence[Table], format: TableFormat) -> None:
-    """Print tables, drawn for the terminal or as text in another format."""
-    for table in tables:
-        if format == "table":
-            print_table(console, table)
-        else:
-            console.out(table_text(table, format))
-
-
-def _shown(table: Table) -> list[list[str]]:
+def shown_rows(table: Table) -> list[list[str]]:
+    """Write every cell as a reader sees it."""
     return [
         [show_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]
         for row in table.rows
     ]
 
 
-def _is_numeric(table: Table, index: int) -> bool:
+def is_numeric(table: Table, index: int) -> bool:
+    """Say whether a column holds numbers alone."""
     cells = [row[index] for row in table.rows if row[index] is not None]
     return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 

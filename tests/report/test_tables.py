@@ -2,16 +2,9 @@ import csv
 import io
 
 import pytest
-from rich.console import Console
 
 from stvit_video.errors import ConfigError
-from stvit_video.report.tables import (
-    Column,
-    make_table,
-    print_table,
-    rich_table,
-    table_text,
-)
+from stvit_video.report.tables import Column, make_table, table_text
 
 TABLE = make_table(
     "Cost",
@@ -61,22 +54,6 @@ def test_html_escapes_text_and_marks_numbers():
     assert '<td class="number">180.3</td>' in text
     assert "<caption>Cost</caption>" in text
     assert '<p class="note">per view &amp; video</p>' in text
-
-
-def test_a_terminal_shows_text_in_brackets_as_it_is():
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(rich_table(make_table("t", ["m"], [["[red]x[/red]"]])))
-    assert "[red]x[/red]" in console.export_text()
-
-
-def test_a_pipe_gets_every_row_on_one_line():
-    console = Console(width=40, file=io.StringIO(), force_terminal=False)
-    names = [f"a_rather_long_column_name_{i}" for i in range(9)]
-    print_table(console, make_table("t", names, [list(range(9))], note="[x] as it is"))
-    text = console.file.getvalue()
-    assert all(name in text for name in names)
-    assert text.endswith("[x] as it is\n")
-    assert console.width == 40
 
 
 def test_a_row_must_fill_its_columns():

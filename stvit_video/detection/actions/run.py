@@ -15,9 +15,9 @@ from stvit_video.detection.actions.network import ActionDetector
 from stvit_video.detection.actions.predict import PersonActions, actions_table, find_actions
 from stvit_video.errors import DatasetError, VideoDecodeError
 from stvit_video.evaluation.trained_settings import trained_detector, trained_settings
+from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import as_plain, result_console, write_json
 from stvit_video.report.records import STANDARD_OUTPUT, Record, writing_records
-from stvit_video.report.tables import print_table
 from stvit_video.report.terminal import say
 
 

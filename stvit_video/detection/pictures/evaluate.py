@@ -21,7 +21,8 @@ from stvit_video.detection.pictures.average_precision import (
 )
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.evaluation.team import Team
-from stvit_video.report.tables import Column, Table, make_table, print_table
+from stvit_video.report.drawn_table import print_table
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.data import MOST_PIXELS
 

@@ -15,10 +15,10 @@ from stvit_video.detection.pictures.evaluate import evaluate_detector, print_det
 from stvit_video.detection.pictures.predict import predict_images
 from stvit_video.errors import ConfigError
 from stvit_video.evaluation.team import is_first_process, joined_team
+from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import result_console, write_json
 from stvit_video.report.progress import count_videos
 from stvit_video.report.records import STANDARD_OUTPUT, Record, writing_records
-from stvit_video.report.tables import print_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.data import MOST_PIXELS
 
