@@ -19,6 +19,7 @@ from stvit_video.measure.throughput import compare_throughput
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.network.video_model import VideoModel
 from stvit_video.report.clusters import draw_clusters
+from stvit_video.report.counts import clips_and_crops, counted
 from stvit_video.report.drawn_table import print_table
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Picture, Section, write_page
@@ -142,8 +143,9 @@ def comparison_table(rows: list[DemoRow], views: ViewConfig, *, num_videos: int)
             ]
             for row in rows
         ],
-        note=f"{num_videos} test videos, {views.num_clips} clips x {views.num_crops}"
-        f" crops; clips/s on {torch.get_num_threads()} CPU threads, batches of {_SPEED_BATCH},"
+        note=f"{counted(num_videos, 'test video')},"
+        f" {clips_and_crops(views.num_clips, views.num_crops)};"
+        f" clips/s on {counted(torch.get_num_threads(), 'CPU thread')}, batches of {_SPEED_BATCH},"
         " both models in turns; TxHxW@N: clustered to that grid of semantic tokens after block N",
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from stvit_video.evaluation.live import LivePrediction, predict_live
 from stvit_video.evaluation.predictor import Predictor
+from stvit_video.report.counts import counted
 from stvit_video.report.json_file import result_console
 from stvit_video.report.records import writing_records
 from stvit_video.report.subtitles import clock
@@ -69,7 +70,7 @@ def tell_live(
 
 def _line(answer: LivePrediction) -> str:
     best = answer.topk[0]
-    dropped = f", {answer.num_dropped} windows dropped" if answer.num_dropped else ""
+    dropped = f", {counted(answer.num_dropped, 'window')} dropped" if answer.num_dropped else ""
     return (
         f"{clock(answer.start_seconds)[:-4]}-{clock(answer.end_seconds)[:-4]}  {best['label']}"
         f" ({best['score']:.2f}), {answer.latency_milliseconds:.0f} ms{dropped}"
@@ -77,12 +78,13 @@ def _line(answer: LivePrediction) -> str:
 
 
 def _summary(live: LiveVideo, latency: list[float], num_dropped: int) -> str:
-    damaged = f", {live.num_damaged} damaged packets" if live.num_damaged else ""
+    damaged = f", {counted(live.num_damaged, 'damaged packet')}" if live.num_damaged else ""
+    pictures = f"{counted(live.num_pictures, 'picture')}{damaged}"
     if not latency:
-        return f"{live.source}: no window came to its end; {live.num_pictures} pictures{damaged}"
+        return f"{live.source}: no window came to its end; {pictures}"
     middle, most = np.percentile(latency, [50, 95])
     return (
-        f"{live.source}: {len(latency)} windows, {num_dropped} dropped;"
-        f" {live.num_pictures} pictures{damaged}; latency {middle:.0f} ms in the middle,"
+        f"{live.source}: {counted(len(latency), 'window')}, {num_dropped} dropped;"
+        f" {pictures}; latency {middle:.0f} ms in the middle,"
         f" {most:.0f} ms for 95 %"
     )

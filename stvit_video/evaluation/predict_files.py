@@ -11,6 +11,7 @@ from stvit_video.evaluation.answers import ReadingPlan, UnreadVideo, answer_each
 from stvit_video.evaluation.prediction import VideoPrediction, prediction_table
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.evaluation.timeline import Timeline, timeline_table
+from stvit_video.report.counts import clips_and_crops, counted
 from stvit_video.report.progress import count_videos
 from stvit_video.report.records import Record
 from stvit_video.report.tables import Column, Table, make_table
@@ -128,8 +129,8 @@ def _videos_table(done: FilesPredicted) -> Table:
         done.title,
         ["video", "label", Column(title="score", format=".3f")],
         [[found.video, *_best(found)] for found in done.first],
-        note=f"{one.model}, {one.views.num_clips} clips x {one.views.num_crops} crops;"
-        f" {num_decoded} of {done.num_found} videos decode"
+        note=f"{one.model}, {clips_and_crops(one.views.num_clips, one.views.num_crops)};"
+        f" {num_decoded} of {counted(done.num_found, 'video')} can be read"
         + (f"; {more} more are not shown" if more else ""),
     )
 

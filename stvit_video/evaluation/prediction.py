@@ -9,10 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from stvit_video.report.counts import clips_and_crops, counted
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
-
-_AGGREGATE = {"mean_probability": "softmax-mean", "mean_logit": "logit-mean"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,23 +61,20 @@ class VideoPrediction:
 
 def views_as_json(views: ViewConfig) -> dict[str, Any]:
     """Return what the results of a file say of its views."""
-    return {
-        "clips": views.num_clips,
-        "crops": views.num_crops,
-        "aggregate": _AGGREGATE[views.combine],
-    }
+    names = ("num_clips", "num_crops", "combine")
+    return {name: getattr(views, name) for name in names}
 
 
 def prediction_table(prediction: VideoPrediction) -> Table:
     """Make the table of the best classes of a video."""
+    views = prediction.views
     return make_table(
-        f"{prediction.video}: {prediction.num_frames} frames,"
+        f"{prediction.video}: {counted(prediction.num_frames, 'frame')},"
         f" {prediction.duration_seconds:.1f} s at {prediction.fps:.4g} frames per second",
         ["rank", "label", Column(title="score", format=".3f")],
         [[entry["rank"], entry["label"], entry["score"]] for entry in prediction.topk],
-        note=f"{prediction.model}, {prediction.views.num_clips} clips x"
-        f" {prediction.views.num_crops} crops; decoding {prediction.decode_milliseconds:.0f} ms,"
-        f" model {prediction.model_milliseconds:.0f} ms",
+        note=f"{prediction.model}, {clips_and_crops(views.num_clips, views.num_crops)}; decoding"
+        f" {prediction.decode_milliseconds:.0f} ms, model {prediction.model_milliseconds:.0f} ms",
     )
 
 

@@ -15,6 +15,7 @@ from stvit_video.evaluation.metrics import (
     measure_accuracy,
     measure_classes,
 )
+from stvit_video.report.counts import clips_and_crops, counted
 from stvit_video.report.drawn_table import print_table
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
@@ -56,7 +57,7 @@ class EvaluationReport:
     def coverage(self) -> str:
         """Say what the accuracy is over: `240 of 240 videos`, with those found if not all were."""
         found = "" if self.num_found == self.num_annotated else f" ({self.num_found} found)"
-        return f"{self.num_decoded} of {self.num_annotated} videos{found}"
+        return f"{self.num_decoded} of {counted(self.num_annotated, 'video')}{found}"
 
 
 def report_accuracy(
@@ -110,10 +111,11 @@ def print_report(report: EvaluationReport, console: Console) -> None:
         if report.mean_class is not None
         else f"mAP {100 * (report.mean_average_precision or 0):.2f} %"
     )
+    top5 = f" top-5 {100 * report.top5:.2f} %," if _says_top5(report) else ""
     say(
         console,
-        f"top-1 {100 * report.top1:.2f} %, top-5 {100 * report.top5:.2f} %, {mean} on"
-        f" {report.coverage}, {report.num_clips} clips x {report.num_crops} crops,"
+        f"top-1 {100 * report.top1:.2f} %,{top5} {mean} on"
+        f" {report.coverage}, {clips_and_crops(report.num_clips, report.num_crops)},"
         f" {report.combine}",
     )
     print_table(console, class_table(report))
@@ -127,22 +129,29 @@ def class_table(report: EvaluationReport) -> Table:
     is_multi_label = report.mean_class is None
     worst = sorted(measured, key=_precision if is_multi_label else _top1)[:_SHOWN]
     last = "average precision (%)" if is_multi_label else "most taken for"
-    percent = [Column(title=title, format=".1f") for title in ("top-1 (%)", "top-5 (%)", last)]
+    top = ("top-1 (%)", "top-5 (%)") if _says_top5(report) else ("top-1 (%)",)
+    title = f"the {len(worst)} of {len(measured)} classes with the lowest accuracy"
+    if len(worst) == len(measured):
+        title = "accuracy by class, the lowest first"
     return make_table(
-        f"the {len(worst)} of {len(measured)} classes with the lowest accuracy",
-        ["class", "videos", *percent],
+        title,
+        ["class", "videos", *(Column(title=name, format=".1f") for name in (*top, last))],
         [
             [
                 entry.label,
                 f"{entry.num_decoded} of {entry.num_found}",
-                100 * _top1(entry),
-                100 * (entry.top5 or 0.0),
+                *(100 * (value or 0.0) for value in (entry.top1, entry.top5)[: len(top)]),
                 100 * _precision(entry) if is_multi_label else _taken_for(entry),
             ]
             for entry in worst
         ],
         note="videos: of those of the class, the ones that decode",
     )
+
+
+def _says_top5(report: EvaluationReport) -> bool:
+    """Say whether top-5 can be wrong."""
+    return len(report.classes) > 5
 
 
 def _top1(entry: ClassAccuracy) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from stvit_video.evaluation.prediction import rank_labels, views_as_json
+from stvit_video.report.counts import counted
 from stvit_video.report.subtitles import Cue, clock
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
@@ -165,14 +166,14 @@ def timeline_table(timeline: Timeline) -> Table:
     """Make the table of the segments of a video."""
     segments = timeline.segments()
     return make_table(
-        f"{timeline.video}: {timeline.num_frames} frames,"
+        f"{timeline.video}: {counted(timeline.num_frames, 'frame')},"
         f" {timeline.duration_seconds:.1f} s at {timeline.fps:.4g} frames per second",
         ["from", "to", "label", Column(title="score", format=".3f")],
         [
             [clock(part.start_seconds), clock(part.end_seconds), part.label, part.score]
             for part in segments
         ],
-        note=f"{timeline.model}, {len(timeline.windows)} windows of"
+        note=f"{timeline.model}, {counted(len(timeline.windows), 'window')} of"
         f" {timeline.window_seconds:.4g} s, one every {timeline.stride_seconds:.4g} s; decoding"
         f" {timeline.decode_milliseconds:.0f} ms, model {timeline.model_milliseconds:.0f} ms",
     )

@@ -25,6 +25,7 @@ from stvit_video.measure.compare.words import build_word, example_clips, find_mo
 from stvit_video.measure.steps import build_step
 from stvit_video.measure.sweep import sweep_batches
 from stvit_video.models.device import choose_device
+from stvit_video.report.counts import counted
 from stvit_video.report.tables import Cell, Column, Table, make_table
 from stvit_video.settings.data import DataConfig
 from stvit_video.settings.model import ModelConfig, Preprocessing
@@ -120,13 +121,14 @@ def feeding_table(report: FeedingReport) -> Table:
     """One row for each part."""
     rows: list[list[Cell]] = [["bare decoder, one core", report.decoder]]
     for count, rate in report.loader.items():
-        rows.append([f"loader, {count} worker{'s' if count > 1 else ''}", rate])
+        rows.append([f"loader, {counted(count, 'worker')}", rate])
     if report.model is not None:
         what = f"training step of {report.model_word}, batch {report.batch_size}, {report.device}"
         rows.append([what, report.model])
     note = (
-        f"{report.num_videos} videos, read again and again; clips of {report.clip} (frames x stride"
-        f" x size), {report.data.sampling}, {report.clips_per_video} of a video; each part alone."
+        f"{counted(report.num_videos, 'video')}, read again and again; clips of {report.clip}"
+        f" (frames x stride x size), {report.data.sampling}, {report.clips_per_video} of a video;"
+        " each part alone."
     )
     columns = ("part", Column(title="clips/s", format=".1f"))
     return make_table(f"Feeding from {report.videos}", columns, rows, note=note)

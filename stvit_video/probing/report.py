@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from stvit_video.evaluation.metrics import Accuracy
+from stvit_video.report.counts import counted
 from stvit_video.report.drawn_table import print_table
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
@@ -79,8 +80,7 @@ def probe_table(report: ProbeReport) -> Table:
     """Make the table of validation accuracy: a row a learning rate, a column a weight decay."""
     kind = "linear probes"
     if report.attentive_blocks:
-        blocks = f"{report.attentive_blocks} block{'s' if report.attentive_blocks > 1 else ''}"
-        kind = f"attentive probes of {blocks}"
+        kind = f"attentive probes of {counted(report.attentive_blocks, 'block')}"
     decays = list(dict.fromkeys(probe.weight_decay for probe in report.probes))
     rows: dict[float, list[float | None]] = {}
     for probe in report.probes:

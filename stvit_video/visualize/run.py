@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stvit_video.datasets.windows import WindowLength
 from stvit_video.evaluation.predictor import Predictor
 from stvit_video.files import check_own, replacing, write_file
+from stvit_video.report.counts import counted
 from stvit_video.report.json_file import write_json
 from stvit_video.video.decoding.decoder import Decoder
 from stvit_video.video.decoding.open import open_video
@@ -131,8 +132,9 @@ def check_folder(folder: Path) -> None:
 def describe(read: ReadVideo, kept: Kept, model: str, *, duration: float) -> str:
     """Say what is shown, and what is left out."""
     words = [
-        f"{model}: {read.num_tokens} tokens a window, {len(read.windows)} windows. Where one ends,"
-        f" a token goes on as that of the next which it overlaps most: {len(read.colours)} in all."
+        f"{model}: {counted(read.num_tokens, 'token')} a window,"
+        f" {counted(len(read.windows), 'window')}. Where one ends, a token goes on as that of the"
+        f" next which it overlaps most: {len(read.colours)} in all."
     ]
     end = float(read.times[-1])
     if len(read.times) > 1:

@@ -49,7 +49,7 @@ def test_a_folder_is_scanned_into_a_manifest(root, capsys):
     ).read_text() == f"{bad}\tnot a video\t{what_it_is(b'words')}\n"
     printed = capsys.readouterr().out
     assert f"{bad}: not a video: {what_it_is(b'words')}\n" in printed
-    assert "5 of 6 videos are ok: 74 frames, 0.00 hours; written to" in printed
+    assert "5 of 6 videos ok: 74 frames, 0.00 hours; written to" in printed
 
 
 def test_a_stopped_scan_goes_on_where_it_was(root, monkeypatch):

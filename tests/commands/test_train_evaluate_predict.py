@@ -120,7 +120,7 @@ def test_evaluation_reports_a_video_that_does_not_decode(
 def test_prediction_is_the_json_of_the_field(run_dir, numbered_video, capsys):
     record = run_json(capsys, ["predict", numbered_video, "--checkpoint", run_dir])
     assert (record["frames"], record["fps"]) == (60, 25.0)
-    assert record["views"] == {"clips": 2, "crops": 3, "aggregate": "softmax-mean"}
+    assert record["views"] == {"num_clips": 2, "num_crops": 3, "combine": "mean_probability"}
     assert record["tokens"] == {"input": 16, "semantic": 4}
     assert sum(entry["score"] for entry in record["topk"]) == pytest.approx(1, abs=1e-5)
     assert {entry["label"] for entry in record["topk"]} == {"pushing left", "waving"}
@@ -169,7 +169,7 @@ def test_a_folder_is_a_table_and_bad_videos_are_told(run_dir, some_videos, capsy
     assert captured.err == f"does not decode: {broken}: empty (auto, open)\n"
     title, *drawn, note = captured.out.splitlines()
     assert title == str(some_videos)
-    assert note == "demo_tiny, 2 clips x 3 crops; 2 of 3 videos decode"
+    assert note == "demo_tiny, 2 clips x 3 crops; 2 of 3 videos can be read"
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in drawn if "mp4" in line]
     best = run_json(capsys, arguments, status=1)["predictions"]
     assert rows == [

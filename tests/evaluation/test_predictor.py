@@ -98,7 +98,7 @@ def test_the_json_is_what_the_field_expects(counting_video):
         "duration_s": 2.0,
         "fps": 10.0,
         "frames": 20,
-        "views": {"clips": 2, "crops": 3, "aggregate": "softmax-mean"},
+        "views": {"num_clips": 2, "num_crops": 3, "combine": "mean_probability"},
         "topk": [{"rank": 1, "index": 1, "label": "bright", "score": prediction.topk[0]["score"]}],
         "tokens": {"input": 12, "semantic": 5},
     }

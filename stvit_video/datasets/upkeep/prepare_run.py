@@ -32,6 +32,7 @@ from stvit_video.datasets.upkeep.scanned import ScanSummary, summarise_scan
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import ConfigError, WriteError
 from stvit_video.files import holding, write_file
+from stvit_video.report.counts import counted
 from stvit_video.report.terminal import say
 from stvit_video.settings.encode import EncodeSettings
 
@@ -176,7 +177,8 @@ def print_preparation(summary: PrepareSummary, console: Console) -> None:
     videos = summary.videos
     print_faults(videos, console)
     lines = [
-        f"{videos.num_ok} of {videos.num_videos} videos prepared: {videos.num_frames} frames,"
+        f"{videos.num_ok} of {counted(videos.num_videos, 'video')} prepared:"
+        f" {counted(videos.num_frames, 'frame')},"
         f" {summary.source_mib:.1f} -> {summary.prepared_mib:.1f} MiB;"
         f" listed in {summary.manifest}"
     ]
@@ -188,7 +190,7 @@ def print_preparation(summary: PrepareSummary, console: Console) -> None:
         lines.append(
             f"one core reads {reading.source_clips_per_second:.1f} ->"
             f" {reading.prepared_clips_per_second:.1f} clips/s of {clips},"
-            f" tried on {reading.num_videos} videos"
+            f" tried on {counted(reading.num_videos, 'video')}"
         )
     say(console, *lines)
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from stvit_video.datasets.index_store import index_path, write_indexes
 from stvit_video.datasets.layouts.class_folders import count_left_out, find_class_folders
@@ -19,6 +18,9 @@ from stvit_video.datasets.upkeep.scanned import ScanSummary, scanned_manifest, s
 from stvit_video.datasets.upkeep.stopping import stoppable
 from stvit_video.errors import DatasetError
 from stvit_video.files import write_file
+from stvit_video.report.counts import counted
+from stvit_video.report.drawn_table import print_table
+from stvit_video.report.tables import Cell, make_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.data import ScanBackend
 
@@ -95,16 +97,17 @@ def _write_bad_list(summary: ScanSummary, path: Path) -> None:
 
 def print_scan(summary: ScanSummary, target: Path, console: Console) -> None:
     """Print the videos by verdict and the first bad ones."""
-    table = Table("verdict", "videos", "of them", box=None, pad_edge=False)
-    for verdict, count in summary.verdicts.items():
-        parts = summary.backends if verdict == "ok" else {}
-        detail = ", ".join(f"{number} for {name}" for name, number in parts.items())
-        table.add_row(verdict, str(count), detail)
-    console.print(table)
+    readers = ", ".join(f"{number} for {name}" for name, number in summary.backends.items())
+    rows: list[list[Cell]] = [
+        [verdict, count, readers if verdict == "ok" else ""]
+        for verdict, count in summary.verdicts.items()
+    ]
+    print_table(console, make_table("scanned", ["verdict", "videos", "of them"], rows))
     print_faults(summary, console)
     say(
         console,
-        f"{summary.num_ok} of {summary.num_videos} videos are ok: {summary.num_frames} frames,"
+        f"{summary.num_ok} of {counted(summary.num_videos, 'video')} ok:"
+        f" {counted(summary.num_frames, 'frame')},"
         f" {summary.duration_seconds / 3600:.2f} hours; written to {target}",
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stvit_video.datasets.ava.annotations import ActionBoxes
 from stvit_video.datasets.ava.label_map import ActionLabels
 from stvit_video.files import replacing
+from stvit_video.report.counts import counted
 from stvit_video.report.tables import Column, Table, make_table
 
 
@@ -103,8 +104,8 @@ def action_tables(report: ActionReport) -> list[Table]:
     note = (
         f"IoU 0.5, mean over the annotated classes; clips of {report.num_frames_of_clip} frames,"
         f" short side {report.short_side}, whole frames; at most {report.most_in_frame} detections"
-        f" of a key frame count; {len(report.failed)} key frames failed, {report.num_excluded} are"
-        f" excluded; {report.seconds:.0f} s on {report.device}"
+        f" of a key frame count; {counted(len(report.failed), 'key frame')} failed,"
+        f" {report.num_excluded} are excluded; {report.seconds:.0f} s on {report.device}"
     )
     overall = make_table(
         f"{report.model} on {report.annotations}",

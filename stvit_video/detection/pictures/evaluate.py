@@ -21,6 +21,7 @@ from stvit_video.detection.pictures.average_precision import (
 )
 from stvit_video.errors import CheckpointError, DatasetError
 from stvit_video.evaluation.team import Team
+from stvit_video.report.counts import counted
 from stvit_video.report.drawn_table import print_table
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
@@ -196,7 +197,8 @@ def precision_table(report: DetectionReport) -> Table:
         "average precision (%)",
         ["", *(Column(title=name, format=".1f") for name in names)],
         rows,
-        note=f"{report.num_objects} objects in {num_read} of {report.num_images} images of"
+        note=f"{counted(report.num_objects, 'object')} in {num_read} of"
+        f" {counted(report.num_images, 'image')} of"
         f" {report.annotations}; {report.images_per_second:.3g} images/s on {report.device},"
         f" {report.dtype}, batches of {report.batch_size}; small: up to 32x32 pixels, medium: up to"
         " 96x96",
@@ -208,9 +210,11 @@ def class_table(report: DetectionReport) -> Table:
     kind = "boxes" if report.masks is None else "masks"
     measured = [entry for entry in (report.masks or report.boxes).classes if entry.ap is not None]
     worst = sorted(measured, key=lambda entry: entry.ap or 0.0)[:_SHOWN]
+    title = f"the {len(worst)} of {len(measured)} classes whose {kind} have the lowest precision"
+    if len(worst) == len(measured):
+        title = f"average precision of the {kind} by class, the lowest first"
     return make_table(
-        f"the {len(worst)} of {len(measured)} classes whose {kind} have the lowest average"
-        " precision",
+        title,
         ["class", "objects", *(Column(title=f"{t} (%)", format=".1f") for t in ("AP", "AP 50"))],
         [[e.label, e.num_objects, _percent(e.ap), _percent(e.ap50)] for e in worst],
     )

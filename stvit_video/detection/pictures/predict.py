@@ -21,6 +21,7 @@ from stvit_video.detection.pictures.clusters import find_clusters
 from stvit_video.detection.pictures.draw import Picture, beside, draw_objects
 from stvit_video.errors import ConfigError, DatasetError
 from stvit_video.files import write_file
+from stvit_video.report.counts import counted
 from stvit_video.report.records import Record
 from stvit_video.report.tables import Table, make_table
 from stvit_video.settings.data import MOST_PIXELS
@@ -49,10 +50,10 @@ class ImagesPredicted:
         num_read = self.num_found - self.num_failed
         more = num_read - len(self.rows)
         return make_table(
-            f"{self.num_objects} objects",
+            counted(self.num_objects, "object"),
             ["image", "objects", "classes"],
             self.rows,
-            note=f"{num_read} of {self.num_found} images can be read"
+            note=f"{num_read} of {counted(self.num_found, 'image')} can be read"
             + (f"; {more} more are not shown" if more else ""),
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from stvit_video.detection.temporal.annotations import AnnotatedSegments, Segments
 from stvit_video.detection.temporal.find import MOST_OVERLAP, MOST_SEGMENTS
+from stvit_video.report.counts import counted
 from stvit_video.report.tables import Column, Table, make_table
 
 OVERLAPS = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -65,9 +66,11 @@ def segment_table(report: SegmentReport) -> Table:
         f"{report.model} on {report.annotations}, {report.subset}",
         ["temporal IoU", percent],
         rows,
-        note=f"{report.num_classes} classes, {report.num_videos} videos, {report.num_annotated}"
+        note=f"{counted(report.num_classes, 'class')}, {counted(report.num_videos, 'video')},"
+        f" {report.num_annotated}"
         f" annotated and {report.num_found} found segments; windows {window}, {every};"
-        f" {len(report.failed)} videos failed; {report.seconds:.0f} s on {report.device}",
+        f" {counted(len(report.failed), 'video')} failed; {report.seconds:.0f} s"
+        f" on {report.device}",
     )
 
 
