@@ -55,9 +55,7 @@ def train_(  # noqa: PLR0913 this is a command line
     """
     from stvit_video.report.json_file import result_console, write_json
     from stvit_video.report.terminal import say
-    from stvit_video.training.dry_run import run_dry
-    from stvit_video.training.processes import is_first_process
-    from stvit_video.training.run import run_training
+    from stvit_video.training.outlook import is_first_started, opening
 
     run = RunConfig(
         model=model,
@@ -70,6 +68,12 @@ def train_(  # noqa: PLR0913 this is a command line
         detector=detector,
     )
     console = result_console(json)
+    if not dry_run and data.train is not None and is_first_started():
+        say(console, opening(run, output_dir))
+    from stvit_video.training.dry_run import run_dry  # torch takes seconds to import
+    from stvit_video.training.processes import is_first_process
+    from stvit_video.training.run import run_training
+
     train_as_said = run_dry if dry_run else run_training
     report = train_as_said(run, output_dir, console=console, label=model.name)
     if not is_first_process():

@@ -1,5 +1,6 @@
-"""Progress of long runs over files: a bar."""
+"""Progress of long runs over files: a bar on a terminal, one line at the end elsewhere."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -17,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from stvit_video.report.terminal import say
 from stvit_video.visible import visible
 
 Outcome = TypeVar("Outcome")
@@ -33,8 +35,17 @@ def track_files(
 ) -> Iterator[Outcome]:
     """Pass outcomes on while a bar shows how many of `total` are done and how many are bad.
 
-    It is on standard error.
+    It is on standard error; what is no terminal gets one line, once all are done.
     """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        start, num_before = time.perf_counter(), num_done
+        for outcome in outcomes:
+            num_done, num_bad = num_done + 1, num_bad + is_bad(outcome)
+            yield outcome
+        speed = _speed(num_done - num_before, time.perf_counter() - start, "files")
+        say(console, f"{title}: {num_done} of {total}, {num_bad} bad, {speed}")
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -43,7 +54,7 @@ def track_files(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(visible(title), total=total, completed=num_done, num_bad=num_bad)
         for outcome in outcomes:
             num_bad += is_bad(outcome)
@@ -62,10 +73,15 @@ def count_videos(
 ) -> Iterator[Callable[[int], None]]:
     """Show a bar; what is handed out is told how many more videos of `total` are done.
 
-    A `transient` bar is for a terminal alone, and gone once they are.
+    What is no terminal gets one line at the end, or of a `transient` bar, which is gone once they
+    are done, none.
     """
-    if transient and not console.is_terminal:
-        yield lambda num_videos: None
+    if not console.is_terminal:
+        start, counts = time.perf_counter(), list[int]()
+        yield counts.append
+        speed = _speed(sum(counts), time.perf_counter() - start, unit)
+        if not transient:
+            say(console, f"{label}: {sum(counts)} of {total or sum(counts)}, {speed}")
         return
     time_left = TimeRemainingColumn(compact=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -86,4 +102,13 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Write the rate once there is one."""
         rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:.3g} {self.unit}/s")
+        return Text("" if rate is None else _rate(rate, self.unit))
+
+
+def _speed(number: int, seconds: float, unit: str) -> str:
+    return f"{seconds:.1f} s, {_rate(number / max(seconds, 1e-9), unit)}"
+
+
+def _rate(rate: float, unit: str) -> str:
+    """Write a rate with three digits, and all of those before the point."""
+    return f"{rate:.{max(0, 2 - len(str(int(rate))) + 1)}f} {unit}/s"

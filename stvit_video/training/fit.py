@@ -20,8 +20,6 @@ from stvit_video.training.callbacks import (
     EpochLog,
     EpochReport,
     ExportBest,
-    ProgressDisplay,
-    TrainingProgress,
 )
 from stvit_video.training.checkpoints import (
     CHECKPOINT_FOLDER,
@@ -30,6 +28,7 @@ from stvit_video.training.checkpoints import (
     StopSignals,
 )
 from stvit_video.training.processes import is_first_process
+from stvit_video.training.progress import ProgressDisplay, TrainingProgress
 from stvit_video.training.resume import (
     WholeCheckpoints,
     check_checkpoint,

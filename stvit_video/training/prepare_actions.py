@@ -18,6 +18,7 @@ from stvit_video.models.network.video_model import VideoModel
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import RunConfig
 from stvit_video.training.actions import ActionTask
+from stvit_video.training.outlook import size_of
 from stvit_video.training.prepared import Prepared
 from stvit_video.training.strategy import feeding_device
 from stvit_video.video.pixels.mirror import mirrored_classes
@@ -54,7 +55,8 @@ def prepare_actions(run: RunConfig) -> Prepared:
         held = extra | {ACTION_IDS: list(labels.ids)}
         write_checkpoint(task.scored, folder, weights=weights, labels=labels.names, extra=held)
 
-    return Prepared(task, _loader(run, train, is_training=True), val_loader, export)
+    loader, size = _loader(run, train, is_training=True), size_of(network, len(labels.ids))
+    return Prepared(task, loader, val_loader, export, notes=(size,))
 
 
 def _clips(

@@ -11,6 +11,7 @@ from stvit_video.detection.networks.checkpoint import write_detector
 from stvit_video.detection.networks.weights import load_pretrained_detector
 from stvit_video.settings.training import RunConfig
 from stvit_video.training.detection import DetectionTask
+from stvit_video.training.outlook import size_of
 from stvit_video.training.prepared import Prepared
 from stvit_video.training.strategy import feeding_device
 
@@ -52,7 +53,7 @@ def prepare_images(run: RunConfig) -> Prepared:
         _loader(run, train_set, shuffle=True),
         None if val_set is None else _loader(run, val_set, shuffle=False),
         export,
-        notes=tuple(notes),
+        notes=(size_of(detector, train_set.num_classes), *notes),
     )
 
 

@@ -21,6 +21,7 @@ from stvit_video.settings.training import RunConfig
 from stvit_video.settings.views import ViewConfig
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.distillation import load_teacher
+from stvit_video.training.outlook import size_of
 from stvit_video.training.prepared import Prepared
 from stvit_video.training.strategy import feeding_device
 from stvit_video.video.pixels.batch import BatchTransform
@@ -49,7 +50,12 @@ def prepare_videos(run: RunConfig) -> Prepared:
         write_checkpoint(classifier.scored, folder, weights=weights, labels=labels, extra=extra)
 
     return Prepared(
-        classifier, train_loader, val_loader, export, if_waiting=_if_waiting(run, videos, model)
+        classifier,
+        train_loader,
+        val_loader,
+        export,
+        notes=(size_of(model, videos.num_classes),),
+        if_waiting=_if_waiting(run, videos, model),
     )
 
 

@@ -11,7 +11,6 @@ from stvit_video.errors import ConfigError
 from stvit_video.files import check_output_folder, holding
 from stvit_video.report.json_file import as_plain, write_json
 from stvit_video.settings.training import RunConfig
-from stvit_video.training.callbacks import ProgressDisplay
 from stvit_video.training.fit import FitReport, RunFolder, check_start, fit
 from stvit_video.training.folder import (
     CONFIG_FILE,
@@ -20,11 +19,14 @@ from stvit_video.training.folder import (
     has_checkpoints,
     write_settings,
 )
+from stvit_video.training.outlook import doubt
 from stvit_video.training.prepare_videos import prepare_videos
 from stvit_video.training.prepared import Prepared
 from stvit_video.training.processes import is_first_process
+from stvit_video.training.progress import ProgressDisplay
 from stvit_video.training.resume import changed_settings, tell_changes
-from stvit_video.training.strategy import whole_weights
+from stvit_video.training.strategy import is_on_gpu, whole_weights
+from stvit_video.training.task import TrainingTask
 from stvit_video.untrusted import read_settings
 
 
@@ -33,8 +35,8 @@ def run_training(
 ) -> FitReport:
     """Train as `run` says; `label` names the progress bar on `console`.
 
-    The folder is told first, and once what helps a training that waits for data, unless it is not
-    to `advise`.
+    What is told first is what it trains; then a warning where that is hopeless, and once what helps
+    a training that waits for data, unless it is not to `advise`.
 
     The run folder then holds `model.safetensors` and `model.json` (the best epoch), `config.yaml`,
     `metrics.json` and `checkpoints/` (to go on from). Nothing is written before all is checked.
@@ -54,13 +56,11 @@ def run_training(
     task = prepared.task
     display = ProgressDisplay(console, label, prepared.if_waiting if advise else "")
     task.tell = display.tell
-    for note in prepared.notes:
+    for note in (*prepared.notes, *(_doubts(run, task) if advise else ())):
         display.tell(note)
     start = check_start(run.train, run_dir=run_dir, task=task, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
-    elif advise:
-        display.tell(f"output_dir {run_dir}")
     with holding(run_dir) if is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
         write_settings(run_dir, settings)
@@ -90,6 +90,19 @@ def _prepare(run: RunConfig) -> Prepared:
     from stvit_video.training.prepare_images import prepare_images
 
     return prepare_images(run)
+
+
+def _doubts(run: RunConfig, task: TrainingTask) -> list[str]:
+    """Warn of a large network that begins with random weights and will not learn."""
+    if run.model.pretrained is not None:
+        return []
+    told = doubt(
+        task.model,
+        num_items=task.num_items,
+        noun=task.noun,
+        on_gpu=is_on_gpu(run.train),
+    )
+    return [] if told is None else [told]
 
 
 def _export(prepared: Prepared, run_dir: Path, settings: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stvit_video.datasets.coverage import check_failed
+from stvit_video.report.counts import counted
 from stvit_video.settings.training import OptimizerConfig, TrainConfig
 from stvit_video.training.freezing import freeze
 from stvit_video.training.losses import EpochMean, LossWatch
@@ -146,10 +147,14 @@ class TrainingTask(LightningModule):
         """Lay out the schedule: the steps of an epoch are known only where all processes are."""
         assert self.schedule is not None
         step = StepSize.of(self.trainer)
+        num_steps = -(-int(self.trainer.num_training_batches) // step.num_batches)
+        num_epochs = self.trainer.max_epochs or 1
         self.schedule.lay_out(
-            steps_per_epoch=-(-int(self.trainer.num_training_batches) // step.num_batches),
-            num_epochs=self.trainer.max_epochs or 1,
-            videos_per_step=step.videos,
+            steps_per_epoch=num_steps, num_epochs=num_epochs, videos_per_step=step.videos
+        )
+        self.tell(
+            f"{counted(self.num_items, self.noun.removesuffix('s'))}: {counted(num_steps, 'step')}"
+            f" an epoch, {num_steps * num_epochs:,} in all, on {_name(self.device)}"
         )
         self.tell(step.describe(self.schedule, noun=self.noun))
 
@@ -180,3 +185,7 @@ class TrainingTask(LightningModule):
 
     def _check_failures(self) -> None:
         check_failed(self.failures.values(), num_videos=self.num_items, most=self.max_failed_share)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -17,9 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stvit_video.errors import ConfigError
 from stvit_video.settings.training import TrainConfig
-from stvit_video.training.callbacks import ExportBest, ProgressDisplay
+from stvit_video.training.callbacks import ExportBest
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.processes import merged, summed
+from stvit_video.training.progress import ProgressDisplay
 from stvit_video.training.step_log import STEPS_FILE, CsvLog, StepLog
 from stvit_video.training.strategy import check_processes
 from stvit_video.video.pixels.crops import normalize_clip

@@ -15,11 +15,12 @@ from stvit_video.errors import CheckpointError, DatasetError, TrainingError, Wri
 from stvit_video.models.registry import create_model
 from stvit_video.settings.data import AugmentationConfig
 from stvit_video.settings.training import OptimizerConfig, Precision, TrainConfig
-from stvit_video.training.callbacks import EpochReport, ProgressDisplay
+from stvit_video.training.callbacks import EpochReport
 from stvit_video.training.checkpoints import Checkpoints, StopSignals
 from stvit_video.training.classifier import VideoClassifier
 from stvit_video.training.fit import RunFolder, check_start, fit
 from stvit_video.training.losses import Pending
+from stvit_video.training.progress import ProgressDisplay
 from stvit_video.video.pixels.batch import BatchTransform
 
 CLASSES = ("dark", "bright")
