@@ -31,10 +31,13 @@ MAY_IMPORT = {
     "measure": {"report", "video", "datasets", "models", "tokens"},
     "commands": {
         *("report", "video", "tokens", "datasets", "models", "evaluation", "training", "measure"),
-        *("probing", "visualize", "serving", "exporting", "detection", "demo"),
+        *("probing", "visualize", "serving", "exporting", "detection", "demo", "completion"),
     },
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
-    "cli": {"commands"},
+    "command_list": {"commands"},
+    "command_parser": {"command_list"},
+    "completion": {"command_list", "command_parser", "models"},
+    "cli": {"commands", "command_list", "command_parser"},
     "__main__": {"cli"},
     "__init__": {"video", "models", "evaluation", "detection"},
 }

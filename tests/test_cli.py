@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -143,7 +144,9 @@ def test_missing_settings_are_named():
     with pytest.raises(ConfigError) as caught:
         parse(["--data.train", "x"])
     assert str(caught.value) == (
-        "missing model.name, output_dir; give it on the command line or in a --config file"
+        "missing model.name, output_dir; give it on the command line or in a --config file;"
+        " example: stvit-video train"
+        " --model demo_tiny --data.train videos/train --output_dir runs/mine"
     )
 
 
@@ -177,3 +180,34 @@ def test_a_path_that_no_disk_takes_is_one_line(tmp_path, capsys):
     assert len(told) == 1
     assert told[0].startswith("stvit-video data scan: xxxx")
     assert told[0].endswith("File name too long")
+
+
+def test_a_checkpoint_given_without_its_option_is_recognised(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.json").touch()
+    for words in (["predict", "a.mp4"], ["evaluate"]):
+        assert main([*words, str(tmp_path / "run")]) == 2
+        assert capsys.readouterr().err.endswith(
+            f"; {tmp_path / 'run'} holds a model: --checkpoint {tmp_path / 'run'}\n"
+        )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_begins_with_what_must_be_given_and_ends_with_an_example(name, capsys):
+    assert main([*name.split(), "--help"]) == 0
+    usage, *_, example = capsys.readouterr().out.strip().splitlines()
+    assert usage.endswith(" [--SETTING VALUE ...]")
+    parser = build_parser(name, load_command(name))
+    for action in parser._actions:
+        if action.required:
+            assert (action.option_strings or [action.dest])[0] in usage
+    assert example == f"example: stvit-video {name} {COMMANDS[name].example}"
+    parse_command(parser, shlex.split(COMMANDS[name].example))
+
+
+def test_the_help_says_what_a_setting_takes_in_a_word(capsys):
+    assert main(["predict", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("must be given:") < out.rindex("--checkpoint TEXT") < out.index("options:")
+    for words in ("--top_k NUMBER", "--json PATH", "--min_score NUMBER", "--window TEXT"):
+        assert words in out

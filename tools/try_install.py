@@ -128,7 +128,7 @@ def try_python(uv: str, python: str, wheel: Path, place: Path) -> None:
     step("write videos", [own, "-c", WRITE_VIDEOS])
     step("recipes", [command, "recipes", "demo/demo_tiny_8x2_64"])
     step("train", [command, *TRAIN])
-    step("evaluate", [command, "evaluate", "run", "val"])
+    step("evaluate", [command, "evaluate", "val", "--checkpoint", "run"])
     step("predict", [command, "predict", "val/left/0.mp4", "--checkpoint", "run", "--json", "p"])
     labels = {entry["label"] for entry in json.loads((work / "p").read_text())["topk"]}
     if labels != {"left", "right"}:

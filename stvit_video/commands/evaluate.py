@@ -12,9 +12,9 @@ _ACTIONS = ActionFilesConfig()
 
 
 def evaluate(  # noqa: PLR0913 this is a command line
-    checkpoint: CheckpointSource,
     videos: VideosPath,
     *,
+    checkpoint: CheckpointSource,
     media: InputPath | None = None,
     actions: ActionFilesConfig = _ACTIONS,
     window: Duration | None = None,
@@ -40,9 +40,9 @@ def evaluate(  # noqa: PLR0913 this is a command line
     mAP of the segments that a classifier of windows finds, on ActivityNet's annotations.
 
     Args:
-        checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         videos: Folder of class folders, or a manifest; for a detector COCO's JSON, of
             actions AVA's CSV; for segments ActivityNet's JSON.
+        checkpoint: Run folder of `train`, a folder that `convert` wrote, or a hub id.
         media: Folder of the images or videos that such a file names; by default that of the file.
         actions: What a detector of actions is measured on, beside annotations and films.
         window: Classify stretches of this length, such as 2s, and measure segments; by default,

@@ -55,6 +55,15 @@ def explain(message: str, kinds: Kinds) -> str:
     return cut(text, 500)
 
 
+def hint_at_missing(told: str, words: Sequence[str], *, example: str) -> str:
+    """Say which word is the checkpoint that is missing; else give an example."""
+    if "checkpoint" in told.partition(";")[0]:
+        for word in words:
+            if not word.startswith("-") and (Path(word) / "model.json").is_file():
+                return f"; {word} holds a model: --checkpoint {word}"
+    return f"; {example}" if example else ""
+
+
 def _is_sequence(kind: Any) -> bool:
     if get_origin(kind) is Annotated:
         return _is_sequence(get_args(kind)[0])

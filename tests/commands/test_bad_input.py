@@ -175,7 +175,7 @@ def test_an_empty_class_folder(fails, numbered_video, tmp_path):
 def test_a_data_folder_that_is_not_there(fails, checkpoint, tmp_path):
     text = f"data folder {tmp_path / 'no'} does not exist; it must hold class folders"
     assert fails(*train_arguments(tmp_path / "no")) == text
-    assert fails("evaluate", checkpoint, tmp_path / "no") == text
+    assert fails("evaluate", tmp_path / "no", "--checkpoint", checkpoint) == text
 
 
 def test_a_flip_that_would_make_a_clip_of_no_class(fails, class_folder_root):
@@ -186,7 +186,7 @@ def test_a_flip_that_would_make_a_clip_of_no_class(fails, class_folder_root):
 
 
 def test_a_device_that_is_not_there(fails, checkpoint, class_folder_root):
-    text = fails("evaluate", checkpoint, class_folder_root, "--device", "tpu")
+    text = fails("evaluate", class_folder_root, "--checkpoint", checkpoint, "--device", "tpu")
     assert text == "device (tpu) is not here; use auto, cpu or cuda"
 
 
@@ -257,7 +257,7 @@ def test_paths_are_told_before_the_slow_imports(tmp_path):
         "print(status, [m for m in ('torch', 'numpy', 'rich', 'av') if m in sys.modules])"
     )
     for arguments in (
-        ["evaluate", "nowhere", "x"],
+        ["evaluate", "x", "--checkpoint", "nowhere"],
         ["predict", "nowhere.mp4", "--checkpoint", "owner/name"],
         ["convert", "nowhere", "--model", "x", "--output", "y"],
         ["data", "scan", "nowhere.csv"],
@@ -277,4 +277,6 @@ def test_a_file_that_may_not_be_read_is_named(fails, checkpoint, tmp_path, monke
         raise error
 
     monkeypatch.setattr("stvit_video.detection.evaluate_command.load_model", refuse)
-    assert fails("evaluate", checkpoint, tmp_path) == "videos.csv: Permission denied"
+    assert (
+        fails("evaluate", tmp_path, "--checkpoint", checkpoint) == "videos.csv: Permission denied"
+    )

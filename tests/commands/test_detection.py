@@ -63,7 +63,14 @@ def run(coco, tmp_path_factory, few_channels):
 
 def evaluate_words(run, coco, *more):
     annotations = coco / "annotations" / "instances_val2017.json"
-    words = ["evaluate", str(run), str(annotations), "--media", str(coco / "val2017")]
+    words = [
+        "evaluate",
+        str(annotations),
+        "--checkpoint",
+        str(run),
+        "--media",
+        str(coco / "val2017"),
+    ]
     return [*words, "--num_workers", "0", "--batch_size", "2", "--device", "cpu", *more]
 
 

@@ -37,7 +37,14 @@ def work(class_folder_root, tmp_path_factory):
 
 
 def command(folder, name):
-    arguments = ["evaluate", folder / "model", folder / "list.csv", "--output_dir", folder / name]
+    arguments = [
+        "evaluate",
+        folder / "list.csv",
+        "--checkpoint",
+        folder / "model",
+        "--output_dir",
+        folder / name,
+    ]
     how = ["--device", "cpu", "--num_workers", "1", "--num_clips", "2", "--batch_size", "8"]
     return [*map(str, arguments), *how]
 

@@ -109,6 +109,7 @@ GOOD = {
     "data scan": {"manifest": "videos"},
     "data prepare": {"manifest": "videos", "output_dir": "out"},
     "data rate": {"videos": "videos"},
+    "completion": {"shell": "bash"},
 }
 """Settings of each command that are right as far as is looked before the work."""
 MISTYPED = [

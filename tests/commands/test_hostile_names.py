@@ -49,7 +49,7 @@ def safe(text):
 
 def test_evaluate_writes_first_and_prints_names_as_they_are(run_dir, videos, tmp_path, capsys):
     result = tmp_path / "result.json"
-    assert main(["evaluate", str(run_dir), str(videos), "--json", str(result)]) == 0
+    assert main(["evaluate", str(videos), "--checkpoint", str(run_dir), "--json", str(result)]) == 0
     out, err = capsys.readouterr()
     assert safe(out)
     assert safe(err)
@@ -70,7 +70,7 @@ def test_results_are_there_although_the_terminal_is_not(run_dir, videos, tmp_pat
     monkeypatch.setattr("stvit_video.report.tables.say", refuse)
     monkeypatch.setattr("os.dup2", lambda *_: None)
     result = tmp_path / "result.json"
-    assert main(["evaluate", str(run_dir), str(videos), "--json", str(result)]) == 1
+    assert main(["evaluate", str(videos), "--checkpoint", str(run_dir), "--json", str(result)]) == 1
     assert json.loads(result.read_text())["num_decoded"] == 5
     one = tmp_path / "one.json"
     video = next((videos / "pushing left").glob("video_*"))

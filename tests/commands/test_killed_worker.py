@@ -88,6 +88,8 @@ def test_a_training_ends_with_one_line_and_keeps_what_it_had(run_dir):
 
 @pytest.mark.slow
 def test_an_evaluation_ends_with_one_line(run_dir, videos):
-    status, error = _kill_worker(["evaluate", run_dir[0], videos / "long.csv", "--device", "cpu"])
+    status, error = _kill_worker(
+        ["evaluate", videos / "long.csv", "--checkpoint", run_dir[0], "--device", "cpu"]
+    )
     assert _died("evaluate").fullmatch(error), error
     assert status == 2

@@ -35,7 +35,7 @@ def tables(tmp_path_factory, class_folder_root):
         ["predict", one, *checkpoint],
         ["predict", one, other, *checkpoint],
         ["predict", one, *checkpoint, "--window", "0.4s"],
-        ["evaluate", folder / "model", class_folder_root, "--num_workers", "0"],
+        ["evaluate", class_folder_root, "--checkpoint", folder / "model", "--num_workers", "0"],
         ["export", folder / "model", "--output", folder / "model.pt2", "--format", "torch"],
     ]
     found: dict[str, Table] = {}

@@ -71,7 +71,7 @@ def test_a_model_with_a_reducer_and_a_class_token_is_trained_as_one_with_semanti
     model = load_model(tmp_path / "run")
     assert str(model.recipe.options.reducer) == "tome:r=1,schedule=constant"
     assert model.embed.cls_token is not None
-    report = run_json(capsys, ["evaluate", tmp_path / "run", class_folder_root])
+    report = run_json(capsys, ["evaluate", class_folder_root, "--checkpoint", tmp_path / "run"])
     assert report["num_decoded"] == 5
     assert (
         main(["train", *map(str, [*TINY, *reducer, "--model.semantic", "1x2x2@2", *arguments])])
@@ -94,7 +94,14 @@ def test_evaluation_takes_the_views_of_the_training_and_states_its_coverage(
     run_dir, class_folder_root, capsys, tmp_path
 ):
     predictions = tmp_path / "predictions.json"
-    arguments = ["evaluate", run_dir, class_folder_root, "--predictions", predictions]
+    arguments = [
+        "evaluate",
+        class_folder_root,
+        "--checkpoint",
+        run_dir,
+        "--predictions",
+        predictions,
+    ]
     report = run_json(capsys, [*arguments, "--num_workers", "0"])
     assert (report["num_clips"], report["num_crops"]) == (2, 3)
     assert (report["num_annotated"], report["num_decoded"], report["failed"]) == (5, 5, [])
@@ -111,7 +118,9 @@ def test_evaluation_reports_a_video_that_does_not_decode(
     (broken / "broken.mp4").write_bytes(b"")
     good = next((class_folder_root / "waving").iterdir())
     (broken / "good.mp4").write_bytes(good.read_bytes())
-    report = run_json(capsys, ["evaluate", run_dir, broken.parent, "--num_workers", "0"])
+    report = run_json(
+        capsys, ["evaluate", broken.parent, "--checkpoint", run_dir, "--num_workers", "0"]
+    )
     assert (report["num_annotated"], report["num_decoded"]) == (2, 1)
     assert len(report["failed"]) == 1
     assert report["failed"][0].startswith(f"{broken / 'broken.mp4'}: empty")

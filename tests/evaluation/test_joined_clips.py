@@ -154,7 +154,15 @@ def test_the_commands_join_clips_where_they_are_told_to(model, videos, tmp_path,
         (tmp_path / "data" / str(number)).mkdir(parents=True)
         shutil.copy(path, tmp_path / "data" / str(number))
     target = str(tmp_path / "predictions.json")
-    evaluate = ["evaluate", folder, str(tmp_path / "data"), *views, "--predictions", target]
+    evaluate = [
+        "evaluate",
+        str(tmp_path / "data"),
+        "--checkpoint",
+        folder,
+        *views,
+        "--predictions",
+        target,
+    ]
     assert main(evaluate) == 0
     best = json.loads((tmp_path / "predictions.json").read_text())[0]["topk"][0]
     assert best["score"] == pytest.approx(expected.max().item(), rel=1e-4)

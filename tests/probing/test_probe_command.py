@@ -61,7 +61,14 @@ def test_the_model_that_is_written_says_what_the_best_probe_said(
     best = report["probes"][report["best"]]
     assert best["val"]["top1"] == max(p["val"]["top1"] for p in report["probes"])
     scores = tmp_path / "scores"
-    evaluation = ["evaluate", tmp_path / "run", class_folder_root, "--output_dir", scores]
+    evaluation = [
+        "evaluate",
+        class_folder_root,
+        "--checkpoint",
+        tmp_path / "run",
+        "--output_dir",
+        scores,
+    ]
     assert main([*map(str, evaluation), "--num_workers", "0", "--json", str(tmp_path / "e")]) == 0
     found = json.loads((tmp_path / "e").read_text())
     assert found["num_clips"] == 2  # as the probes saw
@@ -185,8 +192,8 @@ def test_several_labels_a_video_are_measured_by_mean_average_precision(
     assert "validation mAP (%)" in capsys.readouterr().out
     model = load_model(tmp_path / "run")
     assert (model.multi_label, model.labels) == (True, ("a", "b", "c"))
-    assert main(["evaluate", str(tmp_path / "run"), str(tmp_path / "list.csv"), "--json",
-                 str(tmp_path / "e"), "--num_workers", "0"]) == 0  # fmt: skip
+    evaluate = ["evaluate", tmp_path / "list.csv", "--checkpoint", tmp_path / "run"]
+    assert main([*map(str, evaluate), "--json", str(tmp_path / "e"), "--num_workers", "0"]) == 0
     assert json.loads((tmp_path / "e").read_text())["mean_average_precision"] == max(figures)
 
 

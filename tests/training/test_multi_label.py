@@ -88,7 +88,15 @@ def train(folder, train_list, val_list, name):
 
 
 def evaluate(folder, videos, *more):
-    arguments = ["evaluate", folder / "run", folder / f"{videos}.csv", "--num_workers", "0", *more]
+    arguments = [
+        "evaluate",
+        folder / f"{videos}.csv",
+        "--checkpoint",
+        folder / "run",
+        "--num_workers",
+        "0",
+        *more,
+    ]
     assert main([*map(str, arguments), "--json", str(folder / "report.json")]) == 0
     return json.loads((folder / "report.json").read_text())
 

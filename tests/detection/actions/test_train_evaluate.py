@@ -46,7 +46,14 @@ def run(ava):
 
 def evaluate(run, ava, *more):
     report = ava / "report.json"
-    words = ["evaluate", run, ava / "annotations" / "ava_val_v2.2.csv", "--media", ava / "trainval"]
+    words = [
+        "evaluate",
+        ava / "annotations" / "ava_val_v2.2.csv",
+        "--checkpoint",
+        run,
+        "--media",
+        ava / "trainval",
+    ]
     status = main([*map(str, words), "--num_workers=0", f"--json={report}", *more])
     return json.loads(report.read_text()) if status == 0 else status
 

@@ -40,7 +40,13 @@ def place(tmp_path_factory):
 
 
 def evaluate(place, *more, annotations="net.json"):
-    words = ["evaluate", str(place / "model"), str(place / annotations), "--device=cpu"]
+    words = [
+        "evaluate",
+        str(place / annotations),
+        "--checkpoint",
+        str(place / "model"),
+        "--device=cpu",
+    ]
     return main([*words, "--num_workers=0", *more])
 
 
