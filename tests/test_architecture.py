@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "demo": {"report", "video", "datasets", "models", "evaluation", "training", "measure"},
     "cli": {"commands"},
     "__main__": {"cli"},
-    "__init__": {"video", "models", "evaluation", "detection"},
+    "__init__": {"video", "models", "evaluation", "detection", "training", "visualize"},
 }
 """Rooms, besides errors, files, settings, untrusted and visible, which all may import."""
 INSIDE = {
