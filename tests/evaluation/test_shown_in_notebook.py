@@ -82,7 +82,7 @@ def test_an_evaluation_shows_accuracy_classes_and_what_does_not_decode(class_fol
     assert (report.num_decoded, report.num_clips, report.num_crops) == (5, 1, 3)
     shown = report._repr_html_()
     assert f"top-1 {100 * report.top1:.2f} %" in shown
-    assert "on 5 of 5 videos, 1 clips x 3 crops" in shown
+    assert "on 5 of 5 videos, 1 clip x 3 crops" in shown
     assert "<td>pushing left</td><td>3 of 3</td>" in shown
     assert "does not decode" not in shown
     hostile = ClassAccuracy(**{**_fields(report.classes[0]), "label": HOSTILE})
