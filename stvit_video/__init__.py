@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from stvit_video.detection.networks.create import create_detector as create_detector
     from stvit_video.errors import StvitVideoError as StvitVideoError
     from stvit_video.errors import VideoDecodeError as VideoDecodeError
+    from stvit_video.evaluation.evaluate_checkpoint import evaluate as evaluate
     from stvit_video.evaluation.predict_video import predict_video as predict_video
     from stvit_video.evaluation.prediction import VideoPrediction as VideoPrediction
     from stvit_video.evaluation.predictor import Predictor as Predictor
@@ -26,16 +27,20 @@ if TYPE_CHECKING:
     from stvit_video.settings.grammar import SemanticConfig as SemanticConfig
     from stvit_video.settings.model import ModelConfig as ModelConfig
     from stvit_video.settings.model import Preprocessing as Preprocessing
+    from stvit_video.settings.training import RunConfig as RunConfig
+    from stvit_video.training.train import train as train
     from stvit_video.video.decoding.decoder import VideoInfo as VideoInfo
     from stvit_video.video.decoding.open import probe_video as probe_video
     from stvit_video.video.decoding.open import read_clips as read_clips
     from stvit_video.video.decoding.open import read_frames as read_frames
     from stvit_video.video.pixels.crops import preprocess as preprocess
+    from stvit_video.visualize.plot_clusters import plot_clusters as plot_clusters
 
 _HOMES = {
     "ModelConfig": "stvit_video.settings.model",
     "Predictor": "stvit_video.evaluation.predictor",
     "Preprocessing": "stvit_video.settings.model",
+    "RunConfig": "stvit_video.settings.training",
     "SemanticConfig": "stvit_video.settings.grammar",
     "StvitVideoError": "stvit_video.errors",
     "Timeline": "stvit_video.evaluation.timeline",
@@ -45,11 +50,13 @@ _HOMES = {
     "VideoPrediction": "stvit_video.evaluation.prediction",
     "create_detector": "stvit_video.detection.networks.create",
     "create_model": "stvit_video.models.registry",
+    "evaluate": "stvit_video.evaluation.evaluate_checkpoint",
     "from_pretrained": "stvit_video.models.hub",
     "fuse": "stvit_video.models.network.fuse",
     "list_models": "stvit_video.models.registry",
     "load_detector": "stvit_video.detection.networks.checkpoint",
     "load_model": "stvit_video.models.checkpoint",
+    "plot_clusters": "stvit_video.visualize.plot_clusters",
     "predict_video": "stvit_video.evaluation.predict_video",
     "preprocess": "stvit_video.video.pixels.crops",
     "probe_video": "stvit_video.video.decoding.open",
@@ -57,6 +64,7 @@ _HOMES = {
     "read_clips": "stvit_video.video.decoding.open",
     "read_frames": "stvit_video.video.decoding.open",
     "sparsify": "stvit_video.models.sparsify",
+    "train": "stvit_video.training.train",
     "write_checkpoint": "stvit_video.models.checkpoint",
     "write_detector": "stvit_video.detection.networks.checkpoint",
     "write_transformers": "stvit_video.models.transformers_folder",
@@ -67,6 +75,7 @@ __all__ = [
     "ModelConfig",
     "Predictor",
     "Preprocessing",
+    "RunConfig",
     "SemanticConfig",
     "StvitVideoError",
     "Timeline",
@@ -76,11 +85,13 @@ __all__ = [
     "VideoPrediction",
     "create_detector",
     "create_model",
+    "evaluate",
     "from_pretrained",
     "fuse",
     "list_models",
     "load_detector",
     "load_model",
+    "plot_clusters",
     "predict_video",
     "preprocess",
     "probe_video",
@@ -88,6 +99,7 @@ __all__ = [
     "read_clips",
     "read_frames",
     "sparsify",
+    "train",
     "write_checkpoint",
     "write_detector",
     "write_transformers",

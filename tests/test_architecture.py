@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "completion": {"command_list", "command_parser", "models"},
     "cli": {"commands", "command_list", "command_parser"},
     "__main__": {"cli"},
-    "__init__": {"video", "models", "evaluation", "detection"},
+    "__init__": {"video", "models", "evaluation", "detection", "training", "visualize"},
 }
 """Rooms, besides errors, files, settings, untrusted and visible, which all may import."""
 INSIDE = {

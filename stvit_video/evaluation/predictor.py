@@ -27,6 +27,7 @@ from stvit_video.evaluation.windows import WindowReading
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
+from stvit_video.report.notebook import notebook_bar
 from stvit_video.settings.data import Backend, DataConfig
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, FeatureKind, ViewConfig
@@ -172,6 +173,7 @@ class Predictor:
         """
         classifier = self._classifier(top_k=top_k, batch_size=batch_size, features=features)
         given = self.data.num_workers if num_workers is None else num_workers
+        num_videos = len(videos) if isinstance(videos, Sized) else None
         ahead, names = tee(videos)
         loader = build_prediction_loader(
             ahead,
@@ -179,10 +181,11 @@ class Predictor:
             data=replace(self.data, num_workers=given),
             views=self.views,
             batch_size=batch_size,
-            num_videos=len(videos) if isinstance(videos, Sized) else None,
+            num_videos=num_videos,
             device=self.device,
         )
-        yield from classifier.read(loader, map(str, names), on_error)
+        found = classifier.read(loader, map(str, names), on_error)
+        yield from notebook_bar(found, "predicting", total=num_videos)
 
     def timeline(
         self,

@@ -17,6 +17,7 @@ from stvit_video.evaluation.metrics import (
 )
 from stvit_video.report.counts import clips_and_crops, counted
 from stvit_video.report.drawn_table import print_table
+from stvit_video.report.results_html import results_html
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.report.terminal import say
 from stvit_video.settings.views import ViewConfig
@@ -58,6 +59,11 @@ class EvaluationReport:
         """Say what the accuracy is over: `240 of 240 videos`, with those found if not all were."""
         found = "" if self.num_found == self.num_annotated else f" ({self.num_found} found)"
         return f"{self.num_decoded} of {counted(self.num_annotated, 'video')}{found}"
+
+    def _repr_html_(self) -> str:
+        failed = make_table("does not decode", ["error"], [[error] for error in self.failed])
+        tables = [class_table(self), *([failed] if self.failed else [])]
+        return results_html(tables, text=_summary(self))
 
 
 def report_accuracy(
@@ -106,18 +112,7 @@ def report_accuracy(
 
 def print_report(report: EvaluationReport, console: Console) -> None:
     """Print the accuracy, the classes that are worst, and the videos that do not decode."""
-    mean = (
-        f"mean over classes {100 * report.mean_class:.2f} %"
-        if report.mean_class is not None
-        else f"mAP {100 * (report.mean_average_precision or 0):.2f} %"
-    )
-    top5 = f" top-5 {100 * report.top5:.2f} %," if _says_top5(report) else ""
-    say(
-        console,
-        f"top-1 {100 * report.top1:.2f} %,{top5} {mean} on"
-        f" {report.coverage}, {clips_and_crops(report.num_clips, report.num_crops)},"
-        f" {report.combine}",
-    )
+    say(console, _summary(report))
     print_table(console, class_table(report))
     for error in report.failed:
         say(console, f"does not decode: {error}")
@@ -146,6 +141,21 @@ def class_table(report: EvaluationReport) -> Table:
             for entry in worst
         ],
         note="videos: of those of the class, the ones that decode",
+    )
+
+
+def _summary(report: EvaluationReport) -> str:
+    """Say how accurate it is in a line."""
+    mean = (
+        f"mean over classes {100 * report.mean_class:.2f} %"
+        if report.mean_class is not None
+        else f"mAP {100 * (report.mean_average_precision or 0):.2f} %"
+    )
+    top5 = f" top-5 {100 * report.top5:.2f} %," if _says_top5(report) else ""
+    return (
+        f"top-1 {100 * report.top1:.2f} %,{top5} {mean} on"
+        f" {report.coverage}, {clips_and_crops(report.num_clips, report.num_crops)},"
+        f" {report.combine}"
     )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from stvit_video.evaluation.middle_frame import middle_frame
 from stvit_video.evaluation.prediction import rank_labels, views_as_json
 from stvit_video.report.counts import counted
+from stvit_video.report.results_html import results_html
 from stvit_video.report.subtitles import Cue, clock
 from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.views import ViewConfig
@@ -130,6 +132,10 @@ class Timeline:
                 "model": round(self.model_milliseconds),
             },
         }
+
+    def _repr_html_(self) -> str:
+        picture = middle_frame(self.video, self.num_frames)
+        return results_html([timeline_table(self)], picture=picture)
 
 
 def own_times(windows: Sequence[WindowPrediction]) -> Iterator[tuple[float, float]]:

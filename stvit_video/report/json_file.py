@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from stvit_video.files import write_file
+from stvit_video.report.notebook import in_notebook, notebook_console
 from stvit_video.visible import visible
 
 
@@ -39,7 +40,12 @@ def _visible_json(line: str) -> str:
 
 
 def result_console(destination: str | Path | None = None) -> Console:
-    """Console for tables: standard output, or standard error when the JSON goes to the former."""
+    """Console for tables: standard output, or standard error when the JSON goes to the former.
+
+    In a notebook it is one output of the cell.
+    """
+    if in_notebook():
+        return notebook_console()
     return Console(stderr=str(destination) == "-", highlight=False)
 
 

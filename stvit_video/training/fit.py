@@ -14,6 +14,8 @@ from lightning.pytorch import Callback, Trainer
 
 from stvit_video.datasets.upkeep.stopping import Terminated
 from stvit_video.errors import CheckpointError, ConfigError, WorkerDiedError
+from stvit_video.report.results_html import results_html
+from stvit_video.report.tables import Column, Table, make_table
 from stvit_video.settings.training import TrainConfig
 from stvit_video.training.callbacks import (
     AverageWeights,
@@ -62,6 +64,36 @@ class FitReport:
         """Share of the training time in which the device waited for batches."""
         total = sum(epoch.train_seconds for epoch in self.epochs)
         return sum(epoch.data_wait_seconds for epoch in self.epochs) / total if total else 0.0
+
+    def _repr_html_(self) -> str:
+        return results_html([_epoch_table(self)])
+
+
+def _epoch_table(report: FitReport) -> Table:
+    is_map = any(epoch.val_map is not None for epoch in report.epochs)
+    figures = [epoch.val_map if is_map else epoch.val_top1 for epoch in report.epochs]
+    return make_table(
+        f"{len(report.epochs)} epochs",
+        [
+            "epoch",
+            Column(title="loss", format=".3f"),
+            Column(title="val mAP (%)" if is_map else "val top-1 (%)", format=".1f"),
+            Column(title="seconds", format=".1f"),
+            Column(title="waiting for data (%)", format=".0f"),
+        ],
+        [
+            [
+                epoch.epoch,
+                epoch.train_loss,
+                None if figure is None else 100 * figure,
+                epoch.train_seconds,
+                100 * epoch.data_wait_share,
+            ]
+            for epoch, figure in zip(report.epochs, figures, strict=True)
+        ],
+        note=f"videos that do not decode: {len(report.failed)} of training,"
+        f" {len(report.val_failed)} of validation",
+    )
 
 
 class RunFolder(NamedTuple):
