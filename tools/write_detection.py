@@ -15,7 +15,8 @@ from result_lines import read_results
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Section, markdown_page
-from stvit_video.report.plots import Axes, point_plot
+from stvit_video.report.plot_look import Axes
+from stvit_video.report.plots import point_plot
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 FIGURES = {

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from stvit_video.report.plots import plot_words
+from stvit_video.report.plot_look import plot_words
 from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
 
 

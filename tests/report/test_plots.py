@@ -3,7 +3,8 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 
-from stvit_video.report.plots import Axes, line_plot, point_plot, stacked_bars
+from stvit_video.report.plot_look import Axes
+from stvit_video.report.plots import line_plot, point_plot, stacked_bars
 
 AXES = Axes(x="GMACs", y="clips/s", log_x=True)
 
