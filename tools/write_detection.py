@@ -55,7 +55,12 @@ def main() -> None:
                     row: (found[0]["macs"] / 1e9, mean(found, "segm_map"))
                     for row, found in rows.items()
                 },
-                Axes(x="GMACs of the network, an image of 224 x 224", y="mask AP, %"),
+                Axes(
+                    x="GMACs of the network, an image of 224 x 224",
+                    y="mask AP, %",
+                    x_better="lower",
+                    y_better="higher",
+                ),
             ),
         ),
     )

@@ -119,7 +119,12 @@ def label_ends(
                 color=INK,
                 va="center",
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.8},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": line.get_color(),
+                    "linewidth": 0.8,
+                    "relpos": (0, 0.5),
+                },
                 bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
             )
         )

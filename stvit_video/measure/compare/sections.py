@@ -66,14 +66,16 @@ def short_name(model: str, first: str) -> str:
 
 
 def work_of(parts: Mapping[str, float], scale: float) -> dict[str, float]:
-    """Sum the parts of a model by the kind of work; parts of a peer, as it names them, are not.
+    """Sum the parts of a model by the kind of work; what tells none, as of a peer, is `not split`.
 
-    `blocks 5-12: clustering` is clustering, `blocks 5-12` are blocks.
+    `blocks 5-12: clustering` is clustering, `blocks 5-12` and `model.blocks` are blocks.
     """
     found = dict.fromkeys(WORK_COLOURS, 0.0)
     for part, value in parts.items():
-        name = part.split(": ")[-1].split(" ")[0]
-        found[name if name in WORK_COLOURS else "not split"] += scale * value
+        name = part.split(": ")[-1].split(" ")[0].rpartition(".")[2]
+        name = "embed" if "embed" in name else name
+        is_told = name in WORK_COLOURS and len(parts) > 1
+        found[name if is_told else "not split"] += scale * value
     return {name: value for name, value in found.items() if value}
 
 
