@@ -259,8 +259,13 @@ def draw_costs(rows: Sequence[Trained], speeds: dict[str, dict[str, Any]], steps
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     cells: list[list[Cell]] = [
-        [row.name, statistics.mean(row.test(2)), spread(row.test(2)), costs[row.name]]
-        + [fast.get(row.name)]
+        [
+            row.name,
+            statistics.mean(row.test(2)),
+            spread(row.test(2)),
+            costs[row.name],
+            fast.get(row.name),
+        ]
         for row in rows
     ]
     caption = f"Accuracy over multiply-adds and over measured speed, after {steps} steps"

@@ -97,9 +97,10 @@ def set_axis(drawn: Any, side: Literal["x", "y"], axes: Axes, values: Sequence[f
             set_limits(low - room, high + room)
             if low >= 0 or high < 0:
                 mark_broken(drawn, side)
-                told.insert(0, f"does not start at 0 but at {plain_number(low - room)}")
+                told.insert(0, f"starts at {low - room:.3g}, not at 0")
     axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
-    label = plot_words(words) + (f" ({', '.join(told)})" if told else "")
+    gap = " " if side == "x" else "\n"
+    label = plot_words(words) + (f"{gap}({', '.join(told)})" if told else "")
     axis.set_label_text(label, color=INK, fontsize=10)
 
 

@@ -41,7 +41,9 @@ def point_plot(
     kinds = list(dict.fromkeys((groups or {}).values()))
     for label, (x, y) in points.items():
         number = kinds.index(groups[label]) if groups else 0
-        drawn.plot([x], [y], MARKERS[number % 8], color=COLOURS[number % 8], markersize=7)
+        drawn.plot(
+            [x], [y], MARKERS[number % 8], color=COLOURS[number % 8], markersize=7, clip_on=False
+        )
     set_axis(drawn, "x", axes, [x for x, _ in points.values()])
     set_axis(drawn, "y", axes, [y for _, y in points.values()])
     for number, kind in enumerate(kinds):
