@@ -13,7 +13,6 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from stvit_video.report.counts import counted
 from stvit_video.report.plot_look import plot_words
 from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
 
@@ -69,7 +68,7 @@ def share_words(
     ]
     rest = largest[most:]
     if rest:
-        words = f"{counted(len(rest), 'other token')}: {shares[rest].sum():.0f} %"
+        words = f"{len(rest)} more: {shares[rest].sum():.0f} %"
         told.append(((1.0, 1.0, 1.0, 0.0), words))
     return told
 
