@@ -63,12 +63,12 @@ def share_words(
     shares = 100 * np.bincount(owner[owner >= 0], minlength=len(assignments)) / owner.size
     largest = [int(token) for token in np.argsort(-shares, kind="stable") if shares[token]]
     told = [
-        (tuple(colours[token]), f"token {token + 1}: {shares[token]:.0f} % of the patches")
+        (tuple(colours[token]), f"token {token + 1}: {shares[token]:.1f} % of the patches")
         for token in largest[:most]
     ]
     rest = largest[most:]
     if rest:
-        words = f"{len(rest)} more: {shares[rest].sum():.0f} %"
+        words = f"{len(rest)} more: {shares[rest].sum():.1f} %"
         told.append(((1.0, 1.0, 1.0, 0.0), words))
     return told
 

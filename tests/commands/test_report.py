@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from browser import Browser
 
 from stvit_video.cli import load_command, main
 from stvit_video.measure.compare import peers
 from stvit_video.measure.compare.quality import agreement_with_first
 from stvit_video.measure.compare.words import find_model
+from tests.browser import Browser
 
 TINY = "demo_tiny:frames=4:size=32"
 MODELS = [TINY, f"{TINY}:1x2x2@2", f"{TINY}:tome:r=3", f"{TINY}:rlt", "timm:gone"]

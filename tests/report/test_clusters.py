@@ -65,8 +65,8 @@ def test_the_legend_tells_the_share_of_each_token_and_joins_the_small_ones():
     weights[2, 0, 0, 0] = 0.5
     told = share_words(weights, most=2)
     assert [words for _, words in told] == [
-        "token 1: 83 % of the patches",
-        "token 3: 8 % of the patches",
-        "1 more: 8 %",
+        "token 1: 83.3 % of the patches",
+        "token 3: 8.3 % of the patches",
+        "1 more: 8.3 %",
     ]
     assert told[0][0] != told[1][0]

@@ -80,7 +80,7 @@ def test_axes_have_plain_numbers_apart_from_each_other_and_start_at_zero_or_say_
     assert drawn.get_xlabel() == "GMACs (lower is better)"
     _, broken = drawn_axes(values=(67.0, 75.0))
     assert broken.get_ylabel() == "clips/s\n(starts at 66.4, not at 0, higher is better)"
-    figure, logarithmic = drawn_axes(log=True, values=(14.0, 1400.0))
+    _, logarithmic = drawn_axes(log=True, values=(14.0, 1400.0))
     assert logarithmic.get_xlabel() == "GMACs (log scale, lower is better)"
     labels = [label for label in logarithmic.get_xticklabels() if label.get_text()]
     assert [label.get_text() for label in labels] == ["10", "30", "100", "300", "1,000"]
