@@ -51,25 +51,26 @@ def compare_clusters(
     return draw_rows(rows, title=title, side=2.3, legend=legend)
 
 
-def share_words(
-    assignments: NDArray[np.float32], *, most: int
-) -> list[tuple[tuple[float, ...], str]]:
-    """Tell the largest tokens of weights (S, t, h, w): their colour, in 0..1, and their share.
+def share_words(assignments: NDArray[np.float32], *, most: int) -> list[tuple[str, str]]:
+    """Tell the largest tokens of weights (S, t, h, w): their colour and their share.
 
     The share is that of the patches which the token reads most; the others are one line.
     """
     owner, _ = find_owners(assignments)
-    colours = PALETTE[choose_colours(owner, len(assignments))] / 255
+    colours = PALETTE[choose_colours(owner, len(assignments))]
     shares = 100 * np.bincount(owner[owner >= 0], minlength=len(assignments)) / owner.size
     largest = [int(token) for token in np.argsort(-shares, kind="stable") if shares[token]]
     told = [
-        (tuple(colours[token]), f"token {token + 1}: {shares[token]:.1f} % of the patches")
+        (
+            f"#{bytes(colours[token]).hex()}",
+            f"token {token + 1}: {shares[token]:.1f} % of the patches",
+        )
         for token in largest[:most]
     ]
     rest = largest[most:]
     if rest:
         words = f"{len(rest)} more: {shares[rest].sum():.1f} %"
-        told.append(((1.0, 1.0, 1.0, 0.0), words))
+        told.append(("none", words))
     return told
 
 
@@ -88,11 +89,11 @@ def draw_rows(
     *,
     title: str,
     side: float = 1.7,
-    legend: Sequence[tuple[tuple[float, ...], str]] = (),
+    legend: Sequence[tuple[str, str]] = (),
 ) -> bytes:
     """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture.
 
-    Below them stands what colours mean: a colour, in 0..1, and its words.
+    Below them stands what colours mean: a colour of matplotlib and its words.
     """
     num_columns = max(len(row.pictures) for row in rows)
     height, width = rows[0].pictures[0].shape[:2]
@@ -117,8 +118,8 @@ def draw_rows(
     figure.suptitle(plot_words(title), fontsize=10)
     if legend:
         marks = [Patch(facecolor=colour, edgecolor="0.2") for colour, _ in legend]
-        words = [plot_words(text) for _, text in legend]
-        figure.legend(marks, words, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        told = [plot_words(text) for _, text in legend]
+        figure.legend(marks, told, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
