@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stvit_video.files import write_file
+from stvit_video.report.plot_look import COLOURS, MARKERS, paint_axes
 from stvit_video.report.tables import Column, make_table, markdown_text
 
 Results = dict[str, dict[str, dict[int, dict[str, object]]]]
@@ -157,30 +158,26 @@ def plot(by_backbone: dict[str, Results], path: Path) -> None:
             is_ours = name == "far centres"
             axis.errorbar(
                 *(x, y, error_bars),
-                fmt="o" if is_ours else "s",
+                fmt=_MARKS[name],
                 markersize=6 if is_ours else 4,
                 color=_COLOURS[name],
                 label=name,
                 alpha=0.9,
             )
         axis.axhline(0, color="0.6", linewidth=0.8)
+        paint_axes(axis)
         axis.set(title=backbone, xlabel="multiply-adds, % against dense", ylim=(-60, 4))
-        axis.grid(color="0.9")
-    panels[0].set_ylabel("top-1 to dense, points")
+    panels[0].set_ylabel("top-1 to dense, points (higher is better)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     figure.savefig(path)
 
 
-_COLOURS = {
-    "far centres": "#c1121f",
-    "grid centres": "#1d3557",
-    "tome": "#2a9d8f",
-    "random drop": "#8d99ae",
-    "average pooling": "#e9c46a",
-    "dpcknn": "#7b2cbf",
-    "evit": "#f4a261",
-    "rlt": "#606c38",
-}
+_NAMES = [
+    *("far centres", "grid centres", "tome", "random drop"),
+    *("average pooling", "dpcknn", "evit", "rlt"),
+]
+_COLOURS = dict(zip(_NAMES, (COLOURS[i] for i in (1, 0, 2, 6, 5, 3, 4, 7)), strict=True))
+_MARKS = dict(zip(_NAMES, MARKERS, strict=True))
 
 _HEAD = """# What clustering costs a trained model
 

@@ -4,7 +4,6 @@ python tools/write_accuracy.py docs/results/accuracy.jsonl docs/results/accuracy
 """
 
 import argparse
-import io
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +17,16 @@ from result_lines import read_results
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Picture, Section, markdown_page
-from stvit_video.report.plots import Axes, line_plot
+from stvit_video.report.plot_labels import label_points
+from stvit_video.report.plot_look import (
+    COLOURS,
+    MARKERS,
+    Axes,
+    finish_picture,
+    paint_axes,
+    set_axis,
+)
+from stvit_video.report.plots import line_plot
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 _GROUPS = {
@@ -26,8 +34,6 @@ _GROUPS = {
     "variants": "Where, how many and how tokens are clustered",
     "divided": "TimeSformer: divided attention",
 }
-_WIDE = 0.8e9
-"""Multiply-adds to whose right there is no room for a name."""
 _FIGURES = ("garment", "motion", "both")
 
 
@@ -225,7 +231,7 @@ def draw_curves(rows: dict[str, Trained], steps: int) -> Picture:
                 (points[0][0], statistics.mean(point[1] for point in points))
                 for points in zip(*curves, strict=True)
             ]
-    axes = Axes(x="steps", y="validation clips with garment and motion right, %")
+    axes = Axes(x="steps", y="validation clips with garment and motion right, %", y_better="higher")
     return line_plot(
         f"accuracy_curves_{steps}.png", f"Learning curves of {steps} steps", series, axes
     )
@@ -233,49 +239,74 @@ def draw_curves(rows: dict[str, Trained], steps: int) -> Picture:
 
 def draw_costs(rows: Sequence[Trained], speeds: dict[str, dict[str, Any]], steps: int) -> Picture:
     """Draw accuracy over multiply-adds, and over measured speed."""
-    figure = Figure(figsize=(11, 5), dpi=100, layout="constrained")
-    by_macs, by_speed = figure.subplots(1, 2, sharey=True)
-    families = list(dict.fromkeys(ROWS[row.name].family for row in rows))
-    labelled = set()
-    for row in rows:
-        family, figures = ROWS[row.name].family, row.test(2)
-        is_ours = family.startswith("semantic")
-        told: dict[str, Any] = {
-            "yerr": spread(figures) or 0.0,
-            "fmt": "o" if is_ours else "s",
-            "markersize": 8 if ROWS[row.name].group == "main" else 4,
-            "color": f"C{families.index(family)}",
-            "label": None if family in labelled else family,
+    figure = Figure(figsize=(9, 10), layout="constrained")
+    panels = figure.subplots(2, 1)
+    costs = {row.name: row.lines[0]["macs"] / 1e6 for row in rows}
+    fast = {name: speeds[name]["clips_per_second"] for name in costs if name in speeds}
+    for axis, known, x, better in (
+        (panels[0], costs, "multiply-adds of a clip, millions", "lower"),
+        (panels[1], fast, "clips a second, measured", "higher"),
+    ):
+        axes = Axes(x=x, y="garment and motion right, %", x_better=better, y_better="higher")
+        _draw_panel(axis, [row for row in rows if row.name in known], known, axes)
+    for axis, known in zip(panels, (costs, fast), strict=True):
+        points = {
+            row.name: (known[row.name], statistics.mean(row.test(2)))
+            for row in rows
+            if row.name in known
         }
-        labelled.add(family)
-        by_macs.errorbar(row.lines[0]["macs"] / 1e6, statistics.mean(figures), **told)
-        if is_ours or family == "dense":
-            _name(by_macs, row)
-        if row.name in speeds:
-            speed = speeds[row.name]["clips_per_second"]
-            by_speed.errorbar(speed, statistics.mean(figures), **told)
-    by_macs.set(xlabel="multiply-adds of a clip, millions", ylabel="garment and motion right, %")
-    by_speed.set(xlabel="clips a second, measured")
-    for axis in (by_macs, by_speed):
-        axis.grid(color="0.9")
-    figure.legend(*by_macs.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
+        label_points(figure, axis, points, font=6.5)
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+    cells: list[list[Cell]] = [
+        [
+            row.name,
+            statistics.mean(row.test(2)),
+            spread(row.test(2)),
+            costs[row.name],
+            fast.get(row.name),
+        ]
+        for row in rows
+    ]
     caption = f"Accuracy over multiply-adds and over measured speed, after {steps} steps"
-    return Picture(name=f"accuracy_costs_{steps}.png", content=content.getvalue(), caption=caption)
-
-
-def _name(axes: Any, row: Trained) -> None:
-    """Write the name of a row beside its point, on the side where there is room."""
-    macs, is_left = row.lines[0]["macs"] / 1e6, row.lines[0]["macs"] > _WIDE
-    axes.annotate(
-        row.name,
-        (macs, statistics.mean(row.test(2))),
-        xytext=(-8 if is_left else 8, -9 if "avg" in row.name else 4),
-        textcoords="offset points",
-        ha="right" if is_left else "left",
-        fontsize=7,
+    columns = ["row", "right, %", "±", "MMACs", "clips/s"]
+    told = "; ".join(
+        f"{name}: {right:.1f} %, {macs:.0f} MMACs" for name, right, _, macs, _ in cells
     )
+    numbers = make_table(caption, columns, cells)
+    return finish_picture(
+        f"accuracy_costs_{steps}.png", caption, figure, told=told, numbers=numbers
+    )
+
+
+def _draw_panel(axis: Any, rows: Sequence[Trained], xs: dict[str, float], axes: Axes) -> None:
+    """Draw rows as points with their spread: one colour a method, far centres as a star."""
+    paint_axes(axis)
+    families = list(dict.fromkeys(_method(ROWS[name].family) for name in ROWS))
+    drawn = set()
+    edges: list[float] = []
+    for row in rows:
+        family, figures = _method(ROWS[row.name].family), row.test(2)
+        number = families.index(family) % len(COLOURS)
+        middle, error = statistics.mean(figures), spread(figures) or 0.0
+        axis.errorbar(
+            *(xs[row.name], middle, error),
+            fmt="*" if "far" in ROWS[row.name].family else MARKERS[number],
+            markersize=8 if ROWS[row.name].group == "main" else 5,
+            color=COLOURS[number],
+            label=None if family in drawn else family,
+        )
+        drawn.add(family)
+        edges += [middle - error, middle + error]
+    set_axis(axis, "x", axes, list(xs.values()))
+    set_axis(axis, "y", axes, edges)
+
+
+def _method(family: str) -> str:
+    """Join families that are one method, so that there are as many as colours."""
+    if family.startswith("semantic"):
+        return "semantic tokens (star: far centres)"
+    return "dense" if "dense" in family else family
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from result_lines import read_results
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Section, markdown_page
-from stvit_video.report.plots import Axes, point_plot
+from stvit_video.report.plot_look import Axes
+from stvit_video.report.plots import point_plot
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 FIGURES = {
@@ -54,7 +55,12 @@ def main() -> None:
                     row: (found[0]["macs"] / 1e9, mean(found, "segm_map"))
                     for row, found in rows.items()
                 },
-                Axes(x="GMACs of the network, an image of 224 x 224", y="mask AP, %"),
+                Axes(
+                    x="GMACs of the network, an image of 224 x 224",
+                    y="mask AP, %",
+                    x_better="lower",
+                    y_better="higher",
+                ),
             ),
         ),
     )

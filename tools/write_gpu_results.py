@@ -14,7 +14,8 @@ from gpu_targets import TARGETS, Raw, cost_of, utilisation
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Picture, Section, markdown_page
-from stvit_video.report.plots import Axes, line_plot, point_plot
+from stvit_video.report.plot_look import Axes
+from stvit_video.report.plots import line_plot, point_plot
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 TITLES = {
@@ -216,22 +217,22 @@ def _setting(model: str) -> str:
 def _pictures(name: str, raw: Raw) -> tuple[Picture, ...]:
     records = [record for record in raw[name]["results"] if "error" not in record]
     if name in ("joint", "rivals"):
+        named = {f"{_setting(r['model'])} ({r['compile_mode']})": r for r in records}
         points = {
-            f"{_setting(r['model'])} ({r['compile_mode']})": (
-                cost_of(r["model"]).flops.macs / 1e9,
-                r["clips_per_second"],
-            )
-            for r in records
+            label: (cost_of(r["model"]).flops.macs / 1e9, r["clips_per_second"])
+            for label, r in named.items()
         }
-        axes = Axes(x="GMACs per clip", y="clips/s")
-        return (point_plot(f"h200_{name}.png", f"{TITLES[name]}: speed and cost", points, axes),)
+        groups = {label: f"compile {r['compile_mode']}" for label, r in named.items()}
+        axes = Axes(x="GMACs per clip", y="clips/s", x_better="lower", y_better="higher")
+        caption = f"{TITLES[name]}: speed and cost alone; accuracy is in accuracy.md"
+        return (point_plot(f"h200_{name}.png", caption, points, axes, groups=groups),)
     if name == "scaling":
         return _scaling_pictures(records)
     if name == "sweep":
         series: dict[str, list[tuple[float, float]]] = {}
         for r in records:
             series.setdefault(r["model"], []).append((r["batch_size"], r["clips_per_second"]))
-        axes = Axes(x="batch size", y="clips/s", log_x=True)
+        axes = Axes(x="batch size", y="clips/s", log_x=True, y_better="higher")
         return (line_plot("h200_sweep.png", "Speed and batch size", series, axes),)
     return ()
 
@@ -287,7 +288,7 @@ def growth_table(records: list[dict[str, Any]]) -> Table:
 def _scaling_pictures(records: list[dict[str, Any]]) -> tuple[Picture, ...]:
     pictures = []
     for key, label in (("frames", "frames of a clip"), ("size", "pixels of a side")):
-        axes = Axes(x=label, y="milliseconds per clip")
+        axes = Axes(x=label, y="milliseconds per clip", y_better="lower")
         caption = f"Time of a clip against {label}"
         series = scaling_series(records, key)
         pictures.append(line_plot(f"h200_scaling_{key}.png", caption, series, axes))

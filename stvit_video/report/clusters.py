@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from stvit_video.report.plots import plot_words
+from stvit_video.report.plot_look import plot_words
 from stvit_video.report.token_colours import PALETTE, choose_colours, find_owners, paint
+
+_MOST_TOLD = 12
+"""Tokens in the legend of a picture."""
 
 
 def draw_clusters(
@@ -39,7 +43,35 @@ def compare_clusters(
         PictureRow(name, list(colour_patches(shown, weights)))
         for name, weights in assignments.items()
     ]
-    return draw_rows(rows, title=title)
+    legend = [
+        (colour, f"{name} {words}".strip())
+        for name, weights in assignments.items()
+        for colour, words in share_words(weights, most=_MOST_TOLD // len(assignments))
+    ]
+    return draw_rows(rows, title=title, side=2.3, legend=legend)
+
+
+def share_words(assignments: NDArray[np.float32], *, most: int) -> list[tuple[str, str]]:
+    """Tell the largest tokens of weights (S, t, h, w): their colour and their share.
+
+    The share is that of the patches which the token reads most; the others are one line.
+    """
+    owner, _ = find_owners(assignments)
+    colours = PALETTE[choose_colours(owner, len(assignments))]
+    shares = 100 * np.bincount(owner[owner >= 0], minlength=len(assignments)) / owner.size
+    largest = [int(token) for token in np.argsort(-shares, kind="stable") if shares[token]]
+    told = [
+        (
+            f"#{bytes(colours[token]).hex()}",
+            f"token {token + 1}: {shares[token]:.1f} % of the patches",
+        )
+        for token in largest[:most]
+    ]
+    rest = largest[most:]
+    if rest:
+        words = f"{len(rest)} more: {shares[rest].sum():.1f} %"
+        told.append(("none", words))
+    return told
 
 
 class PictureRow(NamedTuple):
@@ -52,14 +84,26 @@ class PictureRow(NamedTuple):
     """One above each picture, or none."""
 
 
-def draw_rows(rows: Sequence[PictureRow], *, title: str, side: float = 1.7) -> bytes:
-    """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture."""
+def draw_rows(
+    rows: Sequence[PictureRow],
+    *,
+    title: str,
+    side: float = 1.7,
+    legend: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture.
+
+    Below them stands what colours mean: a colour of matplotlib and its words.
+    """
     num_columns = max(len(row.pictures) for row in rows)
     height, width = rows[0].pictures[0].shape[:2]
     tall = side * height / width + 0.1
     size = (
         side * num_columns + 0.3,
-        tall * len(rows) + 0.2 * sum(bool(r.titles) for r in rows) + 0.3,
+        tall * len(rows)
+        + 0.2 * sum(bool(r.titles) for r in rows)
+        + 0.3
+        + 0.22 * -(-len(legend) // 3),
     )
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(len(rows), num_columns, squeeze=False)
@@ -72,6 +116,10 @@ def draw_rows(rows: Sequence[PictureRow], *, title: str, side: float = 1.7) -> b
         for axis, words in zip(own, row.titles, strict=False):
             axis.set_title(plot_words(words), fontsize=9)
     figure.suptitle(plot_words(title), fontsize=10)
+    if legend:
+        marks = [Patch(facecolor=colour, edgecolor="0.2") for colour, _ in legend]
+        told = [plot_words(text) for _, text in legend]
+        figure.legend(marks, told, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

@@ -21,7 +21,10 @@ class Picture:
     content: bytes
     """PNG, SVG or GIF file as it is on disk."""
     caption: str
-    """Also its text for who cannot see it."""
+    alt: str = ""
+    """Its text for who cannot see it, with its values; by default the caption."""
+    numbers: Table | None = None
+    """What it draws, shown by a click."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +66,7 @@ def markdown_page(title: str, sections: Sequence[Section], *, is_markdown: bool 
             text = markdown_text(table, is_markdown=is_markdown)
             parts.append(f"**{write(table.title)}**\n\n{text}")
         for picture in section.pictures:
-            caption = write(picture.caption)
-            parts.append(f"![{caption}]({picture.name})\n\n*{caption}*\n")
+            parts.append(_markdown_picture(picture, is_markdown=is_markdown))
     return "\n".join(parts)
 
 
@@ -77,6 +79,16 @@ def write_page(folder: str | Path, title: str, sections: Sequence[Section]) -> P
     write_file(folder / "report.md", markdown_page(title, sections))
     write_file(folder / "report.html", html_page(title, sections))
     return folder / "report.html"
+
+
+def _markdown_picture(picture: Picture, *, is_markdown: bool) -> str:
+    write = str if is_markdown else markdown_words
+    alt, caption = write(picture.alt or picture.caption), write(picture.caption)
+    text = f"![{alt}]({picture.name})\n\n*{caption}*\n"
+    if picture.numbers is None:
+        return text
+    table = markdown_text(picture.numbers, is_markdown=is_markdown)
+    return f'{text}\n<details markdown="1"><summary>{_NUMBERS}</summary>\n\n{table}\n</details>\n'
 
 
 def _html_section(section: Section) -> str:
@@ -96,10 +108,20 @@ def _html_picture(picture: Picture) -> str:
     kind = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif"}
     data = base64.b64encode(picture.content).decode("ascii")
     caption = html_words(picture.caption)
+    alt = html_words(picture.alt or picture.caption)
+    numbers = ""
+    if picture.numbers is not None:
+        numbers = (
+            f"\n<details><summary>{_NUMBERS}</summary>"
+            f'<div class="wide">{html_text(picture.numbers)}</div></details>'
+        )
     return (
-        f'<figure><img src="data:{kind[Path(picture.name).suffix]};base64,{data}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><img src="data:{kind[Path(picture.name).suffix]};base64,{data}" alt="{alt}">'
+        f"<figcaption>{caption}</figcaption>{numbers}</figure>"
     )
+
+
+_NUMBERS = "The numbers of this figure"
 
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -113,9 +135,17 @@ p { white-space: pre-line; max-width: 48rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0 .3rem; font-size: .9rem; }
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
-th, td { text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #8884; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem;
+  border-bottom: 1px solid #8884; }
 th { border-bottom: 2px solid #8888; } .number { text-align: right; }
 td.number { font-variant-numeric: tabular-nums; }
+th { overflow-wrap: normal; } td:first-child { overflow-wrap: anywhere; min-width: 13rem; }
+td:not(:first-child) { white-space: nowrap; }
+details { margin: .5rem 0; font-size: .9rem; } summary { cursor: pointer; }
+@media (max-width: 40rem) { body { margin: 1rem auto; } th, td { padding: .3rem .4rem; }
+  td:first-child { min-width: 8rem; }
+  table { font-size: .8rem; } h1, h2, p, summary { overflow-wrap: anywhere; } }
+@media (prefers-color-scheme: dark) { body { background: #121212; color: #e8e8e8; } }
 .note, figcaption { font-size: .85rem; opacity: .75; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; background: #fff; }
+figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; }
 """

@@ -1,99 +1,153 @@
 """Plots as picture files in memory: points, lines and stacked bars, one look for all of them."""
 
-import io
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from stvit_video.report.page import Picture
-from stvit_video.visible import visible
+from stvit_video.report.plot_labels import label_ends, label_points
+from stvit_video.report.plot_look import (
+    COLOURS,
+    DASHES,
+    INK,
+    MARKERS,
+    PAPER,
+    Axes,
+    begin_plot,
+    finish_picture,
+    plain_number,
+    plot_words,
+    set_axis,
+)
+from stvit_video.report.tables import Column, make_table
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Axes:
-    """What the axes of a plot say."""
-
-    x: str
-    y: str
-    log_x: bool = False
-    log_y: bool = False
+OTHER = "other"
+"""What the smallest parts of bars are joined as, where there are more than colours."""
 
 
 def point_plot(
-    name: str, caption: str, points: Mapping[str, tuple[float, float]], axes: Axes
+    name: str,
+    caption: str,
+    points: Mapping[str, tuple[float, float]],
+    axes: Axes,
+    *,
+    groups: Mapping[str, str] | None = None,
 ) -> Picture:
-    """Draw one labelled point (x, y) for each name."""
-    figure, drawn = _begin(axes, height=0.32 * len(points) + 3)
-    for number, (label, (x, y)) in enumerate(points.items()):
+    """Draw one point (x, y) for each name, its name beside it.
+
+    Points of a group have one colour and marker, which a legend tells; without groups all are
+    alike.
+    """
+    figure, drawn = begin_plot(height=0.16 * len(points) + 4)
+    kinds = list(dict.fromkeys((groups or {}).values()))
+    for label, (x, y) in points.items():
+        number = kinds.index(groups[label]) if groups else 0
         drawn.plot(
-            [x], [y], _MARKERS[number % len(_MARKERS)], markersize=8, label=plot_words(label)
+            [x], [y], MARKERS[number % 8], color=COLOURS[number % 8], markersize=7, clip_on=False
         )
-    return _finish(name, caption, figure)
+    set_axis(drawn, "x", axes, [x for x, _ in points.values()])
+    set_axis(drawn, "y", axes, [y for _, y in points.values()])
+    for number, kind in enumerate(kinds):
+        look = {"marker": MARKERS[number % 8], "color": COLOURS[number % 8], "linestyle": ""}
+        drawn.plot([], [], label=plot_words(kind), **look)
+    if groups:
+        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    label_points(figure, drawn, points)
+    columns: list[Column | str] = ["", Column(title=axes.x), Column(title=axes.y)]
+    told = "; ".join(
+        f"{label}: {axes.x} {plain_number(x)}, {axes.y} {plain_number(y)}"
+        for label, (x, y) in points.items()
+    )
+    numbers = make_table(caption, columns, [[label, x, y] for label, (x, y) in points.items()])
+    return finish_picture(name, caption, figure, told=told, numbers=numbers)
 
 
 def line_plot(
     name: str, caption: str, series: Mapping[str, Sequence[tuple[float, float]]], axes: Axes
 ) -> Picture:
-    """Draw one line through points (x, y) for each name; a line of one point shows as a dot."""
-    figure, drawn = _begin(axes, height=0.2 * len(series) + 3.5)
-    for number, (label, points) in enumerate(series.items()):
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        drawn.plot(
-            xs, ys, _MARKERS[number % len(_MARKERS)] + "-", markersize=5, label=plot_words(label)
-        )
-    return _finish(name, caption, figure)
+    """Draw one line through points (x, y) for each name, its name at its end."""
+    figure, drawn = begin_plot(height=max(4.0, 0.2 * len(series) + 1.2))
+    for number, points in enumerate(series.values()):
+        xs, ys = zip(*points, strict=True)
+        look = {"color": COLOURS[number % 7], "linestyle": DASHES[number // 7 % len(DASHES)]}
+        drawn.plot(xs, ys, marker=MARKERS[number % 8], markersize=4, **look)
+    set_axis(drawn, "x", axes, [x for points in series.values() for x, _ in points])
+    set_axis(drawn, "y", axes, [y for points in series.values() for _, y in points])
+    label_ends(figure, drawn, series)
+    told = "; ".join(
+        f"{label}: {axes.y} {plain_number(points[0][1])} at {axes.x} {plain_number(points[0][0])}"
+        + (f", {plain_number(points[-1][1])} at {plain_number(points[-1][0])}" * (len(points) > 1))
+        for label, points in series.items()
+    )
+    places = sorted({x for points in series.values() for x, _ in points})
+    rows = [[label, *map(dict(points).get, places)] for label, points in series.items()]
+    columns = [f"{axes.y} at {axes.x}", *map(plain_number, places)]
+    numbers = make_table(caption, columns, rows)
+    return finish_picture(name, caption, figure, told=told, numbers=numbers)
 
 
 def stacked_bars(
-    name: str, caption: str, bars: Mapping[str, Mapping[str, float]], axis: str
+    name: str,
+    caption: str,
+    bars: Mapping[str, Mapping[str, float]],
+    axis: str,
+    *,
+    colours: Mapping[str, str] | None = None,
 ) -> Picture:
-    """Draw one horizontal bar for each name, of parts in their order."""
-    figure, drawn = _begin(Axes(x=axis, y=""), height=0.5 * len(bars) + 2.5)
-    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
-    colours = [mpl.colormaps["tab20"](number) for number in range(20)]
+    """Draw one horizontal bar for each name, of parts in their order, the whole at its end.
+
+    A part has one colour in all bars: that of `colours`, or the next one that is free. Where there
+    are more parts than colours, the smallest are joined as `other`.
+    """
+    whole = {label: sum(parts.values()) for label, parts in bars.items()}
+    joined = _join_smallest(bars)
+    figure, drawn = begin_plot(height=0.36 * len(bars) + 1.5)
     labels = list(bars)[::-1]
-    names = [plot_words(label) for label in labels]
     left = [0.0] * len(labels)
-    for part, colour in zip(parts, itertools.cycle(colours), strict=False):
-        widths = [bars[label].get(part, 0.0) for label in labels]
-        drawn.barh(names, widths, left=left, label=plot_words(part), height=0.6, color=colour)
+    for part, colour in _part_colours(joined, colours or {}).items():
+        widths = [joined[label].get(part, 0.0) for label in labels]
+        look = {"color": colour, "edgecolor": PAPER, "linewidth": 0.6, "height": 0.7}
+        drawn.barh(range(len(labels)), widths, left=left, label=plot_words(part), **look)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    return _finish(name, caption, figure)
+    for place, label in enumerate(labels):
+        text = f" {plain_number(whole[label])}"
+        drawn.text(whole[label], place, text, va="center", fontsize=8, color=INK)
+    drawn.set_yticks(range(len(labels)), [plot_words(label) for label in labels])
+    set_axis(drawn, "x", Axes(x=axis, y="", x_better="lower"), [0, *(1.08 * w for w in left)])
+    drawn.grid(visible=False, axis="y")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    told = "; ".join(
+        f"{label}: {axis} {plain_number(whole[label])}, of it "
+        + ", ".join(f"{part} {plain_number(value)}" for part, value in parts.items() if value)
+        for label, parts in joined.items()
+    )
+    names = list(dict.fromkeys(part for parts in bars.values() for part in parts))
+    rows = [[label, whole[label], *map(parts.get, names)] for label, parts in bars.items()]
+    numbers = make_table(caption, ["", Column(title=axis), *names], rows)
+    return finish_picture(name, caption, figure, told=told, numbers=numbers)
 
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
-"""One fewer than colours, so that the two together repeat late."""
+def _join_smallest(bars: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    sums: dict[str, float] = {}
+    for parts in bars.values():
+        for part, value in parts.items():
+            sums[part] = sums.get(part, 0.0) + value
+    kept = set(sums)
+    if len(kept) > len(COLOURS):
+        kept = set(sorted(kept - {OTHER}, key=lambda part: -sums[part])[: len(COLOURS) - 1])
+    found: dict[str, dict[str, float]] = {}
+    for label, parts in bars.items():
+        own = found.setdefault(label, {})
+        for part, value in parts.items():
+            place = part if part in kept else OTHER
+            own[place] = own.get(place, 0.0) + value
+    return found
 
 
-def _begin(axes: Axes, *, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(8, min(height, 9)), layout="constrained")
-    drawn = figure.add_subplot()
-    drawn.set_xlabel(plot_words(axes.x))
-    drawn.set_ylabel(plot_words(axes.y))
-    if axes.log_x:
-        drawn.set_xscale("log")
-    if axes.log_y:
-        drawn.set_yscale("log")
-    drawn.grid(visible=True, alpha=0.3)
-    drawn.spines[["top", "right"]].set_visible(False)
-    return figure, drawn
-
-
-def plot_words(text: str) -> str:
-    """Write words so that a plot shows them as they are: `$` begins no formula, `_` hides none."""
-    shown = visible(text).replace("$", r"\$")
-    return f" {shown}" if shown.startswith("_") else shown
-
-
-def _finish(name: str, caption: str, figure: Figure) -> Picture:
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
-    stream = io.BytesIO()
-    kind = Path(name).suffix[1:]
-    metadata = {"Date": None} if kind == "svg" else None
-    figure.savefig(stream, format=kind, dpi=110, metadata=metadata)
-    return Picture(name=name, content=stream.getvalue(), caption=caption)
+def _part_colours(
+    bars: Mapping[str, Mapping[str, float]], fixed: Mapping[str, str]
+) -> dict[str, str]:
+    names = list(dict.fromkeys(part for parts in bars.values() for part in parts))
+    names.sort(key=lambda part: part == OTHER)
+    taken = {fixed[part] for part in names if part in fixed}
+    free: Any = iter([colour for colour in COLOURS if colour not in taken])
+    return {part: fixed[part] if part in fixed else next(free) for part in names}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from stvit_video.report.plots import plot_words
+from stvit_video.report.plot_look import plot_words
 from stvit_video.report.subtitles import clock
 from stvit_video.visible import cut
 

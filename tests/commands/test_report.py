@@ -17,6 +17,7 @@ from stvit_video.cli import load_command, main
 from stvit_video.measure.compare import peers
 from stvit_video.measure.compare.quality import agreement_with_first
 from stvit_video.measure.compare.words import find_model
+from tests.browser import Browser
 
 TINY = "demo_tiny:frames=4:size=32"
 MODELS = [TINY, f"{TINY}:1x2x2@2", f"{TINY}:tome:r=3", f"{TINY}:rlt", "timm:gone"]
@@ -88,7 +89,16 @@ def test_the_markdown_has_every_table_and_picture(folder):
     assert "timm:gone: peer timm:gone needs no_such_library" in text
     for name in re.findall(r"!\[.*?\]\((.+?)\)", text):
         assert (folder / name).stat().st_size > 1000
-    assert len(re.findall(rf"^\| {re.escape(TINY)} \| inference", text, re.MULTILINE)) == 2
+    assert (
+        len(
+            re.findall(
+                rf"^\| {re.escape(TINY)} \| 1.00 \| 1.00-1.00 \| 81.5 \| inference",
+                text,
+                re.MULTILINE,
+            )
+        )
+        == 2
+    )
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium (apt-get install chromium)")
@@ -98,7 +108,7 @@ def test_the_page_renders_in_a_browser_with_all_rows_and_asks_nobody(folder, tmp
     assert all((own or css).startswith("data:") for own, css in links)
     probe = (
         "<script>onload = () => { document.body.dataset.seen = JSON.stringify({"
-        "rows: [...document.querySelectorAll('tbody tr')].filter(r => r.offsetHeight > 9).length,"
+        "rows: [...document.querySelectorAll('tbody tr')].length,"
         "images: [...document.images].map(i => i.naturalWidth)}) }</script>"
     )
     probed = page.replace("</body>", probe + "</body>")
@@ -110,8 +120,25 @@ def test_the_page_renders_in_a_browser_with_all_rows_and_asks_nobody(folder, tmp
     assert asked == ["/report.html"]
     assert "CONSOLE" not in log
     assert seen["rows"] == page.count("<tr>") - page.count("<thead>") > 20
-    assert len(seen["images"]) == page.count("<img ") == 7
+    assert len(seen["images"]) == page.count("<img ") == 9
     assert min(seen["images"]) > 300
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium (apt-get install chromium)")
+def test_the_page_fits_a_narrow_window_and_shows_the_column_one_came_for(folder, tmp_path):
+    browser = Browser(tmp_path)
+    try:
+        browser.open((folder / "report.html").as_uri(), width=400)
+        assert browser.run("document.documentElement.scrollWidth") == 400
+        second = "[...document.querySelectorAll('section > .wide th:nth-child(2)')]"
+        heads = browser.run(f"{second}.map(h => [h.innerText, h.getBoundingClientRect().right])")
+        ends = {title.replace("\n", " "): right for title, right in heads}
+        assert max(ends["x fewer"], ends["x faster"]) < 400
+        dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+        browser.call("Emulation.setEmulatedMedia", features=dark)
+        assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(18, 18, 18)"
+    finally:
+        browser.close()
 
 
 def _look(folder, asked):

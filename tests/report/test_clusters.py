@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stvit_video.report.clusters import colour_patches, draw_clusters
+from stvit_video.report.clusters import colour_patches, draw_clusters, share_words
 from stvit_video.report.token_colours import PALETTE, STRONGEST
 
 FRAMES = np.full((2, 6, 8, 3), 100, np.uint8)
@@ -57,4 +57,16 @@ def test_the_picture_is_a_png_with_a_column_for_each_step_of_time():
     for weights in (assignments(), np.concatenate([assignments()] * 2, axis=1)):
         content = draw_clusters(frames, weights, title="two steps")
         sizes.append(Image.open(io.BytesIO(content)).size)
-    assert sizes[1][0] - sizes[0][0] == pytest.approx(2 * 1.7 * 110, abs=2)
+    assert sizes[1][0] - sizes[0][0] == pytest.approx(2 * 2.3 * 110, abs=2)
+
+
+def test_the_legend_tells_the_share_of_each_token_and_joins_the_small_ones():
+    weights = assignments()
+    weights[2, 0, 0, 0] = 0.5
+    told = share_words(weights, most=2)
+    assert [words for _, words in told] == [
+        "token 1: 83.3 % of the patches",
+        "token 3: 8.3 % of the patches",
+        "1 more: 8.3 %",
+    ]
+    assert told[0][0] != told[1][0]

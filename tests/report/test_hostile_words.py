@@ -12,7 +12,8 @@ from stvit_video.report.clusters import draw_clusters
 from stvit_video.report.drawn_table import print_table, print_tables
 from stvit_video.report.json_file import write_json
 from stvit_video.report.page import Section, html_page, markdown_page
-from stvit_video.report.plots import Axes, plot_words, point_plot, stacked_bars
+from stvit_video.report.plot_look import Axes, plot_words
+from stvit_video.report.plots import point_plot, stacked_bars
 from stvit_video.report.progress import count_videos
 from stvit_video.report.tables import make_table, table_text
 from stvit_video.report.terminal import say

@@ -31,3 +31,20 @@ def test_the_markdown_says_the_same_with_pictures_beside_it(tmp_path):
     )
     assert (tmp_path / "plot.svg").read_bytes() == b"<svg/>"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.svg", "report.html", "report.md"]
+
+
+def test_the_numbers_of_a_picture_are_one_click_away_and_its_text_has_them(tmp_path):
+    numbers = make_table("speed", ["model", "clips/s"], [["<a>", 7.5]])
+    picture = Picture(
+        name="p.svg", content=b"<svg/>", caption="speed", alt="speed. <a>: 7.5.", numbers=numbers
+    )
+    write_page(tmp_path, "T", [Section(title="S", pictures=(picture,))])
+    page = (tmp_path / "report.html").read_text()
+    assert 'alt="speed. &lt;a&gt;: 7.5."' in page
+    details = page[page.index("<details><summary>The numbers of this figure</summary>") :]
+    assert "<td>&lt;a&gt;</td>" in details
+    assert '<td class="number">7.5</td>' in details
+    text = (tmp_path / "report.md").read_text()
+    assert "![speed. \\<a\\>: 7.5.](p.svg)\n\n*speed*\n" in text
+    assert '<details markdown="1"><summary>The numbers of this figure</summary>' in text
+    assert "| \\<a\\> | 7.5 |" in text

@@ -14,10 +14,15 @@ _UNIT = (
 )
 
 
-def summary_table(costs: Sequence[ModelCost]) -> Table:
-    """One row a model: input, tokens, parameters, MACs and FLOPs per view and per video."""
+def summary_table(costs: Sequence[ModelCost], accuracy: Mapping[str, float] | None = None) -> Table:
+    """One row a model: what it saves, input, tokens, parameters, MACs and FLOPs.
+
+    Where `accuracy`, top-1 in percent by model, is known, it stands beside.
+    """
     columns: list[Column | str] = [
         "model",
+        Column(title="x fewer", format=".2f"),
+        *accuracy_columns(accuracy),
         "clip",
         "tokens",
         Column(title="params M", format=".1f"),
@@ -27,12 +32,13 @@ def summary_table(costs: Sequence[ModelCost]) -> Table:
         "views",
         Column(title="GMACs/video", format=",.1f"),
         Column(title="GFLOPs/video", format=",.1f"),
-        Column(title="x fewer", format=".2f"),
     ]
     first = costs[0].flops.macs
     rows = [
         [
             cost.model,
+            first / cost.flops.macs,
+            *([accuracy.get(cost.model)] if accuracy else []),
             cost.clip,
             token_range(cost.tokens),
             cost.flops.num_parameters / 1e6,
@@ -42,13 +48,17 @@ def summary_table(costs: Sequence[ModelCost]) -> Table:
             cost.flops.num_views,
             cost.flops.macs_per_video / _GIGA,
             cost.flops.flops_per_video / _GIGA,
-            first / cost.flops.macs,
         ]
         for cost in costs
     ]
     uncounted = sorted({name for cost in costs for name in cost.flops.uncounted})
     listed = f" Uncounted operators: {', '.join(uncounted) or 'none'}."
     return make_table("Cost", columns, rows, note=_UNIT + listed)
+
+
+def accuracy_columns(accuracy: Mapping[str, float] | None) -> list[Column]:
+    """Return the column of accuracies, where any is known."""
+    return [Column(title="top-1 %", format=".1f")] if accuracy else []
 
 
 def part_table(costs: Sequence[ModelCost], kind: Literal["stages", "operators"]) -> Table:

@@ -1,21 +1,30 @@
 """How fast models are, as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stvit_video.measure.ceiling import MatmulCeiling
+from stvit_video.measure.compare.cost_tables import accuracy_columns
 from stvit_video.measure.compare.speed import FileRecord, SpeedRecord
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 
-def speed_table(records: Sequence[SpeedRecord], ceiling: MatmulCeiling) -> Table:
-    """One row a model, mode and batch size; out of memory shows as empty cells."""
+def speed_table(
+    records: Sequence[SpeedRecord],
+    ceiling: MatmulCeiling,
+    accuracy: Mapping[str, float] | None = None,
+) -> Table:
+    """One row a model, mode and batch size; out of memory shows as empty cells.
+
+    Where `accuracy`, top-1 in percent by model, is known, it stands beside.
+    """
     columns: list[Column | str] = [
         "model",
+        Column(title="x faster", format=".2f"),
+        Column(title="10-90 %"),
+        *accuracy_columns(accuracy),
         "mode",
         "batch",
         Column(title="clips/s", format=".2f"),
-        Column(title="ratio", format=".2f"),
-        Column(title="10-90 %"),
         Column(title="p50 ms", format=".1f"),
         Column(title="p90 ms", format=".1f"),
         Column(title="spread %", format=".1f"),
@@ -24,12 +33,13 @@ def speed_table(records: Sequence[SpeedRecord], ceiling: MatmulCeiling) -> Table
         "tokens kept",
     ]
     note = (
-        "Models had their turns in the same rounds; ratio: speed over that of the first model,"
+        "Models had their turns in the same rounds; x faster: speed over that of the first model,"
         " median over rounds, and its first and last decile. Spread: between the quartiles."
         f" Matmul ceiling {ceiling.flops_per_second / 1e12:.3g} TFLOP/s"
         f" ({ceiling.dtype}, {ceiling.size} x {ceiling.size}). {conditions(records)}"
     )
-    return make_table("Speed", columns, [_speed_row(record) for record in records], note=note)
+    rows = [_speed_row(record, accuracy) for record in records]
+    return make_table("Speed", columns, rows, note=note)
 
 
 def file_table(records: Sequence[FileRecord]) -> Table:
@@ -74,17 +84,20 @@ def conditions(records: Sequence[SpeedRecord]) -> str:
     )
 
 
-def _speed_row(record: SpeedRecord) -> list[Cell]:
+def _speed_row(record: SpeedRecord, accuracy: Mapping[str, float] | None) -> list[Cell]:
     report = record.report
+    known = [accuracy.get(record.model)] if accuracy else []
     if report is None:
-        return [record.model, "out of memory", record.batch_size, *[None] * 9]
+        empty = [None] * 7
+        return [record.model, None, None, *known, "out of memory", record.batch_size, *empty]
     return [
         record.model,
+        report.ratio,
+        f"{report.ratio_low:.2f}-{report.ratio_high:.2f}",
+        *known,
         report.mode,
         record.batch_size,
         report.clips_per_second,
-        report.ratio,
-        f"{report.ratio_low:.2f}-{report.ratio_high:.2f}",
         1e3 * report.median_step_seconds,
         1e3 * report.p90_step_seconds,
         100 * report.spread,
