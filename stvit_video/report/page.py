@@ -139,11 +139,10 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem;
   border-bottom: 1px solid #8884; }
 th { border-bottom: 2px solid #8888; } .number { text-align: right; }
 td.number { font-variant-numeric: tabular-nums; }
-th { overflow-wrap: normal; } td:first-child { overflow-wrap: anywhere; min-width: 13rem; }
-td:not(:first-child) { white-space: nowrap; }
+th { overflow-wrap: normal; } td { white-space: nowrap; }
 details { margin: .5rem 0; font-size: .9rem; } summary { cursor: pointer; }
 @media (max-width: 40rem) { body { margin: 1rem auto; } th, td { padding: .3rem .4rem; }
-  td:first-child { min-width: 8rem; }
+  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
   table { font-size: .8rem; } h1, h2, p, summary { overflow-wrap: anywhere; } }
 @media (prefers-color-scheme: dark) { body { background: #121212; color: #e8e8e8; } }
 .note, figcaption { font-size: .85rem; opacity: .75; }

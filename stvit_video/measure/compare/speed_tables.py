@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from stvit_video.measure.ceiling import MatmulCeiling
 from stvit_video.measure.compare.cost_tables import accuracy_columns
 from stvit_video.measure.compare.speed import FileRecord, SpeedRecord
+from stvit_video.report.counts import counted
 from stvit_video.report.tables import Cell, Column, Table, make_table
 
 
@@ -76,7 +77,7 @@ def conditions(records: Sequence[SpeedRecord]) -> str:
     if not reports:
         return "Nothing fitted into the memory."
     one = reports[0]
-    threads = f", {one.num_threads} threads" if one.device == "cpu" else ""
+    threads = f", {counted(one.num_threads, 'thread')}" if one.device == "cpu" else ""
     dtypes = " / ".join(dict.fromkeys(report.dtype for report in reports))
     return (
         f"{one.device}{threads}, {dtypes}, compile {one.compile_mode},"
