@@ -93,6 +93,7 @@ def test_every_page_is_found():
     } <= BLOCKS.keys()
 
 
+@pytest.mark.slow
 def test_the_pages_pass_strict_type_checks(tmp_path):
     scripts = {name: BLOCKS[name][0] for name in BLOCKS.keys() - UNTYPED} | {"own": FUNCTION}
     for name, lines in scripts.items():

@@ -11,7 +11,7 @@ from stvit_video.settings.views import Combine, NumCrops
 _ACTIONS = ActionFilesConfig()
 
 
-def evaluate(  # noqa: PLR0913 this is a command line
+def evaluate_(  # noqa: PLR0913 this is a command line
     videos: VideosPath,
     *,
     checkpoint: CheckpointSource,

@@ -77,7 +77,7 @@ def set_axis(drawn: Any, side: Literal["x", "y"], axes: Axes, values: Sequence[f
     """
     words, better = (axes.x, axes.x_better) if side == "x" else (axes.y, axes.y_better)
     may_be_log = axes.log_x if side == "x" else axes.log_y
-    low, high = min(values), max(values)
+    low, high = min(values, default=0.0), max(values, default=0.0)
     axis = drawn.xaxis if side == "x" else drawn.yaxis
     set_limits = drawn.set_xlim if side == "x" else drawn.set_ylim
     told = [f"{better} is better"] if better else []

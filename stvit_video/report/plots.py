@@ -64,7 +64,8 @@ def point_plot(
 def line_plot(
     name: str, caption: str, series: Mapping[str, Sequence[tuple[float, float]]], axes: Axes
 ) -> Picture:
-    """Draw one line through points (x, y) for each name, its name at its end."""
+    """Draw one line through points (x, y) for each name, if it has any, the name at its end."""
+    series = {label: points for label, points in series.items() if points}
     figure, drawn = begin_plot(height=max(4.0, 0.2 * len(series) + 1.2))
     for number, points in enumerate(series.values()):
         xs, ys = zip(*points, strict=True)

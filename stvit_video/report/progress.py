@@ -21,6 +21,8 @@ from rich.text import Text
 from stvit_video.report.terminal import say
 from stvit_video.visible import visible
 
+_LONG = 2.0
+"""Seconds from which on a pass over files is told."""
 Outcome = TypeVar("Outcome")
 
 
@@ -35,7 +37,8 @@ def track_files(
 ) -> Iterator[Outcome]:
     """Pass outcomes on while a bar shows how many of `total` are done and how many are bad.
 
-    It is on standard error; what is no terminal gets one line, once all are done.
+    It is on standard error; what is no terminal gets one line, once all are done, where
+    that took some seconds.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -43,8 +46,9 @@ def track_files(
         for outcome in outcomes:
             num_done, num_bad = num_done + 1, num_bad + is_bad(outcome)
             yield outcome
-        speed = _speed(num_done - num_before, time.perf_counter() - start, "files")
-        say(console, f"{title}: {num_done} of {total}, {num_bad} bad, {speed}")
+        if (seconds := time.perf_counter() - start) >= _LONG:
+            speed = _speed(num_done - num_before, seconds, "files")
+            say(console, f"{title}: {num_done} of {total}, {num_bad} bad, {speed}")
         return
     columns = (
         TextColumn("{task.description}", markup=False),

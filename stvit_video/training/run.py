@@ -56,11 +56,11 @@ def run_training(
     task = prepared.task
     display = ProgressDisplay(console, label, prepared.if_waiting if advise else "")
     task.tell = display.tell
-    for note in (*prepared.notes, *(_doubts(run, task) if advise else ())):
-        display.tell(note)
     start = check_start(run.train, run_dir=run_dir, task=task, tell=display.tell)
     if start is not None:
         display.tell(f"going on from {start}{changes and f', with {changes}'}")
+    for note in (*prepared.notes, *(_doubts(run, task) if advise else ())):
+        display.tell(note)
     with holding(run_dir) if is_first_process() else nullcontext():
         _check_free(run_dir, run)  # a run may have ended since
         write_settings(run_dir, settings)

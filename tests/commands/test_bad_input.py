@@ -258,7 +258,7 @@ def test_paths_are_told_before_the_slow_imports(tmp_path):
         "print(status, [m for m in ('torch', 'numpy', 'rich', 'av') if m in sys.modules])"
     )
     for arguments in (
-        ["evaluate", "x", "--checkpoint", "nowhere"],
+        ["evaluate", "nowhere", "--checkpoint", "x"],
         ["predict", "nowhere.mp4", "--checkpoint", "owner/name"],
         ["convert", "nowhere", "--model", "x", "--output", "y"],
         ["data", "scan", "nowhere.csv"],

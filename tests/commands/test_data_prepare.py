@@ -204,7 +204,7 @@ def test_for_is_spelt_without_the_mark_that_python_needs(root, tmp_path, capsys)
         "stvit-video data prepare: for needs a value: one of dense, segments, any\n"
     )
     assert main(["data", "prepare", "--help"]) == 0
-    assert "[--for FOR]" in capsys.readouterr().out
+    assert "--for FOR" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_predicting_refuses_what_a_detector_has_no_place_for(run, coco, capsys):
 
 def test_a_folder_is_no_file_of_annotations(run, coco, capsys):
     words = evaluate_words(run, coco)
-    words[2] = str(coco / "val2017")
+    words[1] = str(coco / "val2017")
     assert main(words) == 2
     line = (
         "are a folder; give the JSON file of COCO's form, and the folder of its images as media\n"
@@ -238,7 +238,7 @@ def test_annotations_of_other_classes_are_refused(run, coco, tmp_path, capsys):
     other = tmp_path / "other.json"
     other.write_text(json.dumps(content))
     words = evaluate_words(run, coco)
-    words[2] = str(other)
+    words[1] = str(other)
     assert main(words) == 2
     assert (
         "other.json: the 3 categories must be the 3 classes of the model; only the model has"

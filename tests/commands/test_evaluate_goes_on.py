@@ -88,6 +88,7 @@ def test_what_was_scored_before_a_kill_is_kept_and_the_same_command_goes_on(work
     assert not (work / "killed" / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(work, capsys):
     with start(command(work, "stopped")) as run:
         wait_for_scores(run, work / "stopped")
@@ -103,6 +104,7 @@ def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(work, capsys):
     assert_whole(work, "stopped")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing_that_was_scored(work, capsys):
     with start(command(work, "worker")) as run:
         wait_for_scores(run, work / "worker")
@@ -118,6 +120,7 @@ def test_a_killed_worker_loses_nothing_that_was_scored(work, capsys):
     assert_whole(work, "worker")
 
 
+@pytest.mark.slow
 def test_torchrun_shares_it_and_the_first_process_alone_tells(work):
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "stvit_video")
     to_json = ["--json", str(work / "report.json")]

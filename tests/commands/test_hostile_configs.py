@@ -205,7 +205,9 @@ def test_the_folder_is_told_first_and_a_run_is_taken_for_ours(tmp_path, capsys, 
     config.write_text(text + "dry_run: false\n")
     size = ["--model.num_frames", "2", "--model.image_size", "32", "--data.num_workers", "0"]
     assert main(["train", "--config", str(config), *size]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == f"output_dir {folder}"
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"training demo_tiny for 1 epoch on {class_folder_root}; output_dir {folder}"
+    )
     for name in ("model.safetensors", "model.json"):
         (folder / name).unlink()
     for path in (folder / "checkpoints").iterdir():

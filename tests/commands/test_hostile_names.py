@@ -67,7 +67,7 @@ def test_results_are_there_although_the_terminal_is_not(run_dir, videos, tmp_pat
         raise BrokenPipeError
 
     monkeypatch.setattr("stvit_video.evaluation.report.say", refuse)
-    monkeypatch.setattr("stvit_video.report.tables.say", refuse)
+    monkeypatch.setattr("stvit_video.report.drawn_table.say", refuse)
     monkeypatch.setattr("os.dup2", lambda *_: None)
     result = tmp_path / "result.json"
     assert main(["evaluate", str(videos), "--checkpoint", str(run_dir), "--json", str(result)]) == 1

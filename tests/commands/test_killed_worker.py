@@ -77,6 +77,7 @@ def _died(command):
     )
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_one_line_and_keeps_what_it_had(run_dir):
     run, (status, error) = run_dir
     assert _died("train").fullmatch(error), error

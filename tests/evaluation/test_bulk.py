@@ -161,6 +161,7 @@ def load_and_die_once(checkpoint, mark):
     return predictor
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_ray_survives_a_killed_worker(checkpoint, folder_of_videos, tmp_path):
     import ray

@@ -108,6 +108,7 @@ def test_another_batch_size_differs_by_rounding_alone(model, videos, whole, tmp_
         assert same(report).classes == whole[0].classes
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_that_was_scored(model, videos, whole, tmp_path):
     folder = ScoreFolder(tmp_path / "parts of it", views=VIEWS, num_classes=2)
     scoring = Scoring(

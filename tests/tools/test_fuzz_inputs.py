@@ -42,6 +42,7 @@ def test_what_is_a_fault(status, text, mebibytes, fault):
     assert _fault(status, text, mebibytes) == fault
 
 
+@pytest.mark.slow
 def test_each_kind_ends_as_it_should(tmp_path):
     words = ["--num_cases", str(len(KINDS)), "--output", str(tmp_path / "page.md")]
     run = subprocess.run(

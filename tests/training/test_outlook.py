@@ -73,7 +73,7 @@ def test_the_doubt_is_told_once_and_not_with_weights(class_folder_root, tmp_path
     shape = {"num_frames": 2, "frame_stride": 1, "image_size": 32}
     train = TrainConfig(epochs=1, batch_size=4, devices="cpu")
     told = []
-    for number, pretrained in enumerate((None, tmp_path / "0")):
+    for number, pretrained in enumerate((None, str(tmp_path / "0"))):
         run = RunConfig(
             model=ModelConfig(name="demo_tiny", pretrained=pretrained, **shape),
             data=data,
