@@ -46,7 +46,7 @@ def build_parser(name: str, function: Callable[..., Any]) -> Any:
         parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skipped)
     parser.add_function_arguments(function, as_group=False, skip=positions)
     _free_kept_words(parser)
-    _namekinds_of(parser)
+    _name_kinds(parser)
     _put_required_first(parser)
     return parser
 
@@ -60,7 +60,7 @@ def _free_kept_words(parser: Any) -> None:
             parser._option_string_actions[action.option_strings[0]] = action
 
 
-def _namekinds_of(parser: Any) -> None:
+def _name_kinds(parser: Any) -> None:
     """Show what a setting takes in a word: `--top_k NUMBER`, `--json PATH`."""
     from stvit_video.settings.bounds import describe
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stvit_video import load_model, read_clips, sparsify
 from stvit_video.files import write_file
-from stvit_video.report.clusters import compare_clusters, with_few_colours
+from stvit_video.report.clusters import cluster_figure, with_few_colours
 from stvit_video.video.pixels.crops import build_transform, normalize_clip
 
 
@@ -53,7 +53,7 @@ def draw(
             rows[setting] = semantic.forward_assignments(normalize_clip(clip, look))[0].numpy()
     shown = clip[0].permute(1, 2, 3, 0).numpy()  # (T, S, S, C)
     title = f"{video.stem}, frames {start} to {stop - look.frame_stride} by {look.frame_stride}"
-    return compare_clusters(shown, rows, title=title), rows
+    return cluster_figure(shown, rows, title=title).png(), rows
 
 
 def main() -> None:

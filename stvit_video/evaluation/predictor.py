@@ -27,7 +27,7 @@ from stvit_video.evaluation.windows import WindowReading
 from stvit_video.models.checkpoint import load_model
 from stvit_video.models.device import choose_device
 from stvit_video.models.network.video_model import VideoModel
-from stvit_video.report.notebook import notebook_bar
+from stvit_video.report.progress import notebook_bar
 from stvit_video.settings.data import Backend, DataConfig
 from stvit_video.settings.timing import DtypeName
 from stvit_video.settings.views import Combine, FeatureKind, ViewConfig

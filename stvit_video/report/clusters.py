@@ -27,20 +27,42 @@ def draw_clusters(
 
     The first frame of each of the t time steps is shown; `colour_patches` says in which colours.
     """
-    return compare_clusters(frames, {"": assignments}, title=title)
+    return cluster_figure(frames, {"": assignments}, title=title).png()
 
 
-def compare_clusters(
-    frames: NDArray[np.uint8], assignments: Mapping[str, NDArray[np.float32]], *, title: str
-) -> bytes:
-    """Draw a clip (T, H, W, 3) and a row for each name, weights (S, t, h, w) on the same grid."""
+class PictureFigure(Figure):
+    """A figure of matplotlib that a notebook shows, whether pyplot is there or not."""
+
+    def png(self) -> bytes:
+        """Return it as a PNG file."""
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def cluster_figure(
+    frames: NDArray[np.uint8],
+    assignments: Mapping[str, NDArray[np.float32]],
+    *,
+    title: str = "",
+    most_steps: int | None = None,
+) -> PictureFigure:
+    """Draw a clip (T, H, W, 3) and a row for each name, weights (S, t, h, w) on the same grid.
+
+    Of more than `most_steps` time steps, so many are shown, spread over the clip.
+    """
     num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
     shown = frames[::every][:num_steps]  # (t, H, W, 3)
-    titles = [f"frame {step * every + 1}" for step in range(num_steps)]
-    rows = [PictureRow("", list(shown), titles)]
+    num_drawn = min(num_steps, most_steps or num_steps)
+    steps = np.linspace(0, num_steps - 1, num_drawn).round().astype(int)
+    titles = [f"frame {step * every + 1}" for step in steps]
+    rows = [PictureRow("", list(shown[steps]), titles)]
     rows += [
-        PictureRow(name, list(colour_patches(shown, weights)))
+        PictureRow(name, list(colour_patches(shown, weights)[steps]))
         for name, weights in assignments.items()
     ]
     legend = [
@@ -48,7 +70,7 @@ def compare_clusters(
         for name, weights in assignments.items()
         for colour, words in share_words(weights, most=_MOST_TOLD // len(assignments))
     ]
-    return draw_rows(rows, title=title, side=2.3, legend=legend)
+    return row_figure(rows, title=title, side=2.3, legend=legend)
 
 
 def share_words(assignments: NDArray[np.float32], *, most: int) -> list[tuple[str, str]]:
@@ -84,14 +106,14 @@ class PictureRow(NamedTuple):
     """One above each picture, or none."""
 
 
-def draw_rows(
+def row_figure(
     rows: Sequence[PictureRow],
     *,
     title: str,
     side: float = 1.7,
     legend: Sequence[tuple[str, str]] = (),
-) -> bytes:
-    """Draw rows of pictures below each other, each picture `side` inches wide, as a PNG picture.
+) -> PictureFigure:
+    """Draw rows of pictures below each other, each picture `side` inches wide.
 
     Below them stands what colours mean: a colour of matplotlib and its words.
     """
@@ -105,7 +127,7 @@ def draw_rows(
         + 0.3
         + 0.22 * -(-len(legend) // 3),
     )
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    figure = PictureFigure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(len(rows), num_columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], frame_on=False)
@@ -115,14 +137,13 @@ def draw_rows(
             axis.imshow(picture, interpolation="nearest")
         for axis, words in zip(own, row.titles, strict=False):
             axis.set_title(plot_words(words), fontsize=9)
-    figure.suptitle(plot_words(title), fontsize=10)
+    if title:
+        figure.suptitle(plot_words(title), fontsize=10)
     if legend:
         marks = [Patch(facecolor=colour, edgecolor="0.2") for colour, _ in legend]
         told = [plot_words(text) for _, text in legend]
         figure.legend(marks, told, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
+    return figure
 
 
 def with_few_colours(content: bytes) -> bytes:

@@ -4,14 +4,9 @@ import html
 import io
 import re
 import sys
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
-
-from stvit_video.report.progress import count_videos
-
-Item = TypeVar("Item")
 
 _WIDTH = 100
 """Characters of a line."""
@@ -36,20 +31,6 @@ def notebook_console() -> Console:
         width=_WIDTH,
         _environ={"TERM": "xterm"},
     )
-
-
-def notebook_bar(items: Iterator[Item], label: str, *, total: int | None) -> Iterator[Item]:
-    """Pass items on; in a notebook, a bar shows how many of `total` videos are done.
-
-    There is no bar for one video, nor where nobody knows how many there are.
-    """
-    if total is None or total < 2 or not in_notebook():
-        yield from items
-        return
-    with count_videos(notebook_console(), label, total=total) as count:
-        for item in items:
-            count(1)
-            yield item
 
 
 class _CellOutput(io.StringIO):

@@ -18,12 +18,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from stvit_video.report.json_file import result_console
+from stvit_video.report.notebook import in_notebook, notebook_console
 from stvit_video.report.terminal import say
 from stvit_video.visible import visible
 
 _LONG = 2.0
 """Seconds from which on a pass over files is told."""
 Outcome = TypeVar("Outcome")
+Item = TypeVar("Item")
 
 
 def track_files(
@@ -40,7 +43,7 @@ def track_files(
     It is on standard error; what is no terminal gets one line, once all are done, where
     that took some seconds.
     """
-    console = Console(stderr=True)
+    console = result_console("-")
     if not console.is_terminal:
         start, num_before = time.perf_counter(), num_done
         for outcome in outcomes:
@@ -94,6 +97,20 @@ def count_videos(
     ) as bar:
         task = bar.add_task(visible(label), total=total)
         yield lambda num_videos: bar.advance(task, num_videos)
+
+
+def notebook_bar(items: Iterator[Item], label: str, *, total: int | None) -> Iterator[Item]:
+    """Pass items on; in a notebook, a bar shows how many of `total` videos are done.
+
+    There is no bar for one video, nor where nobody knows how many there are.
+    """
+    if total is None or total < 2 or not in_notebook():
+        yield from items
+        return
+    with count_videos(notebook_console(), label, total=total) as count:
+        for item in items:
+            count(1)
+            yield item
 
 
 class _RateColumn(ProgressColumn):

@@ -5,7 +5,7 @@ Legend: H W pixels, C colours.
 
 from collections.abc import Sequence
 
-from stvit_video.report.clusters import PictureRow, draw_rows, with_few_colours
+from stvit_video.report.clusters import PictureRow, row_figure, with_few_colours
 from stvit_video.visualize.drawing import Picture
 from stvit_video.visualize.reading import ReadVideo
 
@@ -22,7 +22,7 @@ def draw_sheet(
         names = [_caption(video, number) for number, _, _ in part]
         rows.append(PictureRow("", [plain for _, plain, _ in part], names))
         rows.append(PictureRow("", [drawn for _, _, drawn in part]))
-    return with_few_colours(draw_rows(rows, title=title, side=2.6))
+    return with_few_colours(row_figure(rows, title=title, side=2.6).png())
 
 
 def _caption(video: ReadVideo, number: int) -> str:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from rich.progress import Progress
 
-from stvit_video.report import notebook
+from stvit_video.report import notebook, progress
 from stvit_video.report.json_file import result_console
 from stvit_video.report.terminal import say
 
@@ -66,13 +66,13 @@ def test_only_a_kernel_is_a_notebook(monkeypatch):
 
 @pytest.mark.parametrize(("total", "bars"), [(3, 1), (1, 0), (None, 0)])
 def test_a_bar_counts_the_videos_of_a_notebook(cell, total, bars, monkeypatch):
-    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
-    assert list(notebook.notebook_bar(iter("abc"), "predicting", total=total)) == ["a", "b", "c"]
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    assert list(progress.notebook_bar(iter("abc"), "predicting", total=total)) == ["a", "b", "c"]
     assert len(cell) == bars
     if bars:
         assert "3/3" in cell[0][-1]
 
 
 def test_there_is_no_bar_elsewhere(cell):
-    assert list(notebook.notebook_bar(iter("abc"), "predicting", total=3)) == ["a", "b", "c"]
+    assert list(progress.notebook_bar(iter("abc"), "predicting", total=3)) == ["a", "b", "c"]
     assert cell == []
