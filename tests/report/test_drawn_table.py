@@ -113,3 +113,9 @@ def test_a_table_without_rows_is_drawn(width):
 def test_text_in_brackets_is_shown_as_it_is():
     lines = drawn(make_table("t", ["m"], [["[red]x[/red]"]]), width=80)
     assert any("[red]x[/red]" in line for line in lines)
+
+
+def test_a_cell_takes_two_lines_and_never_three():
+    table = make_table("t", ["model", "note"], [["model_a", "one two three four five six"]])
+    assert fit_widths(table, 27) == [7, 13]  # one two three / four five six
+    assert fit_widths(table, 26) is None

@@ -144,3 +144,10 @@ def test_an_svg_turns_dark_in_a_dark_page():
     assert f'[style*="fill: {PAPER}"]' in content[rule:]
     assert re.search(f'<text style="[^"]*fill: {INK}', content)
     assert re.search(f'<path [^>]*style="fill: {PAPER}', content)
+
+
+def test_a_line_without_points_is_left_out_and_no_line_is_a_plot_too():
+    axes = Axes(x="frames", y="ms")
+    picture = line_plot("a.svg", "time", {"joint": [(8, 1.0), (16, 4.0)], "divided": []}, axes)
+    assert [row[0] for row in picture.numbers.rows] == ["joint"]
+    assert line_plot("a.svg", "time", {"divided": []}, axes).numbers.rows == ()

@@ -68,3 +68,8 @@ def test_a_dumb_terminal_gets_no_moving_bar(monkeypatch, term):
 )
 def test_a_rate_is_written_out(rate, shown):
     assert progress._rate(rate, "x") == shown
+
+
+def test_a_quick_pass_over_files_leaves_nothing_in_a_pipe(capsys):
+    assert list(track_files("ab", title="scanning", total=2, is_bad=lambda x: False)) == ["a", "b"]
+    assert capsys.readouterr() == ("", "")

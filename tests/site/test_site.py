@@ -107,6 +107,14 @@ def test_the_first_page_is_the_readme(site):
     assert {"training.html", "data/index.html", "changelog.html"} <= set(first.links)
 
 
+def test_a_notebook_is_a_page_with_what_its_cells_showed(site):
+    folder, _ = site
+    text = (folder / "notebooks" / "classify_and_look.html").read_text()
+    assert text.count('<div class="output"><pre>') == 3  # the bars
+    assert text.count('<div class="output"><div style="display: flex') == 3  # the results
+    assert '<img alt="Figure" src="data:image/png;base64,' in text
+
+
 def test_a_browser_reads_and_searches_it_from_the_disk(site, browser):
     folder, _ = site
     browser.open((folder / "index.html").as_uri())

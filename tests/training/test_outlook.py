@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from stvit_video.settings.detection import DetectorConfig
 from stvit_video.settings.model import ModelConfig
 from stvit_video.settings.training import RunConfig, TrainConfig
 from stvit_video.training.outlook import doubt, is_first_started, opening, remaining, size_of
+from stvit_video.training.progress import ProgressDisplay, TrainingProgress
 from stvit_video.training.run import run_training
 
 LARGE = nn.Linear(5000, 5000, bias=False)
@@ -98,3 +100,15 @@ def test_the_time_that_is_left_is_told_unless_it_is_short(num_left, words):
     told = remaining(num_done=10, seconds=5.0, num_left=num_left)
     expected = f"a step takes 0.5 s: about {words} to go, validation apart"
     assert told == (None if words is None else expected)
+
+
+def test_where_there_is_no_bar_the_time_that_is_left_is_told_once(monkeypatch):
+    times = iter([0.0, *(0.9 * step for step in range(1, 20))])
+    monkeypatch.setattr("stvit_video.training.progress.time.perf_counter", lambda: next(times))
+    console = Console(file=io.StringIO(), width=60)
+    shown = TrainingProgress(ProgressDisplay(console, "run"), log=None)
+    for step in range(1, 12):  # the first, which may compile, starts the clock
+        shown.on_train_batch_end(SimpleNamespace(global_step=step, estimated_stepping_batches=100))
+        told = console.file.getvalue()
+        assert bool(told) == (step >= 6)  # five steps later
+    assert told == "a step takes 0.9 s: about 85 s to go, validation apart\n"
