@@ -48,11 +48,12 @@ def cluster_figure(
     assignments: Mapping[str, NDArray[np.float32]],
     *,
     title: str = "",
+    side: float = 2.3,
     most_steps: int | None = None,
 ) -> PictureFigure:
     """Draw a clip (T, H, W, 3) and a row for each name, weights (S, t, h, w) on the same grid.
 
-    Of more than `most_steps` time steps, so many are shown, spread over the clip.
+    A picture is `side` inches wide. Of more than `most_steps` time steps, so many are shown, spread over the clip.
     """
     num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
@@ -70,7 +71,7 @@ def cluster_figure(
         for name, weights in assignments.items()
         for colour, words in share_words(weights, most=_MOST_TOLD // len(assignments))
     ]
-    return row_figure(rows, title=title, side=2.3, legend=legend)
+    return row_figure(rows, title=title, side=side, legend=legend)
 
 
 def share_words(assignments: NDArray[np.float32], *, most: int) -> list[tuple[str, str]]:

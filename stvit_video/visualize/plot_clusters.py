@@ -17,6 +17,8 @@ from stvit_video.visualize.reading import check_gathers, normalized
 
 _MOST_STEPS = 8
 """Time steps that are drawn, spread over the clip."""
+_SIDE = 1.6
+"""Inches of a picture."""
 
 
 def plot_clusters(
@@ -39,7 +41,7 @@ def plot_clusters(
         weights = predictor.model.forward_assignments(normalized(predictor, clip))[0]
     frames = clip[0].permute(1, 2, 3, 0).numpy()  # (T, S, S, C)
     drawn = {"": weights.float().cpu().numpy()}
-    return cluster_figure(frames, drawn, most_steps=_MOST_STEPS)
+    return cluster_figure(frames, drawn, side=_SIDE, most_steps=_MOST_STEPS)
 
 
 def _centre_clip(predictor: Predictor, video: str | Path | Frames, fps: float | None) -> Tensor:

@@ -56,7 +56,7 @@ def test_a_long_clip_shows_eight_moments(numbered_video):
 def test_a_notebook_shows_the_figure(predictor, counting_video):
     figure = stvit_video.plot_clusters(predictor, counting_video)
     picture = Image.open(io.BytesIO(figure._repr_png_()))
-    assert picture.size == (1045, 655)
+    assert picture.size == (737, 501)
 
 
 def test_a_dense_model_and_a_broken_file_are_told(predictor, counting_video, tmp_path):
