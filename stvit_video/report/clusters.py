@@ -53,7 +53,8 @@ def cluster_figure(
 ) -> PictureFigure:
     """Draw a clip (T, H, W, 3) and a row for each name, weights (S, t, h, w) on the same grid.
 
-    A picture is `side` inches wide. Of more than `most_steps` time steps, so many are shown, spread over the clip.
+    A picture is `side` inches wide. Of more than `most_steps` time steps, so many are shown, spread
+    over the clip.
     """
     num_steps = next(iter(assignments.values())).shape[1]
     every = len(frames) // num_steps
