@@ -141,7 +141,7 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
     from jsonargparse import ArgumentParser
 
     from stvit_video.settings.bounds import fit_value
-    from stvit_video.settings.command_line import explain, hint_at_missing, tidy_arguments
+    from stvit_video.settings.command_line import explain, hint, tidy_arguments
     from stvit_video.settings.config_files import check_config_files
 
     assert isinstance(parser, ArgumentParser)
@@ -152,8 +152,7 @@ def parse_command(parser: Any, arguments: Sequence[str]) -> dict[str, Any]:
         values = parser.instantiate(parser.parse_args(words))
     except ArgumentError as error:
         told = explain(str(error), kinds)
-        if told.startswith("missing "):
-            told += hint_at_missing(told, words, example=parser.epilog or "")
+        told += hint(told, words, kinds, example=str(parser.epilog))
         raise ConfigError(told) from error
     return {
         name: fit_value(shown, value, kinds[shown]) if shown in kinds else value

@@ -185,8 +185,9 @@ def test_a_path_that_no_disk_takes_is_one_line(tmp_path, capsys):
 def test_a_checkpoint_given_without_its_option_is_recognised(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.json").touch()
-    for words in (["predict", "a.mp4"], ["evaluate"]):
-        assert main([*words, str(tmp_path / "run")]) == 2
+    run = str(tmp_path / "run")
+    for words in (["predict", "a.mp4", run], ["evaluate", run], ["evaluate", run, "videos"]):
+        assert main(words) == 2
         assert capsys.readouterr().err.endswith(
             f"; {tmp_path / 'run'} holds a model: --checkpoint {tmp_path / 'run'}\n"
         )

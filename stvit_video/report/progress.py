@@ -122,7 +122,9 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Write the rate once there is one."""
-        rate = task.finished_speed or task.speed
+        rate = task.speed
+        if task.finished and task.elapsed:
+            rate = task.completed / task.elapsed
         return Text("" if rate is None else _rate(rate, self.unit))
 
 

@@ -55,13 +55,15 @@ def explain(message: str, kinds: Kinds) -> str:
     return cut(text, 500)
 
 
-def hint_at_missing(told: str, words: Sequence[str], *, example: str) -> str:
-    """Say which word is the checkpoint that is missing; else give an example."""
-    if "checkpoint" in told.partition(";")[0]:
+def hint(told: str, words: Sequence[str], kinds: Kinds, *, example: str) -> str:
+    """Say which word is the checkpoint that has no option; give an example where words lack."""
+    if not told.startswith(("missing ", "unexpected argument ")):
+        return ""
+    if "checkpoint" in kinds and not any(word.startswith("--checkpoint") for word in words):
         for word in words:
             if not word.startswith("-") and (Path(word) / "model.json").is_file():
                 return f"; {word} holds a model: --checkpoint {word}"
-    return f"; {example}" if example else ""
+    return f"; {example}"
 
 
 def _is_sequence(kind: Any) -> bool:

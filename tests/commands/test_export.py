@@ -113,7 +113,6 @@ def test_a_program_of_torch_takes_any_number_of_frames(make_checkpoint, tmp_path
     assert run(torch.zeros(5, 3, 10, 32, 32)).shape == (5, 3)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_compiled_code_computes_what_the_network_does(make_checkpoint, tmp_path, capsys):
     path = tmp_path / "x.pt2"

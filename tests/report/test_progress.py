@@ -51,6 +51,15 @@ def test_a_terminal_gets_a_bar():
     assert "5/5" in out.file.getvalue()
 
 
+def test_a_full_bar_tells_the_rate_of_the_whole_however_few_its_steps():
+    out, now = console(is_terminal=True), 0.0
+    out.get_time = lambda: now
+    with count_videos(out, "evaluating", total=4) as count:
+        now = 2.0
+        count(4)
+    assert "4/4 2.00 videos/s" in out.file.getvalue()
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_dumb_terminal_gets_no_moving_bar(monkeypatch, term):
     monkeypatch.setenv("TERM", term)
