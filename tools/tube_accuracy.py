@@ -7,6 +7,8 @@ middle frame; its labels are the garment (10) and the motion (8). Features of th
 the space-time grid (`stvit_video.detection.actions`): of all tokens (`dense`), of tokens recovered
 from semantic ones (`recovered`), or of the grid of semantic tokens (`clustered`) or of averages
 (`averaged`), whose places are coarse. Figures are frame mAP on the official test garments.
+
+`tools/write_tubes.py` writes docs/results/tubes.md from the file of results.
 """
 
 import argparse
@@ -103,20 +105,16 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
     torch.manual_seed(seed)
     network = build(row).to(device).train()
     optimizer, schedule = build_optimizer(network, lr=options.lr, steps=options.steps)
-    start = time.time()
-    for step in range(options.steps):
+    start, broken, step = time.time(), list[str](), 0
+    while step < options.steps and not broken:
         if time.time() > deadline:
             print(f"{row}, seed {seed}: given up at step {step}, no time", flush=True)
             return
         schedule.set(epoch=0, step=step)
         drawn = draw_numbers((options.batch_size, NUM_DRAWS), seed * 2**32 + step, device)
-        clip, boxes, labels = draw_tubes(parts["train"], drawn)
-        loss = F.binary_cross_entropy_with_logits(score(network, clip, boxes), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-    found = test(network.eval(), parts["test"], options.num_test)
+        broken = train_step(network, optimizer, *draw_tubes(parts["train"], drawn))
+        step += 1
+    found = None if broken else test(network.eval(), parts["test"], options.num_test)
     clip_of_one = torch.zeros(1, 3, NUM_FRAMES, SIZE, SIZE)
     result: dict[str, Any] = {
         "row": row,
@@ -127,11 +125,30 @@ def run_row(row: str, seed: int, options: argparse.Namespace, deadline: float) -
         "macs": count_flops(build(row).eval(), clip_of_one, num_views=1).macs,
         "num_test": options.num_test,
         "test": found,
+        **({"diverged_at": step - 1, "diverged_in": broken} if broken else {}),
         "seconds": time.time() - start,
         "where": f"{date_and_machine()}, {versions('torch', 'torchvision')}",
     }
     append(options.results, result)
     print(f"{row}, seed {seed}: {found} after {result['seconds']:.0f} s", flush=True)
+
+
+def train_step(
+    network: VideoModel,
+    optimizer: torch.optim.Optimizer,
+    clip: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+) -> list[str]:
+    """Take a step, unless a gradient is no number; returns the weights of which that is so."""
+    loss = F.binary_cross_entropy_with_logits(score(network, clip, boxes), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    if not nn.utils.clip_grad_norm_(network.parameters(), 1.0).isfinite():
+        named = network.named_parameters()
+        return [name for name, p in named if p.grad is not None and not p.grad.isfinite().all()]
+    optimizer.step()
+    return []
 
 
 @torch.inference_mode()

@@ -4,14 +4,12 @@ python tools/write_detection.py docs/results/detection.jsonl docs/results/detect
 """
 
 import argparse
-import statistics
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from detection_accuracy import NETWORK, ROWS
 from result_lines import read_results
+from rows_of_seeds import Lines, by_row, difference, mean, with_spread
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Section, markdown_page
@@ -27,8 +25,6 @@ FIGURES = {
 }
 """Figure of a line -> its column."""
 
-Lines = list[dict[str, Any]]
-
 
 def main() -> None:
     """Read the file, write the page and its plot."""
@@ -42,7 +38,7 @@ def main() -> None:
     if not trained:
         raise SystemExit(f"{options.results} holds no trained row")
     steps = max(line["steps"] for line in trained)
-    rows = by_row(line for line in trained if line["steps"] == steps)
+    rows = by_row((line for line in trained if line["steps"] == steps), ROWS)
     section = Section(
         title="What was measured",
         text=introduction(rows, speeds),
@@ -70,16 +66,6 @@ def main() -> None:
     write_file(options.page, markdown_page(title, [section], is_markdown=True))
 
 
-def by_row(lines: Any) -> dict[str, Lines]:
-    """Sort lines by row, in the order of the rows, each by seed."""
-    found: dict[str, Lines] = defaultdict(list)
-    for line in lines:
-        found[line["row"]].append(line)
-    return {
-        row: sorted(found[row], key=lambda line: int(line["seed"])) for row in ROWS if row in found
-    }
-
-
 def introduction(rows: dict[str, Lines], speeds: dict[str, dict[str, Any]]) -> str:
     """Say what was done, where."""
     first = next(iter(rows.values()))[0]
@@ -93,7 +79,7 @@ def introduction(rows: dict[str, Lines], speeds: dict[str, dict[str, Any]]) -> s
         f" {first['lr']}, half a cosine, bfloat16; the same images a seed in all rows."
         f" COCO's AP on {first['num_test']} images of the official test garments, seen once, after"
         " the last step. small: up to 32 x 32 pixels, large: above 96 x 96. `±` is the standard"
-        " deviation over seeds, `to dense` the mean difference of box and mask AP seed by seed."
+        " deviation over seeds, `to dense` the difference of box and mask AP, seed by seed."
         " Speed: the network with its maps, compiled, bfloat16, side by side in one run."
         f" {'; '.join(sorted(where))}."
     )
@@ -113,25 +99,6 @@ def precision_table(rows: dict[str, Lines], speeds: dict[str, dict[str, Any]]) -
     columns = ["row", "seeds", Column(title="GMACs", format=".2f"), "speed"]
     columns += [*FIGURES.values(), "box to dense", "mask to dense"]
     return make_table("average precision, %", columns, table)
-
-
-def mean(lines: Sequence[dict[str, Any]], figure: str) -> float:
-    """Average a figure of the test over the seeds."""
-    return statistics.fmean(line["test"][figure] for line in lines)
-
-
-def with_spread(lines: Sequence[dict[str, Any]], figure: str) -> str:
-    """Write the mean over seeds, and their standard deviation where there are several."""
-    values = [line["test"][figure] for line in lines]
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.1f}{spread}"
-
-
-def difference(lines: Lines, dense: Lines, figure: str) -> str | None:
-    """Write by how much a row differs from the dense one, over the seeds that both have."""
-    own, other = ({line["seed"]: line["test"][figure] for line in x} for x in (lines, dense))
-    pairs = [own[seed] - other[seed] for seed in own.keys() & other.keys()]
-    return f"{statistics.fmean(pairs):+.1f}" if pairs and lines is not dense else None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 
 import pytest
@@ -30,11 +31,9 @@ def test_boxes_follow_what_moves_and_labels_say_what_and_how(pictures):
         assert inside.std() < 1e-3
 
 
-def test_a_row_is_trained_tested_and_kept_or_given_up(images, tmp_path, monkeypatch, capsys):
-    import tube_accuracy
-
-    monkeypatch.setattr(tube_accuracy, "TEST_BATCH", 4)
-    options = argparse.Namespace(
+@pytest.fixture
+def options(images, tmp_path):
+    return argparse.Namespace(
         images=images,
         results=tmp_path / "results.jsonl",
         steps=1,
@@ -43,6 +42,12 @@ def test_a_row_is_trained_tested_and_kept_or_given_up(images, tmp_path, monkeypa
         num_test=4,
         device="cpu",
     )
+
+
+def test_a_row_is_trained_tested_and_kept_or_given_up(options, monkeypatch, capsys):
+    import tube_accuracy
+
+    monkeypatch.setattr(tube_accuracy, "TEST_BATCH", 4)
     tube_accuracy.run_row("recovered", 0, options, time.time() - 1)
     assert capsys.readouterr().out == "recovered, seed 0: given up at step 0, no time\n"
     tube_accuracy.run_row("recovered", 0, options, time.time() + 600)
@@ -50,6 +55,38 @@ def test_a_row_is_trained_tested_and_kept_or_given_up(images, tmp_path, monkeypa
     assert set(line["test"]) == {"map", "garment", "motion"}
     assert all(0 < figure <= 100 for figure in line["test"].values())
     assert line["macs"] == 594546048
+
+
+def test_a_training_that_ends_in_nan_is_named_as_such_on_the_page(options, monkeypatch):
+    import tube_accuracy
+    import write_tubes
+    from tube_accuracy import build
+
+    def build_broken(row):
+        network = build(row)
+        network.blocks[3].mlp.fc1.weight.data[0, 0] = float("nan")
+        return network
+
+    monkeypatch.setattr(tube_accuracy, "build", build_broken)
+    options.steps = 3
+    tube_accuracy.run_row("dense", 1, options, time.time() + 600)
+    (line,) = map(json.loads, options.results.read_text().splitlines())
+    assert (line["test"], line["diverged_at"]) == (None, 0)
+    assert "blocks.3.mlp.fc1.weight" in line["diverged_in"]
+    whole = [
+        line | {"row": row, "seed": seed, "test": {"map": value, "garment": 20.0, "motion": 60.0}}
+        for row, seed, value in (("dense", 0, 40.0), ("dense", 2, 44.0), ("averaged", 2, 41.5))
+    ]
+    options.results.write_text("".join(json.dumps(x) + "\n" for x in (line, *whole)))
+    page = options.results.with_suffix(".md")
+    monkeypatch.setattr(sys, "argv", ["x", str(options.results), str(page)])
+    write_tubes.main()
+    text = page.read_text()
+    assert "no numbers: `dense`, 3 steps, seed 1." in text
+    assert "| dense | 2 | 1.13 | 42.0 ± 2.8 | 20.0 ± 0.0 | 60.0 ± 0.0 | - |" in text
+    assert (
+        "| averaged, `average:grid=4x4x4,block=3` | 1 | 1.13 | 41.5 | 20.0 | 60.0 | -2.5 |" in text
+    )
 
 
 def test_what_is_certain_is_found(pictures):
