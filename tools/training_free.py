@@ -2,12 +2,12 @@
 
     python tools/training_free.py --processes 14        # ten minutes on an H100 with 16 cores
     python tools/training_free.py --raw RAW --demo VIDEOS RUN RUN RUN     # adds runs of the demo
-    python tools/training_free.py --raw RAW --only_write   # the page again, from what was measured
+    python tools/training_free.py --only_write     # the page again, from training_free.jsonl
 
 Dense models of five kinds learn moving digits (`moving_digits.py`), each with several seeds. Every
 method then reduces the tokens of the same weights, and all are tested on the same clips.
 Some settings are trained, too: for a tenth of the dense training from the
-dense weights, and from scratch. Writes docs/results/training_free.md and its plot.
+dense weights, and from scratch. Writes docs/results/training_free.jsonl, .md and .png.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from attended_places import attended_places
 from moving_digits import NUM_CLASSES, NUM_FRAMES, SIZE, draw_clips, load_pictures
 from result_page import RESULTS, date_and_machine, versions
 from torch import Tensor, nn
-from training_free_page import write_results
+from training_free_page import write_page, write_results
 
 from stvit_video.datasets.from_settings import build_evaluation_loader, read_videos
 from stvit_video.files import write_file
@@ -121,11 +121,13 @@ def main() -> None:
     parser.add_argument("--only_write", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     options = parser.parse_args()
+    if options.only_write:
+        write_page(options.output)
+        return
     with tempfile.TemporaryDirectory() as folder:
         raw = options.raw or Path(folder)
         raw.mkdir(parents=True, exist_ok=True)
-        if not options.only_write:
-            measure(raw, options)
+        measure(raw, options)
         write_results(raw, options.output)
 
 

@@ -62,8 +62,8 @@ def test_what_was_measured_becomes_tables_and_a_plot(tmp_path, monkeypatch):
     assert (tmp_path / "training_free.png").read_bytes()[:4] == b"\x89PNG"
     results = join(read(tmp_path))["joint, mean"]
     right = [results["16@1"]["no training"][seed]["right"].count("1") for seed in (0, 1)]
-    macs, top1, *_ = compare(results, "16@1", "no training")
-    assert (round(macs, 1), top1) == (17.0, sum(right))  # of 2 x 50 clips, in %
+    found = compare(results, "16@1", "no training")
+    assert (round(found["mmacs"], 1), found["top1"]) == (17.0, sum(right))  # of 2 x 50 clips, in %
 
 
 @pytest.mark.usefixtures("tools")
@@ -75,11 +75,25 @@ def test_differences_to_dense_are_paired():
         return {"no training": measured}
 
     results = {"dense": seeds("1110", "1100"), "16@1": seeds("1100", "0100")}
-    macs, top1, difference, error, spread = compare(results, "16@1", "no training")
-    assert (macs, top1, difference) == (2, 37.5, -25)
-    # of each clip, mean over seeds: -1/2, 0, -1/2, 0
-    assert error == pytest.approx(100 * (0.25 / 3) ** 0.5 / 2)
-    assert spread == pytest.approx(100 * 0.25 / 2**0.5)
+    assert compare(results, "16@1", "no training") == {
+        "mmacs": 2,
+        "top1": 37.5,
+        "difference": -25,
+        # of each clip, mean over seeds: -1/2, 0, -1/2, 0
+        "error": pytest.approx(100 * (0.25 / 3) ** 0.5 / 2),
+        "spread": pytest.approx(100 * 0.25 / 2**0.5),
+    }
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_page_is_what_the_committed_results_give(tmp_path):
+    from training_free_page import write_page
+
+    results = TOOLS.parent / "docs" / "results"
+    (tmp_path / "training_free.jsonl").write_bytes((results / "training_free.jsonl").read_bytes())
+    write_page(tmp_path)
+    assert (tmp_path / "training_free.md").read_text() == (results / "training_free.md").read_text()
+    assert (tmp_path / "training_free.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.usefixtures("tools")
