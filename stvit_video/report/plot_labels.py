@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -20,13 +21,14 @@ _LEADER_FROM = 20
 def label_points(
     figure: Figure, drawn: Any, points: Mapping[str, tuple[float, float]], *, font: float = _FONT
 ) -> list[Any]:
-    """Write the name of each point beside it, inside the axes, clear of points and other names."""
+    """Write the name of each point beside it, inside the axes, clear of points, error bars and names."""
     figure.draw_without_rendering()
     scale = figure.dpi / 72
     places = {label: drawn.transData.transform(point) for label, point in points.items()}
     taken = [
         Bbox.from_extents(*(place - 5 * scale), *(place + 5 * scale)) for place in places.values()
     ]
+    taken += _error_bars(drawn)
     inside = drawn.get_window_extent()
     order = sorted(places, key=lambda label: -_crowd(places, label, 60 * scale))
     labels = []
@@ -51,6 +53,18 @@ def label_points(
         taken.append(own)
         labels.append(text)
     return labels
+
+
+def _error_bars(drawn: Any) -> list[Bbox]:
+    """Return what the error bars of axes cover, in pixels."""
+    collections = [
+        bars
+        for container in drawn.containers
+        if isinstance(container, ErrorbarContainer)
+        for bars in container[2]
+    ]
+    ends = [drawn.transData.transform(line) for bars in collections for line in bars.get_segments()]
+    return [Bbox([line.min(axis=0) - 1, line.max(axis=0) + 1]) for line in ends]
 
 
 def _crowd(places: Mapping[str, Any], label: str, radius: float) -> int:

@@ -110,6 +110,19 @@ def test_names_of_points_cover_no_other_and_no_point():
     assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 for box in boxes)
 
 
+def test_names_of_points_cover_no_error_bar():
+    figure, drawn = drawn_axes()
+    points = {"left": (4.0, 5.0), "right": (5.0, 5.0)}
+    for x, y in points.values():
+        drawn.errorbar(x, y, 3.0)
+    drawn.errorbar(4.5, 8.0, 4.0)  # stands between them, without a name
+    for label in label_points(figure, drawn, points):
+        box = Text.get_window_extent(label)
+        for x in (4.0, 4.5, 5.0):
+            edge = drawn.transData.transform((x, 5.0))[0]
+            assert not box.x0 < edge < box.x1
+
+
 def test_names_of_lines_are_moved_apart_in_their_order():
     assert spread_out([0.5, 0.5, 0.1], 0.2) == pytest.approx([0.5, 0.7, 0.1])
     assert spread_out([1.0, 0.95], 0.2) == pytest.approx([1.0, 0.8])
