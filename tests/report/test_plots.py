@@ -112,7 +112,7 @@ def test_names_of_points_cover_no_other_and_no_point():
 
 def test_names_of_points_cover_no_error_bar():
     figure, drawn = drawn_axes()
-    points = {"left": (4.0, 5.0), "right": (5.0, 5.0)}
+    points = {"the name of the left one": (4.0, 5.0), "the name of the right one": (5.0, 5.0)}
     for x, y in points.values():
         drawn.errorbar(x, y, 3.0)
     drawn.errorbar(4.5, 8.0, 4.0)  # stands between them, without a name
