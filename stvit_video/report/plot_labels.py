@@ -21,7 +21,7 @@ _LEADER_FROM = 20
 def label_points(
     figure: Figure, drawn: Any, points: Mapping[str, tuple[float, float]], *, font: float = _FONT
 ) -> list[Any]:
-    """Write the name of each point beside it, in the axes, clear of points, error bars and names."""
+    """Write the name of each point beside it, in the axes, clear of points, bars and names."""
     figure.draw_without_rendering()
     scale = figure.dpi / 72
     places = {label: drawn.transData.transform(point) for label, point in points.items()}
