@@ -138,9 +138,9 @@ PREPARE = (["prepare", "many", "new", "--encode.preset", "fast"], "new/manifest.
 @pytest.mark.parametrize(
     ("words", "journal", "number", "status", "end"),
     [
-        (*SCAN, signal.SIGTERM, 143, os.kill),
+        pytest.param(*SCAN, signal.SIGTERM, 143, os.kill, marks=pytest.mark.slow),
         (*SCAN, signal.SIGKILL, -9, os.kill),
-        (*PREPARE, signal.SIGTERM, 143, os.killpg),
+        pytest.param(*PREPARE, signal.SIGTERM, 143, os.killpg, marks=pytest.mark.slow),
         (*PREPARE, signal.SIGINT, 130, os.killpg),
     ],
 )

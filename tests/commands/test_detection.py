@@ -246,7 +246,7 @@ def test_annotations_of_other_classes_are_refused(run, coco, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("kind", ["faster_rcnn", "retinanet"])
+@pytest.mark.parametrize("kind", [pytest.param("faster_rcnn", marks=pytest.mark.slow), "retinanet"])
 def test_the_other_detectors_train_and_find_no_masks(kind, coco, tmp_path):
     folder = tmp_path / "run"
     assert main(words_of(coco, folder, "--train.epochs", "1", kind=kind)) == 0

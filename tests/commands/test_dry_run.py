@@ -35,7 +35,14 @@ def semantic_of(path):
     return found[1] if found else None
 
 
-RUNS = [(path, None) for path in RECIPES]
+def is_slow(path):
+    return any(kind in path.stem for kind in ("rcnn", "swin"))
+
+
+RUNS = [
+    pytest.param(path, None, marks=pytest.mark.slow if semantic_of(path) and is_slow(path) else ())
+    for path in RECIPES
+]
 RUNS += [(path, semantic) for path in RECIPES if (semantic := semantic_of(path))]
 
 

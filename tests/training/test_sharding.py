@@ -37,6 +37,7 @@ CLUSTERED = [
     ("vjepa2_large_patch16_256", {"reduction": "tome:r=3"}),
     ("internvideo2_base_patch14_224", {"semantic": "5@1"}),
 ]
+SOME = [REDUCED[0], *CLUSTERED[1:4], CLUSTERED[9]]
 SMALL = {"dim": 24, "depth": 4, "num_heads": 3}
 SIZES = {
     "demo_tiny": SMALL,
@@ -86,13 +87,13 @@ def assert_same(model, plain):
         torch.testing.assert_close(whole, wanted[name], rtol=1e-5, atol=1e-6)
 
 
-def train_half(rank, store):
-    """Train every setting on a clip of this process, its weights spread over two of them."""
+def train_half(rank, store, settings):
+    """Train settings on a clip of this process, its weights spread over two of them."""
     torch.distributed.init_process_group(
         "gloo", store=torch.distributed.FileStore(store, 2), rank=rank, world_size=2
     )
     mesh = torch.distributed.init_device_mesh("cpu", (2,))
-    for name, options in REDUCED + CLUSTERED:
+    for name, options in settings:
         VARIANTS["small"] = dataclasses.replace(VARIANTS[name], **SIZES[name])
         model = made(options)
         plain = copy.deepcopy(model)
@@ -111,8 +112,11 @@ def train_half(rank, store):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_share_weights_and_average_gradients(tmp_path):
-    torch.multiprocessing.spawn(train_half, (str(tmp_path / "store"),), nprocs=2)
+@pytest.mark.parametrize(
+    "settings", [SOME, pytest.param(REDUCED + CLUSTERED, marks=pytest.mark.slow)], ids=len
+)
+def test_two_processes_share_weights_and_average_gradients(settings, tmp_path):
+    torch.multiprocessing.spawn(train_half, (str(tmp_path / "store"), settings), nprocs=2)
 
 
 def compute_again(model):

@@ -143,7 +143,12 @@ def test_what_a_network_of_timm_states_is_carried_out(kind, options):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in VARIANTS if name.split("_")[0] in ("siglip2", "dinov3", "pe")]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if "_7b_" in name else ())
+        for name in VARIANTS
+        if name.split("_")[0] in ("siglip2", "dinov3", "pe")
+    ],
 )
 @torch.no_grad()
 def test_one_block_of_full_width_equals_timm(name):

@@ -179,7 +179,7 @@ def test_scope_frame_must_keep_every_frame():
     )
 
 
-@pytest.mark.parametrize("scope", ["clip", "tube", "frame"])
+@pytest.mark.parametrize("scope", [pytest.param("clip", marks=pytest.mark.slow), "tube", "frame"])
 def test_compiles_to_one_graph(scope):
     generate, blocks = generator(f"4x2x2@0,scope={scope},pool=learned")
     tokens = tokens_on(GRID, num_class_tokens=1)

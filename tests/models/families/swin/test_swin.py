@@ -119,7 +119,10 @@ def test_the_weights_survive_a_round_trip_and_views_of_a_batch_do_not_mix(name, 
 
 @pytest.mark.parametrize(
     ("name", "semantic", "depths"),
-    [(VIDEO, "2x4x4@1,scope=tube", (0, 0, 4, 0)), (VIDEO_R, None, (0, 0, 6, 0))],
+    [
+        pytest.param(VIDEO, "2x4x4@1,scope=tube", (0, 0, 4, 0), marks=pytest.mark.slow),
+        (VIDEO_R, None, (0, 0, 6, 0)),
+    ],
 )
 def test_a_network_compiles_as_one_graph(name, semantic, depths):
     model = build(name, semantic, depths=depths).eval()
