@@ -88,7 +88,6 @@ def test_what_was_scored_before_a_kill_is_kept_and_the_same_command_goes_on(work
     assert not (work / "killed" / ".lock").exists()
 
 
-@pytest.mark.slow
 def test_a_signal_ends_it_with_a_line_that_says_how_to_go_on(work, capsys):
     with start(command(work, "stopped")) as run:
         wait_for_scores(run, work / "stopped")

@@ -165,7 +165,6 @@ def test_what_a_format_needs_is_asked_for_before_the_work(checkpoint, fails, tmp
     )
 
 
-@pytest.mark.slow
 def test_frames_that_cannot_vary_are_told(make_checkpoint, fails, tmp_path):
     """Some programs say so themselves, others not before they run on other frames."""
     image = make_checkpoint("vit_tiny_patch16_224")
@@ -181,7 +180,6 @@ def test_frames_that_cannot_vary_are_told(make_checkpoint, fails, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_a_reducer_that_onnx_cannot_hold_is_told(make_checkpoint, fails, tmp_path):
     folder = make_checkpoint(reduction="atc:keep=5,block=1", num_frames=2)
     line = fails(folder, "--output", tmp_path / "x.onnx")

@@ -154,7 +154,6 @@ print((peak(2000) - few) / 1024)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
 def test_memory_does_not_grow_with_the_views(run_code):
     assert float(run_code(MEMORY)) < 40  # MiB; all views have 160, their averages twice 5
