@@ -1,5 +1,6 @@
 """A page of docs/results that holds one table, and what its note says of the conditions."""
 
+import argparse
 import datetime
 import os
 import platform
@@ -14,6 +15,14 @@ from stvit_video.files import write_file
 from stvit_video.report.tables import Table, markdown_text
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+def page_parser(about: str | None, tool: str) -> argparse.ArgumentParser:
+    """Make the parser of a tool that writes a page, with docstring `about`, of results of `tool`."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("results", type=Path, help=f"file of tools/{tool}")
+    parser.add_argument("page", type=Path, help="Markdown file to write; plots go beside it")
+    return parser
 
 
 def write_page(path: Path, title: str, table: Table, *, tool: str) -> None:

@@ -3,17 +3,16 @@
 python tools/write_accuracy.py docs/results/accuracy.jsonl docs/results/accuracy.md --scene middle
 """
 
-import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from accuracy_rows import DENSE, ROWS
 from matplotlib.figure import Figure
 from moving_garments import SCENES
 from result_lines import read_results
+from result_page import page_parser
 
 from stvit_video.files import write_file
 from stvit_video.report.page import Picture, Section, markdown_page
@@ -55,9 +54,7 @@ class Trained(NamedTuple):
 
 def main() -> None:
     """Read the file, write the page and its plots."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("results", type=Path, help="file of tools/accuracy.py")
-    parser.add_argument("page", type=Path, help="Markdown file to write; plots go beside it")
+    parser = page_parser(__doc__, "accuracy.py")
     parser.add_argument("--scene", choices=tuple(SCENES), default="middle")
     options = parser.parse_args()
     lines = read_results(options.results)

@@ -3,12 +3,11 @@
 python tools/write_detection.py docs/results/detection.jsonl docs/results/detection.md
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 from detection_accuracy import NETWORK, ROWS
 from result_lines import read_results
+from result_page import page_parser
 from rows_of_seeds import Lines, by_row, difference, mean, with_spread
 
 from stvit_video.files import write_file
@@ -28,10 +27,7 @@ FIGURES = {
 
 def main() -> None:
     """Read the file, write the page and its plot."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("results", type=Path, help="file of tools/detection_accuracy.py")
-    parser.add_argument("page", type=Path, help="Markdown file to write; the plot goes beside it")
-    options = parser.parse_args()
+    options = page_parser(__doc__, "detection_accuracy.py").parse_args()
     lines = read_results(options.results)
     speeds = {line["speed_of"]: line for line in lines if "speed_of" in line}
     trained = [line for line in lines if "speed_of" not in line]

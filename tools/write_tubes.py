@@ -3,11 +3,9 @@
 python tools/write_tubes.py docs/results/tubes.jsonl docs/results/tubes.md
 """
 
-import argparse
-from pathlib import Path
-
 from moving_garments import NUM_FRAMES, SIZE
 from result_lines import read_results
+from result_page import page_parser
 from rows_of_seeds import Lines, by_row, difference, with_spread
 from tube_accuracy import ROWS
 
@@ -21,10 +19,7 @@ FIGURES = {"map": "frame mAP", "garment": "garments", "motion": "motions"}
 
 def main() -> None:
     """Read the file, write the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("results", type=Path, help="file of tools/tube_accuracy.py")
-    parser.add_argument("page", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
+    options = page_parser(__doc__, "tube_accuracy.py").parse_args()
     lines = read_results(options.results)
     if not lines:
         raise SystemExit(f"{options.results} holds no trained row")
