@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def page_parser(about: str | None, tool: str) -> argparse.ArgumentParser:
-    """Make the parser of a tool that writes a page, with docstring `about`, of results of `tool`."""
+    """Make the parser of a tool, of docstring `about`, that writes a page of what `tool` gave."""
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("results", type=Path, help=f"file of tools/{tool}")
     parser.add_argument("page", type=Path, help="Markdown file to write; plots go beside it")

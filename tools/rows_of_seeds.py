@@ -9,13 +9,11 @@ Lines = list[dict[str, Any]]
 
 
 def by_row(lines: Iterable[dict[str, Any]], rows: Iterable[str]) -> dict[str, Lines]:
-    """Sort lines by row, in the order of the rows, each by seed."""
+    """Sort lines by row, in the order of the rows."""
     found: dict[str, Lines] = defaultdict(list)
     for line in lines:
         found[line["row"]].append(line)
-    return {
-        row: sorted(found[row], key=lambda line: int(line["seed"])) for row in rows if row in found
-    }
+    return {row: found[row] for row in rows if row in found}
 
 
 def mean(lines: Sequence[dict[str, Any]], figure: str) -> float:

@@ -86,6 +86,14 @@ def test_differences_to_dense_are_paired():
 
 
 @pytest.mark.usefixtures("tools")
+def test_what_loses_all_stands_on_the_edge_of_the_plot():
+    from training_free_page import difference_and_error
+
+    assert difference_and_error({"difference": -58.5, "error": 0.8}) == (-58.5, 0.8)
+    assert difference_and_error({"difference": -81.0, "error": 0.7}) == (-60, 0.0)
+
+
+@pytest.mark.usefixtures("tools")
 def test_the_page_is_what_the_committed_results_give(tmp_path):
     from training_free_page import write_page
 

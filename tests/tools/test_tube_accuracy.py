@@ -89,6 +89,16 @@ def test_a_training_that_ends_in_nan_is_named_as_such_on_the_page(options, monke
     )
 
 
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    from rows_of_seeds import difference
+
+    dense = [{"seed": seed, "test": {"map": 40.0}} for seed in (0, 1)]
+    own = [{"seed": seed, "test": {"map": 40.0 + x}} for seed, x in ((0, -0.22), (1, 0.18))]
+    assert difference(own, dense, "map") == "0.0 ± 0.3"
+    assert difference(own[1:], dense, "map") == "+0.2"
+    assert difference(dense, dense, "map") is None
+
+
 def test_what_is_certain_is_found(pictures):
     from tube_accuracy import NUM_CLASSES, as_actions
 
